@@ -36,3 +36,10 @@ struct bp_recover_opts {
  */
 BP_MUST_CHECK int bp_recover(const char *path, const struct bp_recover_opts *o,
                              struct bp_recovery *ret, struct bp_error *err);
+
+/**
+ * Lists session folders directly below `dir` (or `dir` itself) that were interrupted.
+ *
+ * @param ret  heap array of heap paths, owned by the caller
+ */
+BP_MUST_CHECK int bp_recover_find(const char *dir, char ***ret, size_t *ret_n);

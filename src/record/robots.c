@@ -1,0 +1,134 @@
+#include "record/robots.h"
+
+#include <stdio.h>
+
+#include <uthash.h>
+
+#include "base/buf.h"
+
+enum { MAX_NAME = 128, MAX_NAMES = 4096 };
+
+struct space { /* a first-level namespace, or "domain7" */
+    char name[MAX_NAME];
+    bool node, marker;
+    UT_hash_handle hh;
+};
+
+struct bp_robots {
+    bool many_domains;
+    char host[MAX_NAME];
+    struct space *spaces; /* owned, by name */
+};
+
+static const char *const MARKERS[] = { "tf",           "tf_static", "odom",
+                                       "joint_states", "imu",       "battery_state" };
+
+struct bp_robots *bp_robots_new(bool many_domains) {
+    struct bp_robots *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+
+    r->many_domains = many_domains;
+    if (gethostname(r->host, sizeof r->host - 1) < 0 || !r->host[0])
+        (void) snprintf(r->host, sizeof r->host, "robot");
+    return r;
+}
+
+void bp_robots_free(struct bp_robots *r) {
+    struct space *s, *next;
+
+    if (!r)
+        return;
+
+    HASH_ITER(hh, r->spaces, s, next) {
+        HASH_DEL(r->spaces, s);
+        free(s);
+    }
+    free(r);
+}
+
+static struct space *find(struct bp_robots *r, const char *name, bool add) {
+    struct space *s;
+
+    HASH_FIND_STR(r->spaces, name, s);
+    if (s || !add || HASH_COUNT(r->spaces) >= MAX_NAMES)
+        return s;
+
+    s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    (void) snprintf(s->name, sizeof s->name, "%s", name);
+    HASH_ADD_STR(r->spaces, name, s);
+    return s;
+}
+
+/* "/robot1/imu" -> "robot1"; false for names without a namespace. */
+static bool first_level(const char *name, char space[static MAX_NAME], const char **ret_rest) {
+    const char *start = *name == '/' ? name + 1 : name;
+    const char *slash = strchr(start, '/');
+
+    if (!slash || slash == start || slash - start >= MAX_NAME)
+        return false;
+
+    memcpy(space, start, (size_t) (slash - start));
+    space[slash - start] = 0;
+    *ret_rest = slash + 1;
+    return true;
+}
+
+static bool has_marker(const char *rest) {
+    while (*rest) {
+        size_t n = strcspn(rest, "/");
+
+        for (size_t i = 0; i < BP_COUNT(MARKERS); i++)
+            if (strlen(MARKERS[i]) == n && memcmp(MARKERS[i], rest, n) == 0)
+                return true;
+        rest += n + (rest[n] == '/');
+    }
+    return false;
+}
+
+static bool see(struct bp_robots *r, const char *name, bool node) {
+    char space[MAX_NAME];
+    struct space *s;
+    const char *rest;
+    bool was;
+
+    if (r->many_domains || !first_level(name, space, &rest) || (!node && !has_marker(rest)))
+        return false;
+
+    s = find(r, space, true);
+    if (!s)
+        return false;
+
+    was = s->node && s->marker;
+    s->node |= node;
+    s->marker |= !node;
+    return !was && s->node && s->marker;
+}
+
+bool bp_robots_see_topic(struct bp_robots *r, const char *topic) {
+    return see(r, topic, false);
+}
+
+bool bp_robots_see_node(struct bp_robots *r, const char *node) {
+    return see(r, node, true);
+}
+
+const char *bp_robots_of(struct bp_robots *r, uint32_t domain, const char *topic) {
+    char name[MAX_NAME];
+    struct space *s;
+    const char *rest;
+
+    if (r->many_domains) {
+        (void) snprintf(name, sizeof name, "domain%u", domain);
+        s = find(r, name, true);
+        return s ? s->name : r->host;
+    }
+
+    if (!first_level(topic, name, &rest))
+        return r->host;
+    s = find(r, name, false);
+    return s && s->node && s->marker ? s->name : r->host;
+}
