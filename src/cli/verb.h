@@ -12,7 +12,8 @@
 enum bp_opt_type {
     BP_OPT_FLAG,     /* bool */
     BP_OPT_TEXT,     /* const char * */
-    BP_OPT_LIST,     /* struct bp_opt_list; repeatable; takes every word up to the next option */
+    BP_OPT_LIST,     /* struct bp_opt_list; repeatable; takes every word up to the next option,
+                        --name=word just the one; freed after run */
     BP_OPT_INT,      /* int64_t, min..max */
     BP_OPT_NUMBER,   /* double */
     BP_OPT_SIZE,     /* uint64_t bytes, "16MiB", "1G" */
@@ -34,7 +35,7 @@ struct bp_opt {
     const char *help;    /* one sentence fragment, no full stop */
     const char *def;     /* default as text, or NULL */
     const char *choices; /* "a|b|c" for BP_OPT_CHOICE */
-    double min, max;     /* both 0 = no limit */
+    double min, max;     /* both 0 = no limit; of the value as stored, durations in seconds */
 };
 
 /* A verb is one file, src/cli/verb-<name>.c, that ends in one of these, one row in cli/verbs.c and
@@ -49,10 +50,15 @@ struct bp_verb {
     size_t nopts, opts_size; /* opts_size = sizeof of the option struct */
     int min_args, max_args;  /* positional; max -1 = any */
     bool hidden;
+    bool outlives_stdout; /* SIGPIPE is ignored; others end quietly when nobody reads stdout */
     /* argv: the positional words. Returns an exit status (>= 0) or a negative code, in which case
      * `err` is printed. */
     int (*run)(void *opts, int argc, char *argv[], struct bp_error *err);
 };
+
+/* All verbs, in the order of the help page (verbs.c). */
+extern const struct bp_verb *const bp_verbs[];
+extern const size_t bp_verbs_count;
 
 /* Helpers for verbs. */
 bool bp_cli_stdout_is_tty(void);

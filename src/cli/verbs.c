@@ -1,0 +1,21 @@
+#include "cli/verb.h"
+
+#include "base/macro.h"
+
+/* Every verb has one row here, in the order of the help page. X(record) is the struct
+ * bp_verb_record at the end of verb-record.c. */
+#define VERBS(X)  \
+    X(completion) \
+    X(man)
+
+#define X(name) extern const struct bp_verb bp_verb_##name;
+VERBS(X)
+#undef X
+
+const struct bp_verb *const bp_verbs[] = {
+#define X(name) &bp_verb_##name,
+    VERBS(X)
+#undef X
+};
+
+const size_t bp_verbs_count = BP_COUNT(bp_verbs);
