@@ -50,8 +50,8 @@ static void test_refusals(void **state) {
         { "a: 1\nb: !!int 2\n", "line 2: anchors" },
         { "a: 1\n---\nb: 2\n", "line 2: a second document" },
         { "a: [1\nb: 2\n", "line " },
-        { "a: 'b\n", "line 1: " },
-        { "? [a, b]\n: c\n", "line 1: a key" },
+        { "a: 'b\n", "a string in ' does not end" },
+        { "? [a, b]\n: c\n", "line 1: keys behind '? '" },
         { "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "nested more than 32 deep" },
     };
     struct bp_error err;

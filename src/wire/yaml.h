@@ -13,12 +13,13 @@ enum bp_yaml_kind { BP_YAML_SCALAR, BP_YAML_SEQUENCE, BP_YAML_MAPPING };
 
 struct bp_yaml_node {
     enum bp_yaml_kind kind;
-    bool plain;           /* an unquoted scalar: `~`, numbers and booleans mean what they say */
-    uint32_t line;        /* from 1 */
-    const char *key;      /* within a mapping, else NULL; NUL-terminated */
-    struct bp_str text;   /* of a scalar; NUL-terminated, may hold NULs */
-    uint32_t count;       /* children */
-    uint32_t first, next; /* internal */
+    bool plain;         /* an unquoted scalar: `~`, numbers and booleans mean what they say */
+    uint32_t line;      /* from 1 */
+    const char *key;    /* within a mapping, else NULL; NUL-terminated */
+    struct bp_str text; /* of a scalar; NUL-terminated, may hold NULs */
+    uint32_t count;     /* children */
+    /* internal: node indexes, text offsets */
+    uint32_t first, next, key_at, text_at;
 };
 
 /* Bounds of what is accepted. */
