@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/help.h"
 #include "cli/opt.h"
 
@@ -108,10 +109,23 @@ static int run_verb(const struct bp_verb *v, int argc, char *argv[]) {
     return finish_output(r < 0 ? report(v, r, &err) : r);
 }
 
+/* BAGPIPE_LOG=debug shows more than the usual notices. */
+static void set_up_log(void) {
+    const char *wanted = getenv("BAGPIPE_LOG"); /* NOLINT(concurrency-mt-unsafe): no setenv() */
+    int level = wanted ? bp_log_level_from_text(wanted) : BP_LOG_NOTICE;
+
+    bp_log_setup(level < 0 ? BP_LOG_NOTICE : (enum bp_log_level) level, BP_LOG_AUTO);
+    if (level < 0)
+        bp_log(BP_LOG_WARNING,
+               "BAGPIPE_LOG is none of error, warning, notice, info, debug, ignored",
+               BP_F_TEXT("value", wanted));
+}
+
 int main(int argc, char *argv[]) {
     const struct bp_verb *v;
 
     (void) signal(SIGPIPE, SIG_DFL); /* a parent may have left it ignored */
+    set_up_log();
     if (argc < 2)
         return show_program_help(stderr, BP_EXIT_INPUT);
     if (bp_streq(argv[1], "--help") || bp_streq(argv[1], "-h"))

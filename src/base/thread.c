@@ -1,0 +1,22 @@
+#include "base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+int bp_thread_start(const char *name, void *(*fn)(void *arg), void *arg, pthread_t *ret) {
+    sigset_t all, old;
+    char cut[16];
+    int r;
+
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &old); /* inherited by the new thread */
+    r = pthread_create(ret, NULL, fn, arg);
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r != 0)
+        return -EAGAIN;
+
+    (void) snprintf(cut, sizeof cut, "%s", name);
+    (void) pthread_setname_np(*ret, cut);
+    return 0;
+}

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <pthread.h>
+
+#include "base/macro.h"
+
+/**
+ * Starts a named thread with every signal blocked, so that signals arrive at the main thread.
+ *
+ * @param name  at most 15 characters, cut if longer
+ * @param ret   to be joined by the caller
+ * @return 0, -EAGAIN when the system has no thread to give
+ */
+BP_MUST_CHECK int bp_thread_start(const char *name, void *(*fn)(void *arg), void *arg,
+                                  pthread_t *ret);
