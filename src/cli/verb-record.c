@@ -10,8 +10,10 @@
 
 #include "bag/recover.h"
 #include "bag/writer.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "base/units.h"
 #include "cli/record-report.h"
 #include "cli/verb.h"
 #include "record/name.h"

@@ -1,12 +1,9 @@
 #include "record/overrides.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-
-#include <libfyaml.h>
 
 #include "base/io.h"
+#include "wire/yaml.h"
 
 enum { MAX_BYTES = 1 << 20 };
 
@@ -54,136 +51,104 @@ const struct bp_qos *bp_qos_override(const struct bp_qos_overrides *o, const cha
     return NULL;
 }
 
-static int line_of(struct fy_node *n) {
-    struct fy_token *t = fy_node_get_scalar_token(n);
-    const struct fy_mark *m = t ? fy_token_start_mark(t) : NULL;
-
-    return m ? m->line + 1 : 0;
-}
-
-static int by_name(const struct name *v, size_t n, const char *text, int *ret) {
+static int choose(const struct name *v, size_t n, const struct bp_yaml_node *node, int *ret,
+                  struct bp_error *err) {
     for (size_t i = 0; i < n; i++)
-        if (bp_streq(v[i].text, text)) {
+        if (node->kind == BP_YAML_SCALAR && bp_str_eq(bp_str_of(v[i].text), node->text)) {
             *ret = v[i].value;
             return 0;
         }
 
-    return -EINVAL;
+    return bp_yaml_expected(node, v[0].text, err);
 }
 
 /* A duration is a map {sec, nsec}. */
-static int duration(struct fy_node *map, bp_ns_t *ret) {
+static int duration(const struct bp_yaml *y, const struct bp_yaml_node *map, bp_ns_t *ret,
+                    struct bp_error *err) {
+    const struct bp_yaml_node *s = bp_yaml_get(y, map, "sec"), *n = bp_yaml_get(y, map, "nsec");
     int64_t sec = 0, nsec = 0;
+    int r = 0;
 
-    if (!fy_node_is_mapping(map))
-        return -EINVAL;
-
-    (void) fy_node_scanf(map, "/sec %" SCNd64, &sec);
-    (void) fy_node_scanf(map, "/nsec %" SCNd64, &nsec);
-    if (sec < 0 || nsec < 0 || nsec >= BP_SEC)
-        return -EINVAL;
+    if (map->kind != BP_YAML_MAPPING)
+        return bp_yaml_expected(map, "{sec: …, nsec: …}", err);
+    if (s)
+        r = bp_yaml_int(s, 0, INT64_MAX, &sec, err);
+    if (r >= 0 && n)
+        r = bp_yaml_int(n, 0, BP_SEC - 1, &nsec, err);
+    if (r < 0)
+        return r;
 
     *ret = sec >= 9223372036 ? BP_QOS_INFINITE : sec * BP_SEC + nsec;
     return 0;
 }
 
-static int set_key(struct bp_qos *q, const char *key, struct fy_node *value) {
-    const char *text = fy_node_is_scalar(value) ? fy_node_get_scalar0(value) : NULL;
-    char *end;
-    int v = 0, r = -EINVAL;
+static int set_key(const struct bp_yaml *y, const struct bp_yaml_node *v, struct bp_qos *q,
+                   struct bp_error *err) {
+    int64_t depth = 0;
+    int word = 0, r;
 
-    if (bp_streq(key, "deadline"))
-        return duration(value, &q->deadline);
-    if (bp_streq(key, "lifespan"))
-        return duration(value, &q->lifespan);
-    if (bp_streq(key, "liveliness_lease_duration"))
-        return duration(value, &q->lease);
-    if (!text)
-        return -EINVAL;
+    if (bp_streq(v->key, "deadline"))
+        return duration(y, v, &q->deadline, err);
+    if (bp_streq(v->key, "lifespan"))
+        return duration(y, v, &q->lifespan, err);
+    if (bp_streq(v->key, "liveliness_lease_duration"))
+        return duration(y, v, &q->lease, err);
+    if (bp_streq(v->key, "avoid_ros_namespace_conventions"))
+        return bp_yaml_bool(v, &q->avoid_ros_namespace_conventions, err);
 
-    if (bp_streq(key, "history")) {
-        r = by_name(histories, BP_COUNT(histories), text, &v);
-        q->history = (enum bp_history) v;
-    } else if (bp_streq(key, "reliability")) {
-        r = by_name(reliabilities, BP_COUNT(reliabilities), text, &v);
-        q->reliability = (enum bp_reliability) v;
-    } else if (bp_streq(key, "durability")) {
-        r = by_name(durabilities, BP_COUNT(durabilities), text, &v);
-        q->durability = (enum bp_durability) v;
-    } else if (bp_streq(key, "liveliness")) {
-        r = by_name(livelinesses, BP_COUNT(livelinesses), text, &v);
-        q->liveliness = (enum bp_liveliness) v;
-    } else if (bp_streq(key, "depth")) {
-        unsigned long depth = strtoul(text, &end, 10);
-
-        r = *end || end == text || depth > 1000000 ? -EINVAL : 0;
+    if (bp_streq(v->key, "history")) {
+        r = choose(histories, BP_COUNT(histories), v, &word, err);
+        q->history = (enum bp_history) word;
+    } else if (bp_streq(v->key, "reliability")) {
+        r = choose(reliabilities, BP_COUNT(reliabilities), v, &word, err);
+        q->reliability = (enum bp_reliability) word;
+    } else if (bp_streq(v->key, "durability")) {
+        r = choose(durabilities, BP_COUNT(durabilities), v, &word, err);
+        q->durability = (enum bp_durability) word;
+    } else if (bp_streq(v->key, "liveliness")) {
+        r = choose(livelinesses, BP_COUNT(livelinesses), v, &word, err);
+        q->liveliness = (enum bp_liveliness) word;
+    } else if (bp_streq(v->key, "depth")) {
+        r = bp_yaml_int(v, 0, 1000000, &depth, err);
         q->depth = (uint32_t) depth;
-    } else if (bp_streq(key, "avoid_ros_namespace_conventions")) {
-        q->avoid_ros_namespace_conventions = bp_streq(text, "true");
-        r = 0;
     } else {
-        r = -ENOENT;
+        r = bp_fail(err, BP_ECONFIG, "line %u: unknown QoS key '%s'", v->line, v->key);
     }
     return r;
 }
 
-static int add_topic(struct bp_qos_overrides *o, const char *path, struct fy_node_pair *pair,
-                     struct bp_error *err) {
-    struct fy_node *keys = fy_node_pair_value(pair);
-    const char *topic = fy_node_get_scalar0(fy_node_pair_key(pair));
+static int add_topic(struct bp_qos_overrides *o, const struct bp_yaml *y,
+                     const struct bp_yaml_node *topic, struct bp_error *err) {
     struct entry e = { .qos = bp_qos_default };
-    void *iter = NULL, *grown;
-    struct fy_node_pair *kv;
+    const struct bp_yaml_node *v;
+    struct entry *grown;
 
-    if (!topic || !fy_node_is_mapping(keys))
-        return bp_fail(err, BP_ECONFIG, "'%s' line %d: expected '/topic:' with QoS keys below it",
-                       path, line_of(fy_node_pair_key(pair)));
+    if (topic->kind != BP_YAML_MAPPING)
+        return bp_yaml_expected(topic, "QoS keys below the topic", err);
 
-    while ((kv = fy_node_mapping_iterate(keys, &iter))) {
-        const char *key = fy_node_get_scalar0(fy_node_pair_key(kv));
-        int r = key ? set_key(&e.qos, key, fy_node_pair_value(kv)) : -EINVAL;
+    for (v = bp_yaml_first(y, topic); v; v = bp_yaml_next(y, v)) {
+        int r = set_key(y, v, &e.qos, err);
 
         if (r < 0)
-            return bp_fail(err, BP_ECONFIG, "'%s' line %d: %s '%s' of topic '%s'", path,
-                           line_of(fy_node_pair_key(kv)),
-                           r == -ENOENT ? "unknown key" : "value not understood for key",
-                           key ? key : "?", topic);
+            return r;
     }
 
     grown = realloc(o->v, (o->n + 1) * sizeof *o->v);
     if (!grown)
         return bp_fail(err, -ENOMEM, "no memory");
     o->v = grown;
-    e.topic = strdup(topic);
+    e.topic = strdup(topic->key);
     if (!e.topic)
         return bp_fail(err, -ENOMEM, "no memory");
     o->v[o->n++] = e;
     return 0;
 }
 
-static int load_map(struct bp_qos_overrides *o, const char *path, struct fy_document *doc,
-                    struct bp_error *err) {
-    struct fy_node *root = fy_document_root(doc);
-    struct fy_node_pair *pair;
-    void *iter = NULL;
-
-    if (!root || !fy_node_is_mapping(root))
-        return bp_fail(err, BP_ECONFIG, "'%s': expected a map of topics", path);
-
-    while ((pair = fy_node_mapping_iterate(root, &iter))) {
-        int r = add_topic(o, path, pair, err);
-
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
 int bp_qos_overrides_load(const char *path, struct bp_qos_overrides **ret, struct bp_error *err) {
     BP_CLEANUP(bp_qos_overrides_freep) struct bp_qos_overrides *o = calloc(1, sizeof *o);
-    struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET };
+    BP_CLEANUP(bp_yaml_freep) struct bp_yaml *y = NULL;
+    const struct bp_yaml_node *root, *topic;
     BP_AUTO_FREE char *text = NULL;
-    struct fy_document *doc;
     size_t n;
     int r;
 
@@ -194,14 +159,19 @@ int bp_qos_overrides_load(const char *path, struct bp_qos_overrides **ret, struc
     if (r < 0)
         return r;
 
-    doc = fy_document_build_from_string(&cfg, text, n);
-    if (!doc)
-        return bp_fail(err, BP_ECONFIG, "'%s' is not valid YAML", path);
-
-    r = load_map(o, path, doc, err);
-    fy_document_destroy(doc);
+    r = bp_yaml_parse((struct bp_str){ text, n }, &y, err);
     if (r < 0)
-        return r;
+        return bp_prefix(err, BP_ECONFIG, "'%s'", path);
+
+    root = bp_yaml_root(y);
+    if (root && root->kind != BP_YAML_MAPPING)
+        return bp_fail(err, BP_ECONFIG, "'%s': expected a map of topics", path);
+
+    for (topic = bp_yaml_first(y, root); topic; topic = bp_yaml_next(y, topic)) {
+        r = add_topic(o, y, topic, err);
+        if (r < 0)
+            return bp_prefix(err, BP_ECONFIG, "'%s'", path);
+    }
 
     *ret = BP_TAKE_PTR(o);
     return 0;

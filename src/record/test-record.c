@@ -149,12 +149,12 @@ static const struct {
     const char *says; /* NULL: accepted */
 } overrides[] = {
     { "/a:\n  reliability: best_effort\n  depth: 3\n  deadline: {sec: 1, nsec: 5}\n", NULL },
-    { "/a:\n  reliability: sometimes\n", "line 2: value not understood for key 'reliability'" },
-    { "/a:\n  speed: 3\n", "line 2: unknown key 'speed'" },
-    { "/a:\n  depth: 3x\n", "value not understood for key 'depth'" },
+    { "/a:\n  reliability: sometimes\n", "line 2, key 'reliability'" },
+    { "/a:\n  speed: 3\n", "line 2: unknown QoS key 'speed'" },
+    { "/a:\n  depth: 3x\n", "line 2, key 'depth'" },
     { "- a\n", "expected a map of topics" },
-    { "/a: 5\n", "expected '/topic:'" },
-    { "{", "not valid YAML" },
+    { "/a: 5\n", "QoS keys below the topic" },
+    { "{", "line 1" },
 };
 
 static void test_overrides(void **state) {
