@@ -87,7 +87,8 @@ struct bp_sample {
     bp_ns_t source_ns;         /* wall, by the sender's clock */
     bp_ns_t recv_ns;           /* wall, by ours, when the last fragment had arrived */
     uint32_t size;             /* bytes with the 4-byte encapsulation header */
-    bool history;              /* sent to us as transient-local history, not live */
+    bool history;              /* transient-local, and sent before we met its writer (by the
+                                  sender's clock) */
     const void *chain;         /* private */
     void **writer_slot;        /* one pointer per (subscription, writer) for the callback's own use;
                                   starts NULL, freed by nobody */
@@ -107,9 +108,15 @@ struct bp_sub_opts {
      * one of them. With `force`, one reader with the given QoS instead. */
     const struct bp_qos *force;
     bp_sample_fn fn;
+    bp_sample_fn control; /* dispose or unregister of a keyed instance: uses up a sequence number
+                             but carries no message (size 0); may be NULL */
     void *ctx;
 };
 
+/**
+ * Calls of fn for one writer never overlap, those for different writers may. A sample of a writer
+ * is handed over once, in order of arrival: one that fills a hole comes late, none comes twice.
+ */
 BP_MUST_CHECK int bp_dds_subscribe(struct bp_dds *d, const struct bp_sub_opts *o,
                                    struct bp_sub **ret, struct bp_error *err);
 /** Ends it; no callback for it runs afterwards. Takes NULL. */

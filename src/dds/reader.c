@@ -1,0 +1,438 @@
+#include <errno.h>
+#include <string.h>
+
+#include "dds/dds-priv.h"
+
+/* A subscription has one Cyclone reader per kind of writer it meets: best effort, reliable,
+ * reliable with transient-local history; and separate ones for writers in partitions or with
+ * exclusive ownership, since each of these only matches a reader that asks for the same. A strong
+ * writer also matches the weaker readers, so its samples may come several times: the strongest
+ * reader that has delivered is the one that counts, and what it repeats (history that a weaker one
+ * heard live, or a second path during a change of interfaces) is dropped by sequence number. */
+
+enum { RANKS = 3, MAX_RANGES = 64 };
+
+/* Sequence numbers [from, to] that were delivered. */
+struct range {
+    uint64_t from, to;
+};
+
+struct writer {
+    uint8_t guid[BP_GUID_LEN];
+    pthread_mutex_t lock; /* held during a delivery */
+    struct range *got;    /* [lock] ascending; one slot until a hole appears */
+    struct range first;   /* [lock] what `got` points to while it has one slot */
+    unsigned ngot;        /* [lock] */
+    uint8_t rank;         /* [lock] strongest reader that has delivered */
+    void *slot;           /* [lock] the user's */
+    bp_ns_t since;        /* constant; wall time we met it, 0 = with its first sample */
+    unsigned refs;        /* [sub.lock] deliveries under way */
+    bool gone;            /* [sub.lock] free it when refs is 0 */
+    UT_hash_handle hh;
+};
+
+struct reader {
+    struct bp_sub *sub; /* holds one reference */
+    struct bp_path *path;
+    struct bp_sub_want want;
+    dds_entity_t topic, reader;
+    struct reader *next;
+};
+
+struct bp_sub {
+    struct bp_dds *d;
+    char *dds_topic, *dds_type;
+    bool keyed, forced;
+    struct bp_qos force;
+    bp_sample_fn fn;
+    bp_sample_fn control;
+    void *ctx;
+    struct reader *readers; /* [d->lock] */
+    struct bp_sub *next;    /* [d->lock] */
+
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct writer *writers; /* [lock] */
+    unsigned refs;          /* [lock] one per reader that Cyclone may still call, one of the user */
+};
+
+/* ---- one sample ---- */
+
+static struct writer *writer_get_locked(struct bp_sub *s, const uint8_t guid[static BP_GUID_LEN],
+                                        bp_ns_t since) {
+    struct writer *w = NULL;
+
+    HASH_FIND(hh, s->writers, guid, BP_GUID_LEN, w);
+    if (w)
+        return w;
+    w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    memcpy(w->guid, guid, BP_GUID_LEN);
+    pthread_mutex_init(&w->lock, NULL);
+    w->got = &w->first;
+    w->since = since;
+    HASH_ADD(hh, s->writers, guid, BP_GUID_LEN, w);
+    return w;
+}
+
+static struct writer *writer_get(struct bp_sub *s, const uint8_t guid[static BP_GUID_LEN]) {
+    struct writer *w;
+
+    pthread_mutex_lock(&s->lock);
+    w = writer_get_locked(s, guid, 0);
+    if (w)
+        w->refs++;
+    pthread_mutex_unlock(&s->lock);
+    return w;
+}
+
+static void writer_drop_locked(struct bp_sub *s, struct writer *w) {
+    HASH_DEL(s->writers, w);
+    if (w->got != &w->first)
+        free(w->got);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+static void writer_put(struct bp_sub *s, struct writer *w) {
+    pthread_mutex_lock(&s->lock);
+    if (--w->refs == 0 && w->gone)
+        writer_drop_locked(s, w);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Makes room for one more range at i; when the table is full the two oldest become one, which
+ * gives up on a hole so old that nobody will fill it. */
+static bool insert_range(struct writer *w, unsigned i, uint64_t seq) {
+    if (w->got == &w->first) {
+        struct range *p = malloc(MAX_RANGES * sizeof *p);
+
+        if (!p)
+            return false;
+        memcpy(p, &w->first, sizeof w->first);
+        w->got = p;
+    }
+    if (w->ngot == MAX_RANGES) {
+        if (i < 2)
+            return false;
+        w->got[0].to = w->got[1].to;
+        memmove(w->got + 1, w->got + 2, (w->ngot - 2) * sizeof *w->got);
+        w->ngot--;
+        i--;
+    }
+    memmove(w->got + i + 1, w->got + i, (w->ngot - i) * sizeof *w->got);
+    w->got[i] = (struct range){ seq, seq };
+    w->ngot++;
+    return true;
+}
+
+/* True when seq is new, and remembers it. */
+static bool note_seq(struct writer *w, uint64_t seq) {
+    unsigned i = w->ngot;
+
+    if (seq == 0)
+        return true;
+    if (w->ngot == 0) {
+        w->got[w->ngot++] = (struct range){ seq, seq };
+        return true;
+    }
+    if (w->got[i - 1].to + 1 == seq) { /* nearly always */
+        w->got[i - 1].to = seq;
+        return true;
+    }
+    while (i > 0 && w->got[i - 1].from > seq)
+        i--;
+    /* now got[i-1].from <= seq < got[i].from */
+    if (i > 0 && seq <= w->got[i - 1].to)
+        return false;
+    if (i > 0 && w->got[i - 1].to + 1 == seq) {
+        w->got[i - 1].to = seq;
+    } else if (i < w->ngot && w->got[i].from == seq + 1) {
+        w->got[i].from = seq;
+        return true;
+    } else {
+        return insert_range(w, i, seq);
+    }
+    if (i < w->ngot && w->got[i].from == seq + 1) {
+        w->got[i - 1].to = w->got[i].to;
+        memmove(w->got + i, w->got + i + 1, (w->ngot - i - 1) * sizeof *w->got);
+        w->ngot--;
+    }
+    return true;
+}
+
+static void on_sample(void *ctx, const struct bp_raw_sample *raw) {
+    const struct reader *r = ctx;
+    struct bp_sub *s = r->sub;
+    struct writer *w = writer_get(s, raw->guid);
+    struct bp_sample out = {
+        .seq = raw->seq,
+        .source_ns = raw->source_ns,
+        .recv_ns = raw->recv_ns,
+        .size = raw->size,
+        .chain = raw->serdata,
+    };
+
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (r->want.rank >= w->rank) {
+        w->rank = r->want.rank;
+        if (note_seq(w, raw->seq)) {
+            memcpy(out.guid, raw->guid, BP_GUID_LEN);
+            out.history = r->want.rank == RANKS - 1 && raw->source_ns < w->since;
+            out.writer_slot = &w->slot;
+            if (raw->size)
+                s->fn(s->ctx, &out);
+            else if (s->control)
+                s->control(s->ctx, &out);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+    writer_put(s, w);
+}
+
+void bp_sample_copy(const struct bp_sample *s, uint8_t *dst) {
+    bp_raw_copy(s->chain, dst);
+}
+
+/* ---- readers ---- */
+
+static void sub_unref(struct bp_sub *s) {
+    pthread_mutex_lock(&s->lock);
+    s->refs--;
+    pthread_cond_broadcast(&s->idle);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Cyclone will not call on_sample() with this reader any more. */
+static void reader_released(void *ctx) {
+    struct reader *r = ctx;
+    struct bp_sub *s = r->sub;
+
+    free(r);
+    sub_unref(s);
+}
+
+struct bp_sub_want bp_sub_want_of(const struct bp_ep *e) {
+    struct bp_sub_want w = { .partitioned = e->partitioned, .exclusive = e->exclusive };
+
+    if (e->e.qos.reliability == BP_RELIABILITY_RELIABLE)
+        w.rank = e->e.qos.durability == BP_DURABILITY_TRANSIENT_LOCAL ? 2 : 1;
+    return w;
+}
+
+static dds_qos_t *reader_qos(const struct bp_sub *s, const struct bp_sub_want *w) {
+    static const char *any = "*";
+    const dds_data_representation_id_t both[] = { DDS_DATA_REPRESENTATION_XCDR1,
+                                                  DDS_DATA_REPRESENTATION_XCDR2 };
+    dds_qos_t *q = s->forced ? bp_qos_to_dds(&s->force) : dds_create_qos();
+
+    if (!q)
+        return NULL;
+    if (!s->forced) {
+        dds_qset_history(q, DDS_HISTORY_KEEP_ALL, 0);
+        dds_qset_reliability(q, w->rank ? DDS_RELIABILITY_RELIABLE : DDS_RELIABILITY_BEST_EFFORT,
+                             DDS_SECS(1));
+        dds_qset_durability(q, w->rank == 2 ? DDS_DURABILITY_TRANSIENT_LOCAL
+                                            : DDS_DURABILITY_VOLATILE);
+    }
+    dds_qset_data_representation(q, BP_COUNT(both), both);
+    dds_qset_ignorelocal(q, DDS_IGNORELOCAL_PARTICIPANT);
+    dds_qset_latency_budget(q, DDS_INFINITY); /* a writer may offer any */
+    if (w->exclusive)
+        dds_qset_ownership(q, DDS_OWNERSHIP_EXCLUSIVE);
+    if (w->partitioned)
+        dds_qset_partition(q, 1, &any);
+    return q;
+}
+
+/* At most the default name count is allowed to fail: a reader that cannot be made is reported and
+ * its writer's samples are missing, which shows in the graph as a writer without data. */
+static void make_reader(struct bp_sub *s, struct bp_path *p, const struct bp_sub_want *want) {
+    struct reader *r = calloc(1, sizeof *r);
+    dds_qos_t *q = reader_qos(s, want);
+    dds_entity_t topic = DDS_RETCODE_OUT_OF_RESOURCES, reader = topic;
+
+    if (r && q)
+        topic = bp_raw_topic(p->participant, s->dds_topic, s->dds_type, s->keyed, false, NULL);
+    if (topic >= 0) {
+        *r = (struct reader){ .sub = s, .path = p, .want = *want, .topic = topic };
+        pthread_mutex_lock(&s->lock);
+        s->refs++;
+        pthread_mutex_unlock(&s->lock);
+        reader = bp_raw_reader(p->participant, topic, q, on_sample, reader_released, r);
+        if (reader < 0) {
+            r = NULL; /* released already */
+            (void) dds_delete(topic);
+        }
+    } else {
+        free(r);
+        r = NULL;
+    }
+    if (q)
+        dds_delete_qos(q);
+    if (!r) {
+        bp_dds_note(s->d, "cannot read '%s': %s", s->dds_topic,
+                    dds_strretcode(topic < 0 ? -topic : -reader));
+        return;
+    }
+    r->reader = reader;
+    r->next = s->readers;
+    s->readers = r;
+}
+
+static bool hears(const struct bp_sub *s, const struct bp_ep *e) {
+    return e->e.writer && e->e.keyed == s->keyed && bp_streq(e->e.dds_topic, s->dds_topic) &&
+           bp_streq(e->e.dds_type, s->dds_type);
+}
+
+static void meet(struct bp_sub *s, struct bp_path *p, const struct bp_ep *e) {
+    struct bp_sub_want want = bp_sub_want_of(e);
+
+    if (s->forced)
+        want.rank = 0;
+    pthread_mutex_lock(&s->lock);
+    (void) writer_get_locked(s, e->e.guid, bp_wall_ns());
+    pthread_mutex_unlock(&s->lock);
+    for (const struct reader *r = s->readers; r; r = r->next)
+        if (r->path == p && r->want.rank == want.rank && r->want.partitioned == want.partitioned &&
+            r->want.exclusive == want.exclusive)
+            return;
+    make_reader(s, p, &want);
+}
+
+void bp_sub_meet_locked(struct bp_dds *d, const struct bp_ep *e) {
+    for (struct bp_sub *s = d->subs; s; s = s->next)
+        if (hears(s, e))
+            for (struct bp_path *p = d->paths; p; p = p->next)
+                meet(s, p, e);
+}
+
+void bp_sub_extend_locked(struct bp_dds *d, struct bp_path *p) {
+    struct bp_ep *e, *tmp;
+
+    for (struct bp_sub *s = d->subs; s; s = s->next)
+        HASH_ITER(hh, d->eps, e, tmp)
+    if (hears(s, e))
+        meet(s, p, e);
+}
+
+/* The reader struct is freed by Cyclone's release of it, not here. */
+static void delete_reader(const struct reader *r) {
+    dds_entity_t reader = r->reader, topic = r->topic;
+
+    (void) dds_delete(reader);
+    (void) dds_delete(topic);
+}
+
+void bp_sub_retract_locked(struct bp_dds *d, const struct bp_path *p) {
+    for (struct bp_sub *s = d->subs; s; s = s->next)
+        for (struct reader **at = &s->readers; *at;) {
+            struct reader *r = *at;
+
+            if (r->path != p) {
+                at = &r->next;
+                continue;
+            }
+            *at = r->next;
+            delete_reader(r);
+        }
+}
+
+void bp_sub_part_locked(struct bp_dds *d, const struct bp_ep *e) {
+    for (struct bp_sub *s = d->subs; s; s = s->next) {
+        struct writer *w = NULL;
+
+        if (!hears(s, e))
+            continue;
+        pthread_mutex_lock(&s->lock);
+        HASH_FIND(hh, s->writers, e->e.guid, BP_GUID_LEN, w);
+        if (w && w->refs == 0)
+            writer_drop_locked(s, w);
+        else if (w)
+            w->gone = true;
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+/* ---- subscriptions ---- */
+
+static void sub_free(struct bp_sub *s) {
+    struct writer *w, *tmp;
+
+    HASH_ITER(hh, s->writers, w, tmp)
+    writer_drop_locked(s, w);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->idle);
+    free(s->dds_topic);
+    free(s->dds_type);
+    free(s);
+}
+
+int bp_dds_subscribe(struct bp_dds *d, const struct bp_sub_opts *o, struct bp_sub **ret,
+                     struct bp_error *err) {
+    struct bp_sub *s = calloc(1, sizeof *s);
+    struct bp_ep *e, *tmp;
+
+    if (!s)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    s->d = d;
+    s->keyed = o->keyed;
+    s->forced = o->force != NULL;
+    if (o->force)
+        s->force = *o->force;
+    s->fn = o->fn;
+    s->control = o->control;
+    s->ctx = o->ctx;
+    s->refs = 1;
+    s->dds_topic = strdup(o->dds_topic);
+    s->dds_type = strdup(o->dds_type);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->idle, NULL);
+    if (!s->dds_topic || !s->dds_type) {
+        sub_free(s);
+        return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    *ret = s; /* before the first sample may come */
+
+    pthread_mutex_lock(&d->lock);
+    s->next = d->subs;
+    d->subs = s;
+    if (s->forced)
+        for (struct bp_path *p = d->paths; p; p = p->next)
+            make_reader(s, p, &(struct bp_sub_want){ 0 });
+    HASH_ITER(hh, d->eps, e, tmp)
+    if (hears(s, e))
+        for (struct bp_path *p = d->paths; p; p = p->next)
+            meet(s, p, e);
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+void bp_sub_close(struct bp_sub *s) {
+    struct reader *r, *next;
+
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->d->lock);
+    for (struct bp_sub **at = &s->d->subs; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    r = s->readers;
+    s->readers = NULL;
+    pthread_mutex_unlock(&s->d->lock);
+
+    for (; r; r = next) {
+        next = r->next;
+        delete_reader(r);
+    }
+    pthread_mutex_lock(&s->lock);
+    while (s->refs > 1)
+        pthread_cond_wait(&s->idle, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    sub_free(s);
+}
