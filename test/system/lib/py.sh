@@ -1,0 +1,10 @@
+#!/bin/sh
+# Runs a test script with the Python that has the foreign readers (build/venv, made by ./run).
+here=$(cd "$(dirname "$0")" && pwd)
+venv=${BP_VENV:-${BP_BUILD:-${MESON_BUILD_ROOT:-$here/../../../build}}/venv}
+if ! "$venv/bin/python" -c 'import mcap, lz4, zstandard, yaml' 2>/dev/null; then
+    echo "SKIP: no Python with mcap, lz4, zstandard, pyyaml in $venv (./run makes it)"
+    exit 77
+fi
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here"
+exec "$venv/bin/python" "$@"
