@@ -27,152 +27,10 @@
 
 #include <dds/dds.h>
 #include <dds/ddsi/ddsi_serdata.h>
-#include <dds/ddsi/ddsi_sertype.h>
-#include <dds/ddsi/q_radmin.h>
+
+#include "blob.h"
 
 enum { MAX_TOPICS = 4096, CHUNK = 768 << 10, CACHE = 100 << 20 };
-
-/* ---- serialized samples: what rmw_cyclonedds does, one copy out of the receive buffers ---- */
-
-struct blob {
-    struct ddsi_serdata c;
-    uint32_t size;
-    uint8_t data[];
-};
-
-static struct blob *blob_new(const struct ddsi_sertype *t, enum ddsi_serdata_kind k, size_t n) {
-    struct blob *b = calloc(1, sizeof *b);
-    struct blob *grown = b ? realloc(b, sizeof *b + n) : NULL;
-
-    if (!grown) {
-        free(b);
-        return NULL;
-    }
-
-    ddsi_serdata_init(&grown->c, t, k);
-    grown->c.hash = t->serdata_basehash;
-    grown->size = (uint32_t) n;
-    return grown;
-}
-
-static struct ddsi_serdata *blob_from_ser(const struct ddsi_sertype *t, enum ddsi_serdata_kind k,
-                                          const struct nn_rdata *f, size_t size) {
-    struct blob *b = blob_new(t, k, size);
-    uint32_t off = 0;
-
-    if (!b)
-        return NULL;
-    for (; f; f = f->nextfrag)
-        if (f->maxp1 > off) {
-            const uint8_t *p = NN_RMSG_PAYLOADOFF(f->rmsg, NN_RDATA_PAYLOAD_OFF(f));
-
-            if (f->maxp1 > size) {
-                free(b);
-                return NULL;
-            }
-            memcpy(b->data + off, p + off - f->min, f->maxp1 - off);
-            off = f->maxp1;
-        }
-    return &b->c;
-}
-
-static struct ddsi_serdata *blob_from_keyhash(const struct ddsi_sertype *t,
-                                              const struct ddsi_keyhash *kh) {
-    (void) kh;
-    struct blob *b = blob_new(t, SDK_KEY, 0);
-    return b ? &b->c : NULL;
-}
-
-static struct ddsi_serdata *blob_to_untyped(const struct ddsi_serdata *d) {
-    struct blob *b = blob_new(d->type, SDK_KEY, 0);
-
-    if (!b)
-        return NULL;
-    b->c.type = NULL;
-    return &b->c;
-}
-
-static bool blob_eqkey(const struct ddsi_serdata *a, const struct ddsi_serdata *b) {
-    return a && b;
-}
-
-static uint32_t blob_size(const struct ddsi_serdata *d) {
-    return ((const struct blob *) d)->size;
-}
-
-static void blob_free(struct ddsi_serdata *d) {
-    free(d);
-}
-
-static void blob_to_ser(const struct ddsi_serdata *d, size_t off, size_t n, void *buf) {
-    memcpy(buf, ((const struct blob *) d)->data + off, n);
-}
-
-static bool blob_no_sample(const struct ddsi_sertype *t, const struct ddsi_serdata *d, void *s,
-                           void **b, void *l) {
-    (void) t, (void) d, (void) s, (void) b, (void) l;
-    return true;
-}
-
-static size_t blob_print(const struct ddsi_sertype *t, const struct ddsi_serdata *d, char *buf,
-                         size_t n) {
-    (void) t;
-    return (size_t) snprintf(buf, n, "blob[%u]", blob_size(d));
-}
-
-static void blob_keyhash(const struct ddsi_serdata *d, struct ddsi_keyhash *k, bool md5) {
-    (void) d, (void) md5;
-    memset(k, 0, sizeof *k);
-}
-
-static const struct ddsi_serdata_ops blob_ops = {
-    .eqkey = blob_eqkey,
-    .get_size = blob_size,
-    .from_ser = blob_from_ser,
-    .from_keyhash = blob_from_keyhash,
-    .to_ser = blob_to_ser,
-    .to_untyped = blob_to_untyped,
-    .untyped_to_sample = blob_no_sample,
-    .free = blob_free,
-    .print = blob_print,
-    .get_keyhash = blob_keyhash,
-};
-
-static void type_free(struct ddsi_sertype *t) {
-    ddsi_sertype_fini(t);
-    free(t);
-}
-
-static bool type_equal(const struct ddsi_sertype *a, const struct ddsi_sertype *b) {
-    return a->typekind_no_key == b->typekind_no_key;
-}
-
-static uint32_t type_hash(const struct ddsi_sertype *t) {
-    return t->typekind_no_key;
-}
-
-static const struct ddsi_sertype_ops type_ops = {
-    .version = ddsi_sertype_v0,
-    .free = type_free,
-    .equal = type_equal,
-    .hash = type_hash,
-};
-
-static dds_entity_t raw_topic(dds_entity_t pp, const char *name, const char *type, bool keyed) {
-    struct ddsi_sertype *t = calloc(1, sizeof *t);
-    dds_entity_t tp;
-
-    if (!t)
-        return DDS_RETCODE_OUT_OF_RESOURCES;
-    ddsi_sertype_init_flags(t, type, &type_ops, &blob_ops,
-                            keyed ? 0 : DDSI_SERTYPE_FLAG_TOPICKIND_NO_KEY);
-    t->allowed_data_representation =
-        DDS_DATA_REPRESENTATION_FLAG_XCDR1 | DDS_DATA_REPRESENTATION_FLAG_XCDR2;
-    tp = dds_create_topic_sertype(pp, name, &t, NULL, NULL, NULL);
-    if (tp < 0)
-        ddsi_sertype_unref(t);
-    return tp;
-}
 
 /* ---- the cache: two lists, as rosbag2_cpp's MessageCache ---- */
 
@@ -424,7 +282,7 @@ static void add_topic(dds_entity_t pp, dds_entity_t ws, const dds_builtintopic_e
     dds_qset_history(q, DDS_HISTORY_KEEP_LAST, 10);
     snprintf(topic_names[ntopics], 256, "%s", e->topic_name + 2);
     snprintf(topic_types[ntopics], 256, "%s", e->type_name);
-    tp = raw_topic(pp, e->topic_name, e->type_name, (e->key.v[15] & 0x0f) == 2);
+    tp = blob_topic(pp, e->topic_name, e->type_name, (e->key.v[15] & 0x0f) == 2, NULL);
     rd = tp < 0 ? tp : dds_create_reader(pp, tp, q, NULL);
     dds_delete_qos(q);
     if (rd < 0) {
