@@ -163,11 +163,14 @@ void bp_dds_stats(struct bp_dds *d, struct bp_dds_stats *ret);
 
 /**
  * Calls a ROS 2 service in the dialect of its server. Refused with BP_EMISMATCH when servers of
- * two vendors share the name.
+ * two vendors share the name. Not from a callback of the graph (-EDEADLK). The request is sent
+ * once: after -ETIMEDOUT it may have been carried out all the same.
  *
  * @param request   CDR with encapsulation header
  * @param ret       appended: the reply's CDR with encapsulation header
- * @return 0, -ETIMEDOUT, -ENOENT (no server), BP_EMISMATCH, BP_EDDS
+ * @param timeout   for discovery and answer together
+ * @return 0, -ETIMEDOUT, -ENOENT (no server showed up in time), BP_EMISMATCH, BP_EUNSUPPORTED
+ *         (server of an unknown vendor), BP_EDDS
  */
 BP_MUST_CHECK int bp_dds_call(struct bp_dds *d, const char *service, const char *type,
                               const void *request, size_t n, bp_ns_t timeout, struct bp_buf *ret,
