@@ -5,6 +5,7 @@
 #include <lz4frame.h>
 #include <zstd.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 
 struct bp_compressor {
@@ -157,4 +158,28 @@ int bp_decompress(struct bp_decompressor *z, enum bp_codec c, const void *src, s
         break;
     }
     return -EINVAL;
+}
+
+int bp_decompress_frame(struct bp_decompressor *z, const void *src, size_t n, size_t limit,
+                        struct bp_buf *out) {
+    ZSTD_inBuffer in = { .src = src, .size = n };
+    size_t more = 1;
+
+    bp_buf_clear(out);
+    (void) ZSTD_DCtx_reset(z->zstd, ZSTD_reset_session_only);
+    while (more != 0) {
+        size_t before = in.pos, room = ZSTD_DStreamOutSize();
+        ZSTD_outBuffer to = { .size = room };
+
+        if (out->n > limit)
+            return BP_ELIMIT;
+        to.dst = bp_buf_reserve(out, room);
+        if (!to.dst)
+            return -ENOMEM;
+        more = ZSTD_decompressStream(z->zstd, &to, &in);
+        if (ZSTD_isError(more) || (more != 0 && in.pos == before && to.pos == 0))
+            return BP_ECORRUPT;
+        out->n += to.pos;
+    }
+    return 0;
 }

@@ -39,3 +39,12 @@ BP_DEFINE_CLEANUP(struct bp_decompressor, bp_decompressor_free)
  */
 int bp_decompress(struct bp_decompressor *z, enum bp_codec c, const void *src, size_t n, void *dst,
                   size_t raw);
+
+struct bp_buf;
+/**
+ * Decompresses one zstd frame of unknown size into `out` (cleared before), at most `limit` bytes.
+ *
+ * @return 0, BP_ECORRUPT, BP_ELIMIT, -ENOMEM
+ */
+int bp_decompress_frame(struct bp_decompressor *z, const void *src, size_t n, size_t limit,
+                        struct bp_buf *out);

@@ -1,0 +1,85 @@
+#pragma once
+
+#include "bag/source-priv.h"
+#include "base/buf.h"
+#include "base/compress.h"
+#include "wire/mcap.h"
+
+/* An MCAP file is seen as units: chunks, and runs of messages that lie outside chunks. The units
+ * come from the summary (mcap-summary.c) or, when there is none or it is not whole, from a walk
+ * over the file that gets past damage (mcap-scan.c). Messages are read from units, merged by log
+ * time (mcap-iter.c). */
+
+enum {
+    BP_MCAP_RECORD_MAX = 1 << 30, /* content of any one record, and of a decompressed chunk */
+    BP_MCAP_LOOSE_MAX = 4 << 20,  /* a run of loose messages is cut here */
+};
+
+struct mcap_unit {
+    uint64_t at, len;    /* whole records in the file */
+    uint64_t start, end; /* log time of first and last message */
+    bool chunk;          /* else loose messages */
+    bool repeated;       /* latched messages repeated at a segment's head */
+    uint32_t ids, nids;  /* channels in it: ids[ids..ids+nids); nids 0 = not known */
+};
+
+struct mcap_source {
+    struct bp_source s; /* first */
+    int fd;
+    uint64_t size;
+    struct mcap_unit *units; /* owned, sorted by start */
+    size_t nunits, cap_units;
+    uint16_t *ids; /* owned: channel ids of the units */
+    size_t nids, cap_ids;
+    int32_t *by_id;                   /* owned: channel id -> index or -1; 65,536 */
+    struct mcap_schema_copy *schemas; /* owned: by id, 65,536 pointers' worth, lazily */
+    struct mcap_span {                /* metadata records in the file */
+        uint64_t at, len;
+    } * meta; /* owned */
+    size_t nmeta, cap_meta;
+    uint64_t damaged_bytes, damaged_places; /* passed over by the walk */
+    uint32_t codecs_seen;                   /* bit per enum bp_codec */
+};
+
+struct mcap_schema_copy {
+    char *name, *encoding; /* owned; NULL = no such schema */
+    struct bp_str data;    /* owned */
+};
+
+struct mcap_source *mcap_source_of(struct bp_source *s);
+
+/** Reads exactly n bytes. @return 0, BP_ETRUNCATED, or an errno */
+int mcap_read(const struct mcap_source *m, uint64_t at, void *p, uint64_t n);
+/** Reads the whole record at `at`, at most BP_MCAP_RECORD_MAX, into buf (cleared before). */
+int mcap_read_record(const struct mcap_source *m, uint64_t at, struct bp_buf *buf,
+                     struct bp_mcap_record *ret);
+
+int mcap_add_schema(struct mcap_source *m, const struct bp_mcap_record *r);
+int mcap_add_channel(struct mcap_source *m, const struct bp_mcap_record *r);
+int mcap_add_unit(struct mcap_source *m, const struct mcap_unit *u);
+int mcap_add_meta(struct mcap_source *m, uint64_t at, uint64_t len);
+
+/** @return 1 when the summary is whole and enough to read by, 0 when a walk is needed, or an error
+ *  of the machine */
+int mcap_load_summary(struct mcap_source *m, struct bp_error *err);
+/** Walks the file; what is damaged is passed over and counted. */
+int mcap_scan(struct mcap_source *m, struct bp_error *err);
+
+/* A chunk's records, uncompressed and checked. Buffers are reused from call to call. */
+struct mcap_chunk_buf {
+    struct bp_buf file; /* the record as stored */
+    struct bp_buf raw;  /* decompressed, unless stored plain */
+    struct bp_decompressor *z;
+    const uint8_t *records; /* into one of them */
+    uint64_t n;
+};
+void mcap_chunk_buf_done(struct mcap_chunk_buf *b);
+/** @return 0; BP_ECORRUPT (CRC, codec), BP_EFORMAT, BP_ELIMIT, BP_ETRUNCATED, -ENOTSUP, errno */
+int mcap_load_chunk(const struct mcap_source *m, uint64_t at, bool check_crc,
+                    struct mcap_chunk_buf *b, struct bp_mcap_chunk *ret);
+
+int mcap_iterate(struct bp_source *s, const struct bp_source_filter *f, struct bp_source_iter **ret,
+                 struct bp_error *err);
+int mcap_next(struct bp_source_iter *it, struct bp_source_msg *ret, struct bp_error *err);
+void mcap_skipped(const struct bp_source_iter *it, uint64_t *chunks, uint64_t *bytes);
+void mcap_iter_free(struct bp_source_iter *it);
