@@ -1,7 +1,6 @@
 """The machine a bench ran on, and tables."""
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 

@@ -4,9 +4,9 @@
  *   peer-pub DOMAIN LOG [topics=1] [size=100] [hz=100] [secs=5] [qos=reliable|best_effort]
  *            [depth=10, 0 = KEEP_ALL] [wait=1] [linger=2] [prefix=/peer]
  *
- * hz=0 publishes as fast as it goes. Topic i is PREFIX/t<i> of std_msgs/msg/UInt8MultiArray, whose
- * data begin with u64 sequence, u32 topic, u32 CRC-32 of the rest. `wait`: until each writer has
- * that many readers (20 s at most). Last line: a JSON summary.
+ * hz=0 publishes as fast as it goes, hz=-1 nothing at all. Topic i is PREFIX/t<i> of
+ * std_msgs/msg/UInt8MultiArray, whose data begin with u64 sequence, u32 topic, u32 CRC-32 of the
+ * rest. `wait`: until each writer has that many readers (20 s at most). Last line: a JSON summary.
  * Log lines, after the fact: mono_ns wall_ns topic guid sequence size. */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -138,6 +138,8 @@ static double send_all(double hz, double secs) {
     int64_t t0 = clock_ns(CLOCK_MONOTONIC), end = t0 + (int64_t) (secs * 1e9);
     uint64_t n = 0, total = (uint64_t) (hz * secs) * ntopics;
 
+    if (hz < 0)
+        dds_sleepfor(end - t0);
     while (hz > 0 ? n < total : clock_ns(CLOCK_MONOTONIC) < end) {
         if (hz > 0) {
             int64_t due = t0 + (int64_t) ((double) n / (hz * ntopics) * 1e9);

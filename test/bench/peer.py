@@ -5,7 +5,6 @@ Cyclone's defaults; the two recorders take turns. A run whose publisher reached 
 rate is void and repeated (twice at most). Loss = sent by the publisher's log, not in the file.
 """
 import json
-import os
 import signal
 import statistics
 import sys
@@ -60,7 +59,6 @@ def one(which, load, qos, secs, folder):
     out = folder / ("bag" if which == "bagpipe" else "peer.mcap")
     if which == "bagpipe":
         rec = bp.record(out, domain=DOMAIN)
-        base = bp.rss_kb(rec.pid)
     else:
         rec = bp.Proc([TOOLS / "peer-plain", out, DOMAIN])
         bp.until(lambda: "ready" in rec.text(), 10, "peer-plain")

@@ -97,6 +97,10 @@ def at_exit(fn):
 def main(fn):
     """Runs fn() and leaves; any exception is a failure with its traceback."""
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    # a watchdog of our own: how long is right depends on how much is asked for
+    limit = 4 * 3600 if slow() else 5400 if full() else int(os.environ.get("BP_LIMIT", 900))
+    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError(f"not over after {limit} s")))
+    signal.alarm(limit)
     if not os.access(BAGPIPE, os.X_OK):
         skip(f"{BAGPIPE} is not built")
     try:
@@ -273,18 +277,15 @@ def until(fn, timeout, what, step=0.01):
 
 
 def record(out, *args, domain, env=None, ns=None, log=None, wait=True):
-    """Starts `bagpipe record -a -o OUT …` and waits until it has made its first segment."""
+    """Starts `bagpipe record -a -o OUT …` and waits until it says that it records."""
     p = Proc([BAGPIPE, "record", "-a", "-o", out, "--domain", domain, *args], env=env, ns=ns, log=log)
-    if wait:
-        before = {f.name for f in Path(out).glob("*.mcap*")} if Path(out).exists() else set()
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            if not p.alive():
-                raise RuntimeError(f"record ended with {p.p.returncode}: {p.text()[-1500:]}")
-            if {f.name for f in Path(out).glob("*.mcap*")} - before or (before and "ecord" in p.text()):
-                return p
-            time.sleep(0.01)
-        raise TimeoutError(f"record did not begin: {p.text()[-1500:]}")
+    end = time.monotonic() + 30
+    while wait and "recording" not in p.text():
+        if not p.alive():
+            raise RuntimeError(f"record ended with {p.p.returncode}: {p.text()[-1500:]}")
+        if time.monotonic() > end:
+            raise TimeoutError(f"record did not begin: {p.text()[-1500:]}")
+        time.sleep(0.01)
     return p
 
 

@@ -3,7 +3,6 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-import bp
 import spans
 
 
