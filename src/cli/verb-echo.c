@@ -1,0 +1,208 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/live.h"
+#include "record/select.h"
+
+struct opts {
+    struct bp_opt_list domains;
+    int64_t count;
+    bp_ns_t run;
+    bool raw, once;
+};
+
+#define OPT(f) offsetof(struct opts, f)
+
+static const struct bp_opt options[] = {
+    { "raw", 0, BP_OPT_FLAG, OPT(raw), NULL, "bytes as on the wire, in hex", NULL, NULL, 0, 0 },
+    { "once", 0, BP_OPT_FLAG, OPT(once), NULL, "end after one message", NULL, NULL, 0, 0 },
+    { "count", 'n', BP_OPT_INT, OPT(count), "N", "end after N messages", NULL, NULL, 1, 1e15 },
+    { "for", 0, BP_OPT_DURATION, OPT(run), "TIME", "end after this time", NULL, NULL, 0, 0 },
+    { "domain", 0, BP_OPT_LIST, OPT(domains), "ID[,ID…]", "ROS domains (ROS_DOMAIN_ID, else 0)",
+      NULL, NULL, 0, 0 },
+};
+
+enum { QUEUE_BYTES = 64 << 20 };
+
+/* A message on its way from the receive thread to the printing one. */
+struct message {
+    struct bp_live_topic *topic;
+    struct message *next;
+    bp_ns_t source_ns, recv_ns;
+    uint64_t seq;
+    size_t size;
+    uint8_t data[];
+};
+
+struct echo {
+    struct bp_live live;
+    const struct opts *o;
+    const char *name;
+    pthread_mutex_t lock;
+    struct message *first, **last; /* [lock] */
+    size_t queued;                 /* [lock] bytes */
+    uint64_t dropped;              /* [lock] printing was too slow */
+    int wake;                      /* eventfd */
+};
+
+static bool wants(void *ctx, const struct bp_live_topic *t) {
+    const struct echo *e = ctx;
+    char name[256];
+
+    return (t->kind == BP_ENDPOINT_TOPIC || t->kind == BP_ENDPOINT_FOREIGN) &&
+           (bp_topic_match(bp_live_name(e->name, name, sizeof name), t->topic) ||
+            bp_streq(e->name, t->topic));
+}
+
+static void on_sample(void *ctx, const struct bp_sample *s) {
+    struct bp_live_topic *t = ctx;
+    struct echo *e = t->live->o.ctx;
+    struct message *m = malloc(sizeof *m + s->size);
+    uint64_t one = 1;
+
+    if (!m)
+        return;
+    m->topic = t;
+    m->next = NULL;
+    m->source_ns = s->source_ns;
+    m->recv_ns = s->recv_ns;
+    m->seq = s->seq;
+    m->size = s->size;
+    bp_sample_copy(s, m->data);
+    pthread_mutex_lock(&e->lock);
+    if (e->queued + m->size > QUEUE_BYTES) {
+        e->dropped++;
+        free(m);
+    } else {
+        e->queued += m->size;
+        *e->last = m;
+        e->last = &m->next;
+    }
+    pthread_mutex_unlock(&e->lock);
+    (void) !write(e->wake, &one, sizeof one);
+}
+
+static struct message *next_message(struct echo *e) {
+    struct message *m;
+
+    pthread_mutex_lock(&e->lock);
+    m = e->first;
+    if (m) {
+        e->first = m->next;
+        e->queued -= m->size;
+        if (!e->first)
+            e->last = &e->first;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return m;
+}
+
+static void print_hex(const struct message *m) {
+    (void) printf("%s seq %" PRIu64 ", %zu bytes\n", m->topic->topic, m->seq, m->size);
+    for (size_t i = 0; i < m->size; i += 16) {
+        size_t n = BP_MIN(m->size - i, (size_t) 16);
+
+        (void) printf("%08zx ", i);
+        for (size_t k = 0; k < 16; k++)
+            if (k < n)
+                (void) printf(" %02x", m->data[i + k]);
+            else
+                (void) printf("   ");
+        (void) printf("  ");
+        for (size_t k = 0; k < n; k++)
+            (void) putchar(m->data[i + k] >= 32 && m->data[i + k] < 127 ? m->data[i + k] : '.');
+        (void) putchar('\n');
+    }
+}
+
+/* Waits for a message, Ctrl-C or the end of the time. @return true when it is time to end */
+static bool wait_more(struct echo *e, bp_ns_t end) {
+    struct pollfd p[2] = { { .fd = e->live.signals, .events = POLLIN },
+                           { .fd = e->wake, .events = POLLIN } };
+    bp_ns_t left = end ? end - bp_mono_ns() : BP_SEC;
+    uint64_t n;
+
+    if (end && left <= 0)
+        return true;
+    (void) poll(p, 2, (int) BP_MIN(left / BP_MS + 1, (bp_ns_t) 1000));
+    (void) !read(e->wake, &n, sizeof n);
+    return (p[0].revents & POLLIN) != 0;
+}
+
+static uint64_t loop(struct echo *e) {
+    uint64_t wanted = e->o->once ? 1 : (uint64_t) e->o->count, n = 0;
+    bp_ns_t start = bp_mono_ns(), end = e->o->run ? start + e->o->run : 0;
+    bool told = false;
+
+    for (;;) {
+        struct message *m = next_message(e);
+
+        if (m) {
+            print_hex(m);
+            free(m);
+            if (++n == wanted)
+                return n;
+            continue;
+        }
+        (void) fflush(stdout);
+        if (wait_more(e, end))
+            return n;
+        if (!told && n == 0 && bp_mono_ns() - start > 2 * BP_SEC) {
+            (void) fprintf(stderr, "waiting for messages on %s\n", e->name);
+            told = true;
+        }
+    }
+}
+
+static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
+    struct echo e = { .o = opts, .name = argv[0] };
+    struct bp_live_opts lo = {
+        .domains = &e.o->domains, .want = wants, .sample = on_sample, .ctx = &e
+    };
+    uint64_t n;
+    int rc;
+
+    (void) argc;
+    e.last = &e.first;
+    pthread_mutex_init(&e.lock, NULL);
+    e.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = e.wake < 0 ? bp_fail(err, -errno, "eventfd: %s", bp_strerror(-errno))
+                    : bp_live_open(&e.live, &lo, err);
+    if (rc < 0) {
+        pthread_mutex_destroy(&e.lock);
+        if (e.wake >= 0)
+            (void) close(e.wake);
+        return rc;
+    }
+    n = loop(&e);
+    bp_live_close(&e.live);
+    for (struct message *m; (m = next_message(&e));)
+        free(m);
+    if (e.dropped)
+        bp_log(BP_LOG_WARNING, "printing was slower than the topic, messages were skipped",
+               BP_F_UINT("messages", e.dropped));
+    (void) close(e.wake);
+    pthread_mutex_destroy(&e.lock);
+    return n ? BP_EXIT_DONE : BP_EXIT_FINDINGS;
+}
+
+const struct bp_verb bp_verb_echo = {
+    .name = "echo",
+    .args = "TOPIC",
+    .summary = "print the messages of a topic",
+    .description = "Joins the graph and prints what arrives on a topic. '*' matches anything.\n\n"
+                   "Exit status: 0 at least one message came, 1 none.",
+    .examples = "bagpipe echo /chatter --once\n"
+                "bagpipe echo /chatter --raw -n 3",
+    .opts = options,
+    .nopts = BP_COUNT(options),
+    .opts_size = sizeof(struct opts),
+    .min_args = 1,
+    .max_args = 1,
+    .run = echo_run,
+};
