@@ -193,7 +193,7 @@ int bp_io_read_file(const struct bp_io *io, const char *path, size_t limit, char
     size = io->size(io->ctx, fd);
     if (size > (int64_t) limit)
         size = -EFBIG;
-    n = size;
+    n = (ssize_t) size; /* a failure, or at most `limit` */
     if (size >= 0) {
         p = malloc((size_t) size + 1);
         n = p ? io->pread(io->ctx, fd, p, (size_t) size, 0) : -ENOMEM;

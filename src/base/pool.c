@@ -30,7 +30,7 @@ struct bp_pool {
     uint64_t given;       /* [lock] number of the newest job */
     uint64_t taken;       /* [lock] number of the newest job a worker took */
     bool closing;         /* [lock] */
-    uint64_t cap;         /* constant */
+    size_t cap;           /* constant */
     unsigned count;       /* constant after start */
     struct worker workers[];
 };
