@@ -10,7 +10,8 @@
 #include "bag/source-priv.h"
 #include "base/compress.h"
 
-static const struct bp_source_ops *const kinds[] = { &bp_source_mcap };
+static const struct bp_source_ops *const kinds[] = { &bp_source_mcap, &bp_source_sqlite,
+                                                   &bp_source_zstd };
 
 struct bp_bag {
     struct bp_paths paths;

@@ -63,3 +63,5 @@ struct bp_source_ops {
 
 extern const struct bp_source_ops bp_source_mcap;
 extern const struct bp_source_ops bp_source_sqlite;
+/* A zstd-compressed file of either kind: probe and open only. */
+extern const struct bp_source_ops bp_source_zstd;
