@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "bag/metadata.h"
@@ -11,7 +12,7 @@
 #include "base/compress.h"
 
 static const struct bp_source_ops *const kinds[] = { &bp_source_mcap, &bp_source_sqlite,
-                                                   &bp_source_zstd };
+                                                     &bp_source_zstd };
 
 struct bp_bag {
     struct bp_paths paths;
@@ -152,6 +153,29 @@ static bool agrees(const struct bp_bag *b) {
            (b->meta.messages == b->info.messages && b->meta.npaths == b->nsources);
 }
 
+/* Only metadata.yaml tells that rosbag2 compressed each message, also of a file given alone. */
+static void find_message_mode(struct bp_bag *b) {
+    BP_AUTO_FREE char *seen = NULL;
+    bool mode = false;
+
+    for (size_t i = 0; i < b->nsources; i++) {
+        BP_AUTO_METADATA m = { 0 };
+        char dir[4096];
+
+        if (b->paths.folder[i] == SIZE_MAX)
+            bp_io_dirname(b->paths.files[i], dir, sizeof dir);
+        else
+            (void) snprintf(dir, sizeof dir, "%s", b->paths.folders[b->paths.folder[i]]);
+        if (!seen || !bp_streq(seen, dir)) {
+            free(seen);
+            seen = strdup(dir);
+            mode = bp_metadata_read(&bp_io_posix, dir, &m, NULL) >= 0 &&
+                   bp_streq(m.compression_mode, "MESSAGE");
+        }
+        b->sources[i]->message_zstd |= mode;
+    }
+}
+
 static void sum_up(struct bp_bag *b) {
     struct bp_bag_info *f = &b->info;
     bool any = false;
@@ -185,10 +209,8 @@ static void sum_up(struct bp_bag *b) {
         f->metadata_version = b->meta.version;
         if (b->meta.ros_distro && *b->meta.ros_distro)
             f->ros_distro = b->meta.ros_distro;
-        if (b->meta.compression_mode && bp_streq(b->meta.compression_mode, "MESSAGE"))
-            for (size_t i = 0; i < b->nsources; i++)
-                b->sources[i]->message_zstd = true;
     }
+    find_message_mode(b);
     f->complete = f->complete && agrees(b);
 }
 
