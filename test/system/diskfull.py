@@ -1,0 +1,124 @@
+"""A disk that fills up: everything accepted stays readable, nothing is lost silently.
+
+wait: messages are refused at the door, counted; recording resumes by itself when space returns.
+stop: the recorder ends by itself. rotate: its own oldest segments make room.
+"""
+import os
+import signal
+import time
+
+import bp
+import disk
+import judge
+import senders
+from bag import Bag
+
+DOMAIN = 16
+LOAD = dict(topics=2, size=100_000, hz=100)  # 20 MB/s
+
+
+def start(folder, mb, *args):
+    d = disk.Loop(folder, mb)
+    rec = bp.record(d.path / "bag", "--min-free", "4MiB", "--max-cache-size", "32MiB", "-b", "8MiB", *args,
+                    domain=DOMAIN)
+    log = folder / "sent.log"
+    return d, rec, log, senders.peer(DOMAIN, log, linger=1, **LOAD)
+
+
+def judged(what, out, log, status, want_lost):
+    bp.bagpipe("verify", out)
+    check = senders.PayloadCheck()
+    bag = Bag(out, payload=check)
+    r = judge.account(bag, judge.SendLog(log), joined_early=True)
+    for p in r.problems + check.bad[:3]:
+        bp.fail(f"{what}: {p}")
+    bp.say(f"{what}: sent {r.sent} stored {r.stored} lost {r.lost} (disk {bag.lost('disk')}), exit {status}")
+    if want_lost:
+        bp.check(bag.lost("disk") > 0, f"{what}: the disk's refusals are in the ledger")
+        bp.check(status == 3, f"{what}: exit status 3, got {status}")
+    bp.check(r.stored > 0, f"{what}: something was stored")
+    return bag, r
+
+
+def free_mb(d):
+    s = os.statvfs(d.path)
+    return s.f_bavail * s.f_frsize / 1e6
+
+
+def wait_and_resume():
+    folder = bp.scratch("shm")
+    d, rec, log, pub = start(folder, 96)
+    ballast = d.path / "ballast"
+    bp.until(lambda: free_mb(d) < 60, 20, "some recording")
+    with open(ballast, "wb") as f:  # others take the rest of the disk
+        try:
+            for _ in range(int(free_mb(d)) - 30):
+                f.write(b"x" * 1_000_000)
+        except OSError:
+            pass
+    bp.until(lambda: "disk" in rec.text().lower() or free_mb(d) < 12, 20, "the disk to be full")
+    time.sleep(1.5)
+    bp.check(rec.alive(), "wait: the recorder goes on")
+    bp.check(free_mb(d) >= 3, f"wait: the last bytes are left alone, {free_mb(d):.1f} MB free")
+    full_at = time.time_ns()
+    ballast.unlink()
+    time.sleep(1.5)
+    pub.send(signal.SIGTERM)
+    pub.stop()
+    time.sleep(0.5)
+    status = rec.stop(timeout=20, sig=signal.SIGINT)
+    bag, _ = judged("wait", d.path / "bag", log, status, True)
+    later = sum(1 for v in bag.messages.values() for m in v if m[1] > full_at + 200_000_000)
+    bp.check(later > 10, f"wait: resumed by itself when space came back ({later} messages)")
+    d.close()
+
+
+def stop():
+    folder = bp.scratch("shm")
+    d, rec, log, pub = start(folder, 64, "--on-full", "stop", "--json")
+    status = rec.wait(30)
+    pub.stop()
+    r = judge.SendLog(log)
+    bp.bagpipe("verify", d.path / "bag")
+    bag = Bag(d.path / "bag")
+    bp.check(status not in (0, None) and status > 0, f"stop: says so by its exit status, {status}")
+    for topic, v in bag.messages.items():
+        seqs = [m[0] for m in v]
+        bp.check(seqs == list(range(seqs[0], seqs[0] + len(seqs))), f"stop: {topic} without a hole")
+    bp.say(f"stop: sent {r.count}, stored {bag.count}, exit {status}: {rec.text().strip().splitlines()[-1][:150]}")
+    d.close()
+
+
+def rotate():
+    folder = bp.scratch("shm")
+    d, rec, log, pub = start(folder, 80, "--on-full", "rotate")
+    time.sleep(6)
+    bp.check(rec.alive(), "rotate: goes on")
+    pub.stop()
+    time.sleep(0.5)
+    status = rec.stop(timeout=20, sig=signal.SIGINT)
+    bp.bagpipe("verify", d.path / "bag")
+    bag = Bag(d.path / "bag")
+    sent = judge.SendLog(log)
+    newest = max(m[0] for v in bag.messages.values() for m in v)
+    last = max(rows[-1][0] for rows in sent.sent.values())
+    bp.check(newest == last, f"rotate: the newest sample is there ({newest} of {last})")
+    bp.check(min(m[0] for v in bag.messages.values() for m in v) > 1, "rotate: the oldest are gone")
+    for topic, v in bag.messages.items():
+        seqs = [m[0] for m in v]
+        bp.check(seqs == list(range(seqs[0], seqs[0] + len(seqs))), f"rotate: {topic} without a hole")
+    bp.say(f"rotate: sent {sent.count}, kept {bag.count}, exit {status}")
+    d.close()
+
+
+def test():
+    wait_and_resume()
+    stop()
+    rotate()
+
+
+if __name__ == "__main__":
+    bp.need("mkfs.ext4", "losetup")
+    bp.own_mounts()
+    bp.own_network()
+    bp.main(test)
