@@ -150,6 +150,10 @@ void bp_pub_guid(const struct bp_pub *p, uint8_t ret[static BP_GUID_LEN]);
  */
 int64_t bp_pub_write(struct bp_pub *p, const void *cdr, size_t n, bp_ns_t source_ns);
 
+/** Waits until every matched reliable reader has acknowledged everything written so far.
+ *  @return 0, -ETIMEDOUT, or BP_EDDS */
+int bp_pub_wait_acked(struct bp_pub *p, bp_ns_t timeout);
+
 /** Matched readers of other participants. */
 int bp_pub_matched(const struct bp_pub *p);
 

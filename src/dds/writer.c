@@ -222,6 +222,12 @@ int64_t bp_pub_write(struct bp_pub *p, const void *cdr, size_t n, bp_ns_t source
                                                 : BP_EDDS;
 }
 
+int bp_pub_wait_acked(struct bp_pub *p, bp_ns_t timeout) {
+    dds_return_t rc = dds_wait_for_acks(p->writer, timeout);
+
+    return rc == DDS_RETCODE_OK ? 0 : rc == DDS_RETCODE_TIMEOUT ? -ETIMEDOUT : BP_EDDS;
+}
+
 int bp_pub_matched(const struct bp_pub *p) {
     dds_publication_matched_status_t s;
 

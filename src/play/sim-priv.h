@@ -1,0 +1,77 @@
+#pragma once
+
+/* Inside play/ only: what sim.c, sim-load.c, sim-robot.c, sim-lidar.c and sim-camera.c share. */
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "dds/dds.h"
+#include "play/lane.h"
+#include "play/sendlog.h"
+#include "play/sim.h"
+
+struct bp_sim_robot;
+
+/* One writer. Its counters are written by its lane's thread and read by anybody. */
+struct bp_sim_topic {
+    struct bp_sim *sim;
+    struct bp_pub *pub;
+    const struct bp_timer *timer; /* what makes it send, or NULL when events do */
+    const char *type;             /* constant */
+    char *name;                   /* owned */
+    char *log_key;                /* owned, or NULL without a log */
+    bool reliable;
+    _Atomic uint64_t messages, bytes, failed;
+    _Atomic bp_ns_t worst_write_ns;
+};
+
+struct bp_sim_domain {
+    uint32_t id;
+    struct bp_dds *dds; /* owned */
+};
+
+struct bp_sim {
+    struct bp_sim_opts opts;
+    struct bp_sendlog *log; /* owned, or NULL */
+    struct bp_sim_domain *domains;
+    struct bp_sim_topic **topics; /* owned */
+    size_t ntopics, topics_cap;
+    struct bp_lane **lanes; /* owned */
+    size_t nlanes, lanes_cap;
+    /* Blocks that lanes work on; freed by their function after the lanes have ended. */
+    struct bp_sim_part {
+        void *p;
+        void (*free_fn)(void *p);
+    } * parts;
+    size_t nparts, parts_cap;
+    bp_ns_t ready_mono; /* when the readers were first complete, 0 = not yet */
+    bp_ns_t start_mono, end_mono, stop_mono;
+    bp_ns_t start_wall;
+};
+
+extern const struct bp_qos bp_sim_qos_sensor;  /* best effort, keep last 5 */
+extern const struct bp_qos bp_sim_qos_latched; /* reliable, transient local, keep last 1 */
+
+/**
+ * A writer of `<ns>/<name>` (or of `name` itself when it begins with a slash).
+ *
+ * @param timer  borrowed, see bp_sim_topic
+ * @param ret    owned by the sim
+ */
+BP_MUST_CHECK int bp_sim_topic_new(struct bp_sim *s, struct bp_dds *d, struct bp_node *node,
+                                   const char *ns, const char *name, const char *type,
+                                   const struct bp_qos *qos, const struct bp_timer *timer,
+                                   struct bp_sim_topic **ret, struct bp_error *err);
+/** A lane owned by the sim, started with it. NULL: no memory. */
+struct bp_lane *bp_sim_lane_new(struct bp_sim *s, const char *name);
+/** Keeps `p` until the lanes have ended; frees it at once when there is no memory for that. */
+BP_MUST_CHECK int bp_sim_keep(struct bp_sim *s, void *p, void (*free_fn)(void *p));
+
+/** Sends and accounts for it. Threads: one per topic. @return whether it was sent */
+bool bp_sim_send(struct bp_sim_topic *t, const void *cdr, size_t n, bp_ns_t source_wall);
+/** The same for a built message; a message that ran out of memory counts as failed. */
+void bp_sim_send_buf(struct bp_sim_topic *t, const struct bp_buf *cdr, bp_ns_t source_wall);
+
+/** Adds the load topics of robot i (from 0). */
+BP_MUST_CHECK int bp_sim_add_load(struct bp_sim *s, struct bp_dds *d, const char *ns, unsigned i,
+                                  struct bp_error *err);
