@@ -62,34 +62,13 @@ int bp_interfaces_now(struct bp_interfaces *ret, struct bp_error *err) {
             }
             memcpy(&in, a->ifa_addr, sizeof in);
             r.v[r.n].address = in.sin_addr.s_addr;
+            r.v[r.n].index = if_nametoindex(a->ifa_name);
             r.v[r.n].loopback = loopback == 1;
             (void) snprintf(r.v[r.n++].name, IF_NAMESIZE, "%s", a->ifa_name);
         }
     freeifaddrs(all);
     *ret = r;
     return 0;
-}
-
-bool bp_interfaces_equal(const struct bp_interfaces *a, const struct bp_interfaces *b) {
-    if (a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++) {
-        bool found = false;
-
-        for (size_t k = 0; k < b->n; k++)
-            found = found ||
-                    (bp_streq(a->v[i].name, b->v[k].name) && a->v[i].address == b->v[k].address);
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
-void bp_interfaces_text(const struct bp_interfaces *i, struct bp_buf *out) {
-    for (size_t k = 0; k < i->n; k++)
-        bp_buf_printf(out, "%s%s", k ? ", " : "", i->v[k].name);
-    if (i->n == 0)
-        bp_buf_put_str(out, "none");
 }
 
 /* ---- our own configuration ---- */

@@ -29,6 +29,7 @@ struct bp_interfaces {
     size_t n;
     struct {
         char name[IF_NAMESIZE];
+        unsigned index;   /* of the kernel; another one when the device was made anew */
         uint32_t address; /* IPv4, network order */
         bool loopback;
     } v[BP_MAX_INTERFACES];
@@ -37,9 +38,6 @@ struct bp_interfaces {
 
 /** The interfaces a domain should use now: up, with IPv4, no container bridges, `lo` last. */
 int bp_interfaces_now(struct bp_interfaces *ret, struct bp_error *err);
-bool bp_interfaces_equal(const struct bp_interfaces *a, const struct bp_interfaces *b);
-/** Appends "eth0, lo". */
-void bp_interfaces_text(const struct bp_interfaces *i, struct bp_buf *out);
 
 /** Our own configuration as XML. `auto_index`: take a well-known participant port. */
 void bp_config_xml(const struct bp_dds_opts *o, const struct bp_interfaces *i, bool auto_index,
@@ -85,9 +83,9 @@ struct bp_path {
     dds_entity_t info_topic, info_reader, info_writer;
     struct ddsi_sertype *info_type;
     uint8_t guid[BP_GUID_LEN];
-    uint32_t rcvbuf;
-    unsigned pubs; /* publications that live here */
-    bp_ns_t opened_mono;
+    uint32_t rcvbuf;      /* bytes the kernel gave */
+    uint32_t npeople;     /* [d->lock] participants of others */
+    unsigned pubs;        /* publications that live here */
     struct bp_path *next; /* older ones behind */
 };
 
@@ -114,7 +112,14 @@ struct bp_dds {
     struct bp_pub *pubs;   /* [lock] list */
     struct bp_node *nodes; /* [lock] list */
     bool nodes_changed;    /* [lock] ros_discovery_info must be sent anew */
-    uint32_t participants; /* [lock] */
+    bool fixed_interfaces; /* the user's configuration names them */
+
+    /* Participants of ours, ever; written by whoever opens a path, read in receive threads. */
+    uint8_t own[16][12];
+    atomic_uint nown; /* those below are constant */
+
+    bp_ns_t move_check;   /* [graph thread] when to look at the interfaces, 0 = not */
+    bp_ns_t move_started; /* [graph thread] last time */
 
     pthread_mutex_t notes_lock; /* leaf; taken in Cyclone's threads */
     char *notes[16];            /* [notes_lock] for the graph thread to hand on */
@@ -140,6 +145,15 @@ void bp_graph_stop(struct bp_dds *d);
 /** Attaches a path's builtin readers. */
 int bp_graph_watch(struct bp_path *p, struct bp_error *err);
 void bp_graph_free(struct bp_dds *d);
+/** What only this path saw is gone; it is unlinked from d->paths already. Graph thread. */
+void bp_graph_drop_path(struct bp_dds *d, struct bp_path *p);
+
+/* ---- move.c: other interfaces ---- */
+/** @return a netlink socket or a negative code */
+int bp_move_open(struct bp_error *err);
+void bp_move_event(struct bp_dds *d);
+/** Graph thread, after each wake-up. @return milliseconds to sleep at most, -1 = any */
+int bp_move_tick(struct bp_dds *d);
 
 /* ---- reader.c ---- */
 struct bp_sub_want { /* which reader hears a writer */

@@ -277,6 +277,7 @@ static int create_participant(struct bp_path *p, const struct bp_interfaces *in,
         rc = bp_config_user(p->d->opts.config_uri, p->d->opts.domain, &user, err);
     if (rc < 0)
         return rc;
+    p->d->fixed_interfaces = user.n && strstr(bp_buf_cstr(&user), "NetworkInterface");
 again:
     rc = create_domain(p, in, auto_index, &user, said);
     if (rc < 0)
@@ -319,6 +320,25 @@ static int create_info(struct bp_path *p, struct bp_error *err) {
     return 0;
 }
 
+static void note_own(struct bp_dds *d, const uint8_t guid[static BP_GUID_LEN]) {
+    unsigned n = atomic_load(&d->nown);
+
+    if (n == BP_COUNT(d->own))
+        return; /* then a publication of ours may be heard by ourselves: harmless */
+    memcpy(d->own[n], guid, sizeof d->own[n]);
+    atomic_store(&d->nown, n + 1);
+}
+
+static unsigned free_index(const struct bp_dds *d) {
+    unsigned used = 0, i = 0;
+
+    for (const struct bp_path *p = d->paths; p; p = p->next)
+        used |= 1u << p->index;
+    while (used & 1u << i)
+        i++;
+    return i;
+}
+
 int bp_path_open(struct bp_dds *d, const struct bp_interfaces *in, struct bp_path **ret,
                  struct bp_error *err) {
     struct bp_path *p = calloc(1, sizeof *p);
@@ -330,7 +350,7 @@ int bp_path_open(struct bp_dds *d, const struct bp_interfaces *in, struct bp_pat
         return bp_fail(err, -ENOMEM, "out of memory");
     p->d = d;
     p->interfaces = *in;
-    p->opened_mono = bp_mono_ns();
+    p->index = free_index(d);
     if (!enlist(p)) {
         free(p);
         return bp_fail(err, BP_ELIMIT, "too many domains at once, %zu is the limit",
@@ -344,6 +364,7 @@ int bp_path_open(struct bp_dds *d, const struct bp_interfaces *in, struct bp_pat
     }
     (void) dds_get_guid(p->participant, &guid);
     memcpy(p->guid, guid.v, BP_GUID_LEN);
+    note_own(d, p->guid);
     rc = create_info(p, err);
     if (rc == 0)
         rc = bp_graph_watch(p, err);
@@ -401,6 +422,19 @@ static void free_all(struct bp_dds *d) {
     free(d);
 }
 
+/* Where only lo is used, nothing can come up that we would use. */
+static void watch_interfaces(struct bp_dds *d) {
+    struct bp_error err;
+
+    if (d->opts.localhost_only ||
+        (d->opts.discovery_range && (bp_streq(d->opts.discovery_range, "OFF") ||
+                                     bp_streq(d->opts.discovery_range, "SYSTEM_DEFAULT"))))
+        return;
+    d->netlink_fd = bp_move_open(&err);
+    if (d->netlink_fd < 0)
+        bp_dds_note(d, "%s; one that comes up later will not be used", err.text);
+}
+
 int bp_dds_open(const struct bp_dds_opts *o, const struct bp_dds_events *ev, struct bp_dds **ret,
                 struct bp_error *err) {
     struct bp_dds *d = calloc(1, sizeof *d);
@@ -427,7 +461,13 @@ int bp_dds_open(const struct bp_dds_opts *o, const struct bp_dds_events *ev, str
     if (rc == 0)
         rc = bp_interfaces_now(&in, err);
     if (rc == 0)
+        watch_interfaces(d);
+    if (rc == 0)
         rc = bp_path_open(d, &in, &d->paths, err);
+    if (d->fixed_interfaces && d->netlink_fd >= 0) {
+        (void) close(d->netlink_fd);
+        d->netlink_fd = -1;
+    }
     if (rc == 0)
         rc = bp_graph_start(d, err);
     if (rc < 0) {
@@ -451,7 +491,7 @@ void bp_dds_stats(struct bp_dds *d, struct bp_dds_stats *ret) {
         .udp_drops = now > d->rcvbuf_errors ? now - d->rcvbuf_errors : 0,
         .rcvbuf_bytes = d->paths ? d->paths->rcvbuf : 0,
         .endpoints = HASH_COUNT(d->eps),
-        .participants = d->participants,
+        .participants = d->paths ? d->paths->npeople : 0,
     };
     pthread_mutex_unlock(&d->lock);
 }

@@ -222,7 +222,7 @@ static void endpoint_alive(struct bp_path *p, const dds_builtintopic_endpoint_t 
         tell_later(t, ep, true);
 }
 
-static void endpoint_gone(struct bp_path *p, const uint8_t guid[static BP_GUID_LEN],
+static void endpoint_gone(const struct bp_path *p, const uint8_t guid[static BP_GUID_LEN],
                           struct telling *t) {
     struct bp_ep *ep = NULL;
 
@@ -287,12 +287,13 @@ static void take_participants(struct bp_path *p) {
             struct bp_part *part = NULL;
 
             if (info[i].instance_state == DDS_IST_ALIVE) {
-                if (info[i].valid_data && info[i].view_state == DDS_VST_NEW)
-                    p->d->participants++;
+                if (info[i].valid_data && info[i].view_state == DDS_VST_NEW &&
+                    !is_ours(p->d, s->key.v))
+                    p->npeople++;
                 continue;
             }
-            if (p->d->participants)
-                p->d->participants--;
+            if (p->npeople)
+                p->npeople--;
             HASH_FIND(hh, p->d->parts, s->key.v, BP_GUID_LEN, part);
             part_free(p->d, part);
         }
@@ -384,8 +385,23 @@ static void look(struct bp_dds *d) {
     tell_notes(d);
 }
 
+void bp_graph_drop_path(struct bp_dds *d, struct bp_path *p) {
+    struct telling t = { 0 };
+    struct bp_ep *ep, *tmp;
+
+    t.last = &t.first;
+    pthread_mutex_lock(&d->lock);
+    bp_sub_retract_locked(d, p);
+    HASH_ITER(hh, d->eps, ep, tmp)
+    if (ep->paths & 1u << p->index)
+        endpoint_gone(p, ep->e.guid, &t);
+    pthread_mutex_unlock(&d->lock);
+    tell_now(d, &t);
+}
+
 static void *graph_main(void *arg) {
     struct bp_dds *d = arg;
+    int timeout = -1;
 
     (void) pthread_setname_np(pthread_self(), "bp-graph");
     while (!atomic_load(&d->stop)) {
@@ -393,9 +409,12 @@ static void *graph_main(void *arg) {
                                  { .fd = d->netlink_fd, .events = POLLIN } };
         uint64_t count;
 
-        (void) poll(fds, 2, -1);
+        (void) poll(fds, 2, timeout);
         (void) !read(d->wake_fd, &count, sizeof count);
+        if (fds[1].revents)
+            bp_move_event(d);
         look(d);
+        timeout = bp_move_tick(d);
     }
     return NULL;
 }

@@ -25,6 +25,7 @@ struct writer {
     unsigned ngot;        /* [lock] */
     uint8_t rank;         /* [lock] strongest reader that has delivered */
     void *slot;           /* [lock] the user's */
+    bool ours;            /* constant; we hear our own publication over another path */
     bp_ns_t since;        /* constant; wall time we met it, 0 = with its first sample */
     unsigned refs;        /* [sub.lock] deliveries under way */
     bool gone;            /* [sub.lock] free it when refs is 0 */
@@ -58,6 +59,15 @@ struct bp_sub {
 
 /* ---- one sample ---- */
 
+static bool is_ours(const struct bp_dds *d, const uint8_t guid[static BP_GUID_LEN]) {
+    unsigned n = atomic_load(&d->nown);
+
+    for (unsigned i = 0; i < n; i++)
+        if (memcmp(d->own[i], guid, sizeof d->own[i]) == 0)
+            return true;
+    return false;
+}
+
 static struct writer *writer_get_locked(struct bp_sub *s, const uint8_t guid[static BP_GUID_LEN],
                                         bp_ns_t since) {
     struct writer *w = NULL;
@@ -72,6 +82,7 @@ static struct writer *writer_get_locked(struct bp_sub *s, const uint8_t guid[sta
     pthread_mutex_init(&w->lock, NULL);
     w->got = &w->first;
     w->since = since;
+    w->ours = is_ours(s->d, guid);
     HASH_ADD(hh, s->writers, guid, BP_GUID_LEN, w);
     return w;
 }
@@ -177,7 +188,7 @@ static void on_sample(void *ctx, const struct bp_raw_sample *raw) {
     if (!w)
         return;
     pthread_mutex_lock(&w->lock);
-    if (r->want.rank >= w->rank) {
+    if (r->want.rank >= w->rank && !w->ours) {
         w->rank = r->want.rank;
         if (note_seq(w, raw->seq)) {
             memcpy(out.guid, raw->guid, BP_GUID_LEN);
