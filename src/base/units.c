@@ -180,7 +180,7 @@ char *bp_duration_format(bp_ns_t ns, char text[static BP_UNITS_TEXT]) {
     else if (u < (uint64_t) BP_SEC)
         (void) snprintf(text, BP_UNITS_TEXT, "%s%.3g ms", sign, (double) u / 1e6);
     else if (s < 120)
-        (void) snprintf(text, BP_UNITS_TEXT, "%s%.4g s", sign, (double) (u / 10000000) / 100);
+        (void) snprintf(text, BP_UNITS_TEXT, "%s%.4g s", sign, (double) u / 1e9);
     else if (s < 7200)
         (void) snprintf(text, BP_UNITS_TEXT, "%s%" PRIu64 " min %02u s", sign, s / 60,
                         (unsigned) (s % 60));

@@ -169,7 +169,7 @@ void bp_help_verb(struct bp_buf *out, const struct bp_verb *v) {
     if (v->examples) {
         bp_buf_put_str(out, "\nExamples:\n");
         for (const char *e = v->examples; *e;) {
-            size_t n = strcspn(e, "\n");
+            size_t n;
 
             e += strspn(e, " ");
             n = strcspn(e, "\n");
