@@ -26,6 +26,14 @@ void bp_help_each_choice(const char *choices, void (*fn)(void *ctx, const char *
     }
 }
 
+const char *bp_help_arg(const struct bp_opt *o) {
+    if (o->type == BP_OPT_FLAG)
+        return NULL;
+    if (o->arg)
+        return o->arg;
+    return o->choices ? o->choices : o->type == BP_OPT_LIST ? "WORD…" : "VALUE";
+}
+
 static void pad(struct bp_buf *out, size_t columns) {
     for (size_t i = 0; i < columns; i++)
         bp_buf_put_u8(out, ' ');

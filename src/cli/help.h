@@ -20,5 +20,7 @@ void bp_help_completion(struct bp_buf *out, const char *shell);
 /** Calls `fn` with every choice of "a|b|c". */
 void bp_help_each_choice(const char *choices, void (*fn)(void *ctx, const char *p, size_t n),
                          void *ctx);
+/** What stands for the value of an option: "FILE", "TOPIC…"; NULL for a flag. */
+const char *bp_help_arg(const struct bp_opt *o);
 /** Columns of UTF-8 text on a terminal, one per character. */
 size_t bp_help_columns(const char *s, size_t n);

@@ -40,10 +40,10 @@ static void put_option(struct bp_buf *out, const struct bp_opt *o) {
     bp_buf_put_str(out, "\\-\\-");
     put_text(out, o->name);
     bp_buf_put_str(out, "\\fR");
-    if (o->type != BP_OPT_FLAG) {
+    if (bp_help_arg(o)) {
         bp_buf_put_str(out, " \\fI");
-        put_text(out, o->arg ? o->arg : o->choices ? o->choices : "VALUE");
-        bp_buf_put_str(out, o->type == BP_OPT_LIST ? "\\fR…" : "\\fR");
+        put_text(out, bp_help_arg(o));
+        bp_buf_put_str(out, "\\fR");
     }
     bp_buf_put_u8(out, '\n');
     put_text(out, o->help);

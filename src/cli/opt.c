@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/units.h"
+#include "cli/help.h"
 
 /* What is being parsed. Borrowed for one call of bp_opt_parse(). */
 struct parse {
@@ -177,7 +178,7 @@ static int take_value(struct parse *p, const struct bp_opt *o, const char *attac
         return store(p, o, attached);
     if (p->at == p->argc || looks_like_option(p->argv[p->at]))
         return bp_fail(p->err, BP_EUSAGE, "option '--%s' needs a value (%s)", o->name,
-                       o->arg ? o->arg : "VALUE");
+                       bp_help_arg(o));
 
     do
         r = store(p, o, p->argv[p->at++]);

@@ -31,7 +31,7 @@ struct bp_opt {
     char letter;      /* or 0 */
     enum bp_opt_type type;
     size_t offset;
-    const char *arg;     /* shown in help: "FILE", "HZ"; NULL for flags */
+    const char *arg;     /* shown in help: "FILE", "TOPIC…"; NULL for flags */
     const char *help;    /* one sentence fragment, no full stop */
     const char *def;     /* default as text, or NULL */
     const char *choices; /* "a|b|c" for BP_OPT_CHOICE */
