@@ -1,0 +1,224 @@
+#include "bag/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/crc.h"
+#include "base/cursor.h"
+
+enum {
+    FRAME_MAGIC = 0x324a5042, /* "BPJ2" */
+    FRAME_HEAD = 96,
+    ZERO_STEP = 1 << 20,
+};
+
+static void encode_head(uint8_t out[static FRAME_HEAD], const struct bp_frame *f, uint32_t crc) {
+    uint8_t *p = out + 8;
+
+    memcpy(p, f->session, 16);
+    p = bp_put64(p + 16, f->number);
+    p = bp_put64(p, f->first_rseq);
+    p = bp_put32(p, f->count);
+    p = bp_put32(p, f->lane);
+    p = bp_put64(p, f->records_bytes);
+    p = bp_put32(p, f->runs_bytes);
+    p = bp_put32(p, crc);
+    p = bp_put64(p, f->slot);
+    p = bp_put64(p, (uint64_t) f->wall_ns);
+    memset(p, 0, (size_t) (out + FRAME_HEAD - p));
+    (void) bp_put32(bp_put32(out, FRAME_MAGIC), bp_crc32c(0, out + 8, FRAME_HEAD - 8));
+}
+
+static int decode(const uint8_t *p, size_t n, struct bp_frame *ret) {
+    struct bp_cur c = bp_cur_of(p, n);
+    struct bp_frame f;
+    uint32_t crc;
+
+    if (n < FRAME_HEAD || bp_rd_le32(&c) != FRAME_MAGIC ||
+        bp_rd_le32(&c) != bp_crc32c(0, p + 8, FRAME_HEAD - 8))
+        return BP_ECORRUPT;
+    memcpy(f.session, bp_rd_bytes(&c, 16), 16);
+    f.number = bp_rd_le64(&c);
+    f.first_rseq = bp_rd_le64(&c);
+    f.count = bp_rd_le32(&c);
+    f.lane = bp_rd_le32(&c);
+    f.records_bytes = bp_rd_le64(&c);
+    f.runs_bytes = bp_rd_le32(&c);
+    crc = bp_rd_le32(&c);
+    f.slot = bp_rd_le64(&c);
+    f.wall_ns = (bp_ns_t) bp_rd_le64(&c);
+
+    c = bp_cur_of(p + FRAME_HEAD, n - FRAME_HEAD);
+    f.records = bp_rd_bytes(&c, f.records_bytes);
+    f.runs = bp_rd_bytes(&c, f.runs_bytes);
+    if (!bp_cur_ok(&c) || f.lane >= BP_LANES || f.runs_bytes % BP_RUN_BYTES ||
+        crc != bp_crc32c(0, p + FRAME_HEAD, (size_t) (f.records_bytes + f.runs_bytes)))
+        return BP_ECORRUPT;
+    *ret = f;
+    return 0;
+}
+
+static int fill_with_zeros(struct bp_journal *j, int fd) {
+    BP_AUTO_FREE uint8_t *zeros = calloc(1, ZERO_STEP);
+    int64_t have = j->io->size(j->io->ctx, fd);
+    int r = 0;
+
+    if (!zeros)
+        return -ENOMEM;
+    if (have < 0)
+        return (int) have;
+    for (uint64_t at = 0; at < j->size && (uint64_t) have < j->size && r == 0; at += ZERO_STEP)
+        r = j->io->pwrite(j->io->ctx, fd, zeros, ZERO_STEP, at);
+    return r < 0 ? r : j->io->sync(j->io->ctx, fd); /* size and blocks are settled from here on */
+}
+
+int bp_journal_open(struct bp_journal *j, const struct bp_io *io, const char *path,
+                    const uint8_t session[16], uint64_t size, bool direct, bool sync_each,
+                    struct bp_error *err) {
+    int flags = O_RDWR | (sync_each ? O_DSYNC : 0), fd, r;
+    char dir[1024];
+
+    *j = (struct bp_journal){ .io = io, .fd = -1, .size = BP_ALIGN(size, (uint64_t) ZERO_STEP) };
+    j->direct = direct;
+    j->sync_each = sync_each;
+    j->number = 1;
+    memcpy(j->session, session, 16);
+    (void) snprintf(j->path, sizeof j->path, "%s", path);
+
+    fd = io->open(io->ctx, path, O_RDWR | O_CREAT, 0644);
+    r = fd < 0 ? fd : fill_with_zeros(j, fd);
+    if (fd >= 0)
+        (void) io->close(io->ctx, fd);
+    bp_io_dirname(path, dir, sizeof dir);
+    if (r >= 0)
+        r = io->sync_dir(io->ctx, dir);
+    if (r >= 0)
+        r = j->fd = io->open(io->ctx, path, flags | (direct ? O_DIRECT : 0), 0);
+    if (r < 0)
+        return bp_fail(err, r, "cannot make journal '%s': %s", path, bp_strerror(r));
+    return 0;
+}
+
+void bp_journal_done(struct bp_journal *j, bool remove) {
+    if (j->io && j->fd >= 0)
+        (void) j->io->close(j->io->ctx, j->fd);
+    if (j->io && remove)
+        (void) j->io->unlink(j->io->ctx, j->path);
+    free(j->live);
+    free(j->buf);
+    *j = (struct bp_journal){ .fd = -1 };
+}
+
+static bool is_free(const struct bp_journal *j, uint64_t at, uint64_t len) {
+    for (size_t i = 0; i < j->nlive; i++)
+        if (j->live[i].at < at + len && at < j->live[i].at + j->live[i].len)
+            return false;
+    return true;
+}
+
+/* Room for `len` bytes from j->pos on, or from the file's start. */
+static bool find_room(struct bp_journal *j, uint64_t len) {
+    if (len > j->size / 2)
+        return false;
+    if (j->pos + len > j->size)
+        j->pos = 0;
+    return is_free(j, j->pos, len);
+}
+
+static int room_in_memory(struct bp_journal *j, uint64_t len) {
+    void *p;
+
+    if (j->nlive == j->cap) {
+        size_t cap = j->cap ? 2 * j->cap : 64;
+        struct bp_journal_entry *v = realloc(j->live, cap * sizeof *v);
+
+        if (!v)
+            return -ENOMEM;
+        j->live = v;
+        j->cap = cap;
+    }
+    if (j->buf_cap >= len)
+        return 0;
+    if (posix_memalign(&p, BP_BLOCK, (size_t) len))
+        return -ENOMEM;
+    free(j->buf);
+    j->buf = p;
+    j->buf_cap = (size_t) len;
+    return 0;
+}
+
+int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
+    struct bp_frame head = *f;
+    uint64_t body = f->records_bytes + f->runs_bytes;
+    uint64_t len = BP_ALIGN(FRAME_HEAD + body, (uint64_t) BP_BLOCK);
+    uint8_t *p;
+    int r;
+
+    if (j->dead)
+        return -EIO;
+    if (!find_room(j, len))
+        return -ENOSPC;
+    r = room_in_memory(j, len);
+    if (r < 0)
+        return r;
+
+    p = j->buf + FRAME_HEAD;
+    memcpy(p, f->records, (size_t) f->records_bytes);
+    memcpy(p + f->records_bytes, f->runs, f->runs_bytes);
+    memset(p + body, 0, (size_t) (len - FRAME_HEAD - body));
+    memcpy(head.session, j->session, 16);
+    head.number = j->number;
+    encode_head(j->buf, &head, bp_crc32c(0, p, (size_t) body));
+
+    r = j->io->pwrite(j->io->ctx, j->fd, j->buf, (size_t) len, j->pos);
+    if (r < 0) {
+        j->dead = true;
+        return r;
+    }
+    j->live[j->nlive++] = (struct bp_journal_entry){ j->pos, len, f->slot };
+    j->pos += len;
+    j->number++;
+    j->frames++;
+    j->bytes += len;
+    j->unsynced = !j->sync_each;
+    return 0;
+}
+
+int bp_journal_sync(struct bp_journal *j) {
+    int r;
+
+    if (!j->unsynced)
+        return 0;
+    j->unsynced = false;
+    r = j->io->datasync(j->io->ctx, j->fd);
+    j->dead |= r < 0;
+    return r;
+}
+
+void bp_journal_release(struct bp_journal *j, bool (*dead)(void *ctx, uint64_t slot), void *ctx) {
+    size_t k = 0;
+
+    for (size_t i = 0; i < j->nlive; i++)
+        if (!dead(ctx, j->live[i].slot))
+            j->live[k++] = j->live[i];
+    j->nlive = k;
+}
+
+int bp_journal_scan(const uint8_t *p, size_t n, const uint8_t *session,
+                    int (*fn)(void *ctx, const struct bp_frame *f), void *ctx) {
+    for (size_t at = 0; at + FRAME_HEAD <= n;) {
+        struct bp_frame f;
+        int r;
+
+        if (decode(p + at, n - at, &f) < 0 || (session && memcmp(session, f.session, 16) != 0)) {
+            at += BP_BLOCK;
+            continue;
+        }
+        r = fn(ctx, &f);
+        if (r)
+            return r;
+        at += BP_ALIGN(FRAME_HEAD + (size_t) f.records_bytes + f.runs_bytes, (size_t) BP_BLOCK);
+    }
+    return 0;
+}

@@ -1,0 +1,184 @@
+#include "bag/session.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "bag/put.h"
+#include "bag/ring.h"
+#include "bag/segment.h"
+
+void bp_session_new_id(uint8_t ret[16]) {
+    uint64_t ms = (uint64_t) (bp_wall_ns() / BP_MS);
+
+    for (unsigned i = 0; i < 6; i++)
+        ret[i] = (uint8_t) (ms >> (40 - 8 * i));
+    if (getrandom(ret + 6, 10, 0) != 10) /* before the pool is ready: unique enough for an id */
+        memcpy(ret + 6, &(uint64_t){ (uint64_t) bp_mono_ns() ^ (uint64_t) getpid() << 40 }, 8);
+}
+
+char *bp_session_id_text(const uint8_t id[16], char ret[static 27]) {
+    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+    for (unsigned i = 0; i < 26; i++) {
+        unsigned v = 0;
+
+        for (unsigned k = 0; k < 5; k++) {
+            int bit = (int) (5 * i + k) - 2; /* 130 digits of bits, the first two are zero */
+
+            v = v << 1 | (bit < 0 ? 0 : id[bit / 8] >> (7 - bit % 8) & 1u);
+        }
+        ret[i] = digits[v];
+    }
+    ret[26] = 0;
+    return ret;
+}
+
+int bp_session_name(const char *dir, char *ret, size_t cap) {
+    char full[4096];
+    const char *slash;
+
+    if (!realpath(dir, full))
+        return -errno;
+    slash = strrchr(full, '/');
+    (void) snprintf(ret, cap, "%s", slash[1] ? slash + 1 : "session");
+    return 0;
+}
+
+static int by_number(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+    return (x > y) - (x < y);
+}
+
+/* The number of a segment's file name, or -1. */
+static int64_t number_of(const char *file, const char *name) {
+    size_t n = strlen(name);
+    char *end;
+    unsigned long v;
+
+    if (strncmp(file, name, n) != 0 || file[n] != '_' || file[n + 1] < '0' || file[n + 1] > '9')
+        return -1;
+    v = strtoul(file + n + 1, &end, 10);
+    return bp_streq(end, ".mcap") && v < UINT32_MAX ? (int64_t) v : -1;
+}
+
+int bp_session_list(const char *dir, struct bp_session_files *ret, struct bp_error *err) {
+    struct bp_session_files f = { 0 };
+    struct dirent *e;
+    size_t cap = 0;
+    DIR *d;
+    int r = bp_session_name(dir, f.name, sizeof f.name);
+
+    d = r == 0 ? opendir(dir) : NULL;
+    if (!d)
+        return bp_fail(err, r < 0 ? r : -errno, "cannot read folder '%s': %s", dir,
+                       bp_strerror(r < 0 ? r : -errno));
+    while (r == 0 && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): own stream */
+        int64_t number = number_of(e->d_name, f.name);
+
+        if (number < 0)
+            continue;
+        if (f.n == cap) {
+            uint32_t *v = realloc(f.numbers, (cap ? 2 * cap : 16) * sizeof *v);
+
+            r = v ? 0 : -ENOMEM;
+            f.numbers = v ? v : f.numbers;
+            cap = v ? (cap ? 2 * cap : 16) : cap;
+        }
+        if (r == 0)
+            f.numbers[f.n++] = (uint32_t) number;
+    }
+    (void) closedir(d);
+    if (r < 0) {
+        free(f.numbers);
+        return bp_fail(err, r, "out of memory");
+    }
+    if (f.n)
+        qsort(f.numbers, f.n, sizeof *f.numbers, by_number);
+    *ret = f;
+    return 0;
+}
+
+bool bp_session_has_footer(const struct bp_io *io, const char *path) {
+    uint8_t end[BP_REC_HEAD + BP_MCAP_FOOTER_LEN + BP_MCAP_MAGIC_LEN];
+    int fd = io->open(io->ctx, path, O_RDONLY, 0);
+    bool ok = false;
+    int64_t size;
+
+    if (fd < 0)
+        return false;
+    size = io->size(io->ctx, fd);
+    if (size >= (int64_t) sizeof end + BP_MCAP_MAGIC_LEN &&
+        io->pread(io->ctx, fd, end, sizeof end, (uint64_t) size - sizeof end) ==
+            (ssize_t) sizeof end)
+        ok = end[0] == BP_MCAP_FOOTER &&
+             memcmp(end + sizeof end - BP_MCAP_MAGIC_LEN, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) == 0;
+    (void) io->close(io->ctx, fd);
+    return ok;
+}
+
+static bool exists(const char *dir, const char *file) {
+    char path[4400];
+
+    (void) snprintf(path, sizeof path, "%s/%s", dir, file);
+    return access(path, F_OK) == 0;
+}
+
+int bp_session_state(const struct bp_io *io, const char *dir, const char *ring_dir,
+                     struct bp_error *err) {
+    struct bp_session_files f = { 0 };
+    char path[4400];
+    bool broken;
+    int r;
+
+    if (access(dir, F_OK) < 0)
+        return errno == ENOENT ? BP_SESSION_NONE : -errno;
+    r = bp_session_list(dir, &f, err);
+    if (r < 0)
+        return r;
+    bp_ring_path(ring_dir && ring_dir[0] ? ring_dir : NULL, dir, path, sizeof path);
+    broken = exists(dir, "journal") || access(path, F_OK) == 0;
+    for (size_t i = 0; i < f.n && !broken; i++) {
+        bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+        broken = !bp_session_has_footer(io, path);
+    }
+    r = broken ? BP_SESSION_INTERRUPTED : f.n ? BP_SESSION_FINISHED : BP_SESSION_NONE;
+    free(f.numbers);
+    if (r == BP_SESSION_NONE && exists(dir, "metadata.yaml"))
+        r = BP_SESSION_FINISHED; /* a recording of somebody else */
+    return r;
+}
+
+static int make_folder(const struct bp_io *io, const char *dir, struct bp_error *err) {
+    char parent[4096];
+    int r = io->mkdir(io->ctx, dir, 0755);
+
+    if (r == -EEXIST)
+        return 0;
+    if (r < 0)
+        return bp_fail(err, r, "cannot make folder '%s': %s", dir, bp_strerror(r));
+    bp_io_dirname(dir, parent, sizeof parent);
+    r = io->sync_dir(io->ctx, parent); /* else a power cut takes the whole session */
+    return r < 0 ? bp_fail(err, r, "cannot sync folder '%s': %s", parent, bp_strerror(r)) : 0;
+}
+
+int bp_session_claim(const struct bp_writer_opts *o, uint8_t session[16], uint32_t *next,
+                     struct bp_error *err) {
+    const struct bp_io *io = o->io ? o->io : &bp_io_posix;
+    int r = make_folder(io, o->dir, err);
+
+    if (r < 0)
+        return r;
+    bp_session_new_id(session);
+    *next = 0;
+    r = bp_session_state(io, o->dir, o->ring_dir, err);
+    if (r == BP_SESSION_INTERRUPTED)
+        return bp_fail(err, -EEXIST, "'%s' holds an interrupted recording: 'bagpipe recover %s'",
+                       o->dir, o->dir);
+    if (r == BP_SESSION_FINISHED)
+        return bp_fail(err, -EEXIST, "'%s' holds a recording already", o->dir);
+    return r < 0 ? r : 0;
+}

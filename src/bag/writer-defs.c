@@ -1,0 +1,257 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "bag/writer-priv.h"
+#include "base/crc.h"
+
+/* Registration of channels and sources. A definition goes to three places: the ring, so that
+ * kill -9 loses no channel; w->defs, from which segments are headed; and the tables that accept()
+ * indexes, published by a release store of their length. */
+
+static void encode_schema(struct bp_buf *b, uint16_t id, const struct bp_channel_def *c) {
+    size_t rec = bp_rec_begin(b, BP_MCAP_SCHEMA);
+    bool known = c->schema.n > 0 && c->schema_encoding;
+
+    bp_buf_put_le16(b, id);
+    bp_put_cstr(b, c->type);
+    bp_put_cstr(b, known ? c->schema_encoding : ""); /* "" = no definition, by the specification */
+    bp_put_text(b, c->schema.p, known ? c->schema.n : 0);
+    bp_rec_end(b, rec);
+}
+
+static void put_pair(struct bp_buf *b, const char *key, const char *value) {
+    if (!value || !value[0])
+        return;
+    bp_put_cstr(b, key);
+    bp_put_cstr(b, value);
+}
+
+static void encode_channel(struct bp_buf *b, uint16_t id, uint16_t schema,
+                           const struct bp_channel_def *c) {
+    size_t rec = bp_rec_begin(b, BP_MCAP_CHANNEL), map;
+    char domain[16];
+
+    (void) snprintf(domain, sizeof domain, "%u", c->domain);
+    bp_buf_put_le16(b, id);
+    bp_buf_put_le16(b, schema);
+    bp_put_cstr(b, c->topic);
+    bp_put_cstr(b, "cdr");
+    map = bp_map_begin(b);
+    bp_put_cstr(b, "offered_qos_profiles"); /* the profile ros2 demands it, even empty */
+    bp_put_cstr(b, c->qos_yaml ? c->qos_yaml : "");
+    put_pair(b, "topic_type_hash", c->type_hash);
+    put_pair(b, "bagpipe.robot", c->robot);
+    put_pair(b, "bagpipe.namespace", c->ns);
+    put_pair(b, "bagpipe.domain", domain);
+    put_pair(b, "bagpipe.original_topic", c->original_topic);
+    bp_map_end(b, map);
+    bp_rec_end(b, rec);
+}
+
+/* The schema's id, from 1: an equal one that is there, or a new one. [defs_lock] */
+static int schema_id(struct bp_writer *w, const struct bp_channel_def *c) {
+    uint32_t n = BP_MAX(w->defs.nschemas, 1u), crc, *crcs;
+    BP_AUTO_BUF b = { 0 };
+    int r;
+
+    encode_schema(&b, (uint16_t) n, c);
+    if (b.failed)
+        return -ENOMEM;
+    crc = bp_crc32c(0, b.p + BP_REC_HEAD + 2, b.n - BP_REC_HEAD - 2);
+    for (uint32_t i = 1; i < w->defs.nschemas; i++) {
+        const struct bp_def_record *d = &w->defs.schemas[i];
+
+        if (w->schema_crcs[i] == crc && d->n == b.n &&
+            memcmp(d->p + BP_REC_HEAD + 2, b.p + BP_REC_HEAD + 2, b.n - BP_REC_HEAD - 2) == 0)
+            return (int) i;
+    }
+    if (n > UINT16_MAX)
+        return -ENOSPC;
+    crcs = realloc(w->schema_crcs, (n + 1) * sizeof *crcs);
+    if (!crcs)
+        return -ENOMEM;
+    w->schema_crcs = crcs;
+    crcs[n] = crc;
+    r = bp_ring_add_def(&w->ring, BP_DEF_SCHEMA, b.p, b.n);
+    if (r == 0)
+        r = bp_defs_put_schema(&w->defs, b.p, b.n);
+    return r < 0 ? r : (int) n;
+}
+
+static int put_channel(struct bp_writer *w, uint16_t id, const struct bp_channel_def *c) {
+    int schema = schema_id(w, c), r;
+    BP_AUTO_BUF b = { 0 };
+
+    if (schema < 0)
+        return schema;
+    encode_channel(&b, id, (uint16_t) schema, c);
+    if (b.failed)
+        return -ENOMEM;
+    r = bp_ring_add_def(&w->ring, BP_DEF_CHANNEL, b.p, b.n);
+    return r < 0 ? r : bp_defs_put_channel(&w->defs, b.p, b.n);
+}
+
+static void channel_free(struct channel *c) {
+    if (!c)
+        return;
+    free(c->topic);
+    free(c->type);
+    free(c->type_hash);
+    free(c->qos);
+    free(c);
+}
+
+static int set_texts(struct channel *c, const struct bp_channel_def *d) {
+    char *topic = strdup(d->topic), *type = strdup(d->type),
+         *hash = strdup(d->type_hash ? d->type_hash : ""),
+         *qos = strdup(d->qos_yaml ? d->qos_yaml : "");
+
+    if (!topic || !type || !hash || !qos) {
+        free(topic);
+        free(type);
+        free(hash);
+        free(qos);
+        return -ENOMEM;
+    }
+    free(c->topic);
+    free(c->type);
+    free(c->type_hash);
+    free(c->qos);
+    c->topic = topic;
+    c->type = type;
+    c->type_hash = hash;
+    c->qos = qos;
+    return 0;
+}
+
+int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struct bp_error *err) {
+    struct channel *c = calloc(1, sizeof *c);
+    uint32_t id;
+    int r;
+
+    bp_mutex_lock(&w->defs_lock);
+    id = BP_MAX(w->nchannels, 1u);
+    r = !c ? -ENOMEM : id > UINT16_MAX ? -ENOSPC : set_texts(c, d);
+    if (r == 0)
+        r = put_channel(w, (uint16_t) id, d);
+    if (r == 0) {
+        c->id = (uint16_t) id;
+        c->priority = (uint8_t) d->priority;
+        c->budget = d->budget_bytes;
+        c->latched_depth = d->latched_depth;
+        w->channels[id] = c;
+        __atomic_store_n(&w->nchannels, id + 1, __ATOMIC_RELEASE);
+    }
+    bp_mutex_unlock(&w->defs_lock);
+    if (r == 0)
+        return (int) id;
+
+    channel_free(c);
+    return bp_fail(err, r, "cannot add topic '%s': %s", d->topic, bp_strerror(r));
+}
+
+int bp_writer_channel_update(struct bp_writer *w, uint16_t channel,
+                             const struct bp_channel_def *d) {
+    int r = -ENOENT;
+
+    bp_mutex_lock(&w->defs_lock);
+    if (channel > 0 && channel < w->nchannels) {
+        r = set_texts(w->channels[channel], d);
+        if (r == 0)
+            r = put_channel(w, channel, d);
+    }
+    bp_mutex_unlock(&w->defs_lock);
+    return r;
+}
+
+/* [defs_lock] */
+static int find_source(const struct bp_writer *w, const struct bp_source_def *d) {
+    for (uint32_t i = 0; i < w->nsources; i++)
+        if (w->defs.sources[i].channel == d->channel &&
+            memcmp(w->defs.sources[i].guid, d->guid, 16) == 0)
+            return (int) i;
+    return -ENOENT;
+}
+
+static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_def *d) {
+    struct bp_def_source def = {
+        .used = true, .channel = d->channel, .vendor = d->vendor, .node = NULL
+    };
+    BP_AUTO_FREE char *node = strdup(d->node ? d->node : "");
+    BP_AUTO_BUF b = { 0 };
+    struct source *s;
+    int r;
+
+    if (!node || id >= MAX_SOURCES)
+        return node ? -ENOSPC : -ENOMEM;
+    memcpy(def.guid, d->guid, 16);
+    def.node = node;
+    bp_buf_put_le32(&b, id);
+    bp_source_encode(&def, &b);
+    r = b.failed ? -ENOMEM : bp_ring_add_def(&w->ring, BP_DEF_SOURCE, b.p, b.n);
+    if (r == 0)
+        r = bp_defs_put_source(&w->defs, id, &def);
+    s = r == 0 ? calloc(1, sizeof *s) : NULL;
+    if (!s)
+        return r < 0 ? r : -ENOMEM;
+    s->channel = w->channels[d->channel];
+    s->id = id;
+    w->sources[id] = s;
+    __atomic_store_n(&w->nsources, id + 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err) {
+    int r;
+
+    bp_mutex_lock(&w->defs_lock);
+    r = d->channel == 0 || d->channel >= w->nchannels ? -EINVAL : find_source(w, d);
+    if (r == -ENOENT) {
+        uint32_t id = w->nsources;
+
+        r = add_source(w, id, d);
+        if (r == 0)
+            r = (int) id;
+    }
+    bp_mutex_unlock(&w->defs_lock);
+    if (r < 0)
+        return bp_fail(err, r, "cannot add a source on channel %u: %s", d->channel, bp_strerror(r));
+    return r;
+}
+
+int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv) {
+    struct mark *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return -ENOMEM;
+    (void) snprintf(m->name, sizeof m->name, "%s", name);
+    (void) bp_put_metadata(&m->rec, m->name, kv);
+    if (m->rec.failed) {
+        bp_buf_done(&m->rec);
+        free(m);
+        return -ENOMEM;
+    }
+    bp_mutex_lock(&w->defs_lock);
+    *w->marks_end = m;
+    w->marks_end = &m->next;
+    bp_mutex_unlock(&w->defs_lock);
+    return 0;
+}
+
+void bp_writer_defs_done(struct bp_writer *w) {
+    for (uint32_t i = 1; w->channels && i < w->nchannels; i++)
+        channel_free(w->channels[i]);
+    for (uint32_t i = 0; w->sources && i < w->nsources; i++)
+        free(w->sources[i]);
+    while (w->marks) {
+        struct mark *m = w->marks;
+
+        w->marks = m->next;
+        bp_buf_done(&m->rec);
+        free(m);
+    }
+    free(w->channels);
+    free(w->sources);
+    free(w->schema_crcs);
+    bp_defs_done(&w->defs);
+}

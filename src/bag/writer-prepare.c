@@ -1,0 +1,230 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "bag/walk.h"
+#include "bag/writer-priv.h"
+
+/* The preparer keeps one segment ready, extends the current one ahead of the writer, and closes
+ * those that were split off, so that none of this ever costs the writer more than a pointer. It is
+ * also the one that notices that the disk is full, frees space where it may, and notices that there
+ * is room again. */
+
+enum { RETRY_MS = 500 };
+
+static void close_segment(struct bp_writer *w, struct closing *c) {
+    struct bp_segment *s = c->s;
+    struct bp_error err = { 0 };
+    int r = 0;
+
+    if (c->abandoned)
+        r = bp_walk_rebuild(&s, s->durable, &err); /* what its memory says may not be on disk */
+    if (r == 0 && s->groups == 0 && s->ledger.n == 0 && (c->abandoned || w->nclosed_segments)) {
+        (void) w->io->unlink(w->io->ctx, s->path);
+        bp_segment_free(s);
+        return;
+    }
+    if (r == 0)
+        r = bp_segment_finish(s, &err);
+    if (r < 0) {
+        w->unclosed++;
+        bp_writer_failed(w, s->path, r, err.text[0] ? err.text : "cannot close");
+        bp_segment_free(s);
+        return;
+    }
+    if (bp_writer_note_closed(w, s) < 0 || bp_writer_write_metadata(w, &err) < 0)
+        bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s",
+                        err.text[0] ? err.text : "out of memory for metadata.yaml");
+    bp_writer_event(w, BP_WRITER_SEGMENT_CLOSED, s->path, "segment '%s' closed", s->path);
+    bp_segment_free(s);
+}
+
+/* on_full rotate: the oldest finished segment goes. @return true when one did */
+static bool drop_oldest(struct bp_writer *w) {
+    struct bp_error err = { 0 };
+    char path[1400];
+    int r;
+
+    if (w->o.on_full != BP_FULL_ROTATE || w->nclosed_segments < 1)
+        return false;
+    (void) snprintf(path, sizeof path, "%s/%s", w->dir, w->closed[0].file);
+    r = w->io->unlink(w->io->ctx, path);
+    if (r < 0 && r != -ENOENT)
+        return false;
+    bp_writer_event(w, BP_WRITER_NOTICE, path, "disk full: oldest segment '%s' was deleted",
+                    w->closed[0].file);
+    w->nclosed_segments--;
+    memmove(w->closed, w->closed + 1, w->nclosed_segments * sizeof *w->closed);
+    (void) bp_writer_write_metadata(w, &err);
+    return true;
+}
+
+static struct bp_segment *make_segment(struct bp_writer *w, int *ret_code) {
+    struct bp_segment_opts o = {
+        .io = w->io,
+        .dir = w->dir,
+        .name = w->name,
+        .number = w->next_number,
+        .direct = w->direct,
+        .ahead = w->ahead,
+        .min_free = w->min_free,
+        .wall_ns = bp_wall_ns(),
+        .custom = w->o.custom_data,
+    };
+    struct bp_segment *s = NULL;
+    struct bp_defs defs = { 0 };
+    struct bp_error err = { 0 };
+    int r;
+
+    bp_mutex_lock(&w->defs_lock);
+    r = bp_defs_copy(&defs, &w->defs);
+    bp_mutex_unlock(&w->defs_lock);
+    if (r == 0)
+        r = bp_segment_create(&o, w->session, &defs, &s, &err);
+    bp_defs_done(&defs);
+    if (r == 0)
+        w->next_number++;
+    else if (r != -ENOSPC && !w->spare_failed)
+        bp_writer_failed(w, NULL, r, err.text);
+    *ret_code = r;
+    return s;
+}
+
+static void set_full(struct bp_writer *w, bool full) {
+    bool was;
+
+    bp_mutex_lock(&w->lock);
+    was = w->disk_full;
+    w->disk_full = full;
+    w->st.disk_full = full;
+    if (full && w->o.on_full == BP_FULL_STOP)
+        w->refuse_all = true;
+    bp_mutex_unlock(&w->lock);
+    if (full && !was)
+        bp_writer_event(w, BP_WRITER_DISK_FULL, w->dir,
+                        "the disk of '%s' is full: new messages are refused, none is lost that was "
+                        "accepted",
+                        w->dir);
+    else if (!full && was)
+        bp_writer_event(w, BP_WRITER_DISK_BACK, w->dir,
+                        "the disk of '%s' has room again: recording goes on", w->dir);
+}
+
+/* Full means: what the disk is known to take is no more than what the ring may bring. */
+static void judge_space(struct bp_writer *w, bool gained) {
+    bool tight;
+
+    bp_mutex_lock(&w->lock);
+    tight = w->room < bp_writer_used_locked(w) + 3 * w->chunk;
+    bp_mutex_unlock(&w->lock);
+    if (!gained && tight)
+        set_full(w, true);
+    else if (!tight)
+        set_full(w, false);
+}
+
+/* More blocks for the current segment. The writer may hand it over meanwhile, but only this thread
+ * frees it. @return bytes gained, 0 none */
+static int64_t extend_current(struct bp_writer *w) {
+    struct bp_segment *s;
+    int64_t got = 0;
+
+    bp_mutex_lock(&w->lock);
+    s = w->seg;
+    bp_mutex_unlock(&w->lock);
+    if (s)
+        got = bp_segment_extend(s, w->step, w->min_free);
+    return BP_MAX(got, 0);
+}
+
+static void serve_extension(struct bp_writer *w) {
+    int64_t got = extend_current(w);
+
+    while (got == 0 && drop_oldest(w))
+        got = extend_current(w);
+    bp_mutex_lock(&w->lock);
+    if (got) {
+        w->room += (uint64_t) got;
+        w->want_extend = false; /* the writer asks again when that is not enough */
+    }
+    bp_mutex_unlock(&w->lock);
+    if (!got)
+        w->retry_at = bp_mono_ns() + RETRY_MS * BP_MS;
+    judge_space(w, got > 0);
+}
+
+static void serve_spare(struct bp_writer *w) {
+    int code = 0;
+    struct bp_segment *s = make_segment(w, &code);
+
+    while (!s && code == -ENOSPC && drop_oldest(w))
+        s = make_segment(w, &code);
+    bp_mutex_lock(&w->lock);
+    w->spare = s;
+    w->spare_failed = !s;
+    pthread_cond_broadcast(&w->cv_segment);
+    bp_mutex_unlock(&w->lock);
+    if (!s) {
+        w->retry_at = bp_mono_ns() + RETRY_MS * BP_MS;
+        if (code == -ENOSPC)
+            judge_space(w, false);
+    }
+}
+
+enum work { WORK_NONE, WORK_CLOSE, WORK_SPARE, WORK_EXTEND, WORK_END };
+
+/* What is most urgent: a segment the writer may be waiting for, space, then closing. */
+static enum work next_work_locked(const struct bp_writer *w, struct closing *c) {
+    bool may_retry = bp_mono_ns() >= w->retry_at;
+
+    if (!w->spare && !w->finished && may_retry)
+        return WORK_SPARE;
+    if (w->want_extend && w->seg && !w->finished && may_retry)
+        return WORK_EXTEND;
+    if (w->nclosing) {
+        *c = w->closing[0];
+        return WORK_CLOSE;
+    }
+    return w->finished ? WORK_END : WORK_NONE;
+}
+
+static enum work wait_for_work(struct bp_writer *w, struct closing *c) {
+    enum work job;
+
+    bp_mutex_lock(&w->lock);
+    while ((job = next_work_locked(w, c)) == WORK_NONE) {
+        struct timespec ts;
+        bool retry = (!w->spare || w->want_extend) && !w->finished;
+
+        bp_writer_until(&ts, retry ? BP_MAX(w->retry_at, bp_mono_ns() + BP_MS)
+                                   : bp_mono_ns() + 10 * BP_SEC);
+        (void) pthread_cond_timedwait(&w->cv_prep, &w->lock.m, &ts);
+    }
+    if (job == WORK_CLOSE) {
+        w->nclosing--;
+        memmove(w->closing, w->closing + 1, w->nclosing * sizeof *w->closing);
+        pthread_cond_broadcast(&w->cv_segment);
+    }
+    bp_mutex_unlock(&w->lock);
+    return job;
+}
+
+void *bp_writer_preparer(void *arg) {
+    struct bp_writer *w = arg;
+    struct closing c = { 0 };
+
+    for (;;) {
+        switch (wait_for_work(w, &c)) {
+        case WORK_CLOSE:
+            close_segment(w, &c);
+            break;
+        case WORK_SPARE:
+            serve_spare(w);
+            break;
+        case WORK_EXTEND:
+            serve_extension(w);
+            break;
+        default:
+            return NULL;
+        }
+    }
+}

@@ -1,0 +1,260 @@
+#pragma once
+
+#include "bag/journal.h"
+#include "bag/ring.h"
+#include "bag/segment.h"
+#include "bag/writer.h"
+#include "base/mutex.h"
+
+/* Inside of the write path; the protocol is told at the top of writer.c.
+ *
+ * Threads: receive (accept), workers (slot -> group), writer (group -> segment, ticks, journal),
+ * preparer (segments made, extended, closed). Without tmpfs also the flusher.
+ * Locks, in this order, none held over a file operation:
+ *   journal_lock   the journal and the slots' journal marks; held over journal writes, which is why
+ *                  no receive thread ever takes it
+ *   defs_lock      definitions; registration against writer and preparer
+ *   lock           everything marked [lock]; the only one a receive thread takes */
+
+enum slot_state {
+    SLOT_FREE,
+    SLOT_OPEN,    /* receive threads fill it */
+    SLOT_CLOSED,  /* full, waits for a worker */
+    SLOT_BUSY,    /* a worker has it */
+    SLOT_READY,   /* its group waits for the writer */
+    SLOT_WRITTEN, /* in a segment, not synced; a failed sync brings it back to READY */
+    SLOT_DURABLE, /* synced; freed when all older ones are */
+};
+
+enum {
+    SLOT_CHANNELS = 2048, /* a slot closes rather than hold more channels */
+    SOURCE_GAPS = 16,
+    MAX_SOURCES = 1 << 18,
+    MAX_OLD = 8, /* segments split off within one tick */
+    MAX_WORKERS = 16,
+    MAX_CLOSING = 64,
+    SPARE_BUFFERS = 8, /* of compressed groups, kept for the next ones */
+    HISTOGRAM = 512,
+    GOAL_RUNS = 4096, /* of an open slot that a tick journals; with more it is closed */
+};
+
+/* Private side of a ring slot; same index. [lock] unless noted */
+struct slot {
+    enum slot_state state;
+    uint64_t no;     /* counts up for ever; index = no % BP_RING_SLOTS */
+    uint64_t vstart; /* its place in the ring's endless address space */
+    int64_t left;    /* bytes free for records, index entries, runs */
+    uint32_t nmsg, nch;
+    bp_ns_t t_open;
+    struct bp_group_channel *ch; /* SLOT_CHANNELS, allocated at open of the writer */
+    struct bp_group g;           /* [worker until READY, then writer] */
+    uint8_t *out;                /* compressed group; NULL when built in place; owned */
+    uint64_t out_cap;
+    uint64_t journaled;      /* [journal_lock] bytes of records already in frames */
+    uint32_t journaled_msgs; /* [journal_lock] */
+    uint32_t journaled_runs; /* [journal_lock] */
+};
+
+struct channel {
+    uint16_t id;
+    uint8_t priority; /* [lock] */
+    uint8_t lane;     /* [lock] */
+    uint32_t latched_depth;
+    uint64_t budget;
+    char *topic, *type, *type_hash, *qos; /* [defs_lock] as metadata.yaml shows them; owned */
+    uint64_t ring_bytes;                  /* [lock] payload in slots that are not free */
+    uint64_t slot_key;                    /* [lock] no + 1 of the slot it was last put into */
+    uint32_t slot_entry;                  /* [lock] its entry there */
+    uint32_t skip, skipped; /* [lock] chunks to store before the next try; how many are left */
+    uint32_t untried;       /* [lock] messages since the last trial compression */
+    struct bp_channel_stats stats; /* [lock] */
+};
+
+/* [lock] */
+struct source {
+    struct channel *channel; /* constant */
+    uint32_t id;             /* constant */
+    bool seen;
+    uint64_t last;
+    uint64_t run_key, dup_key; /* where its newest run lies: slot no + 1, or pending */
+    uint32_t run, dup;
+    struct bp_span gaps[SOURCE_GAPS]; /* newest last */
+    uint32_t ngaps;
+};
+
+struct latched {
+    uint32_t source;
+    uint16_t channel;
+    size_t n;
+    uint8_t *record; /* whole Message record; owned */
+};
+
+struct mark {
+    struct mark *next;
+    struct bp_buf rec;
+    char name[64];
+};
+
+struct closing {
+    struct bp_segment *s;
+    bool abandoned; /* cut it at `durable` and rebuild its index from what is there */
+};
+
+struct lane {
+    struct slot *open; /* or NULL */
+    uint64_t next_rseq;
+};
+
+/* A finished segment, for metadata.yaml. */
+struct closed {
+    char file[256];
+    bp_ns_t start_ns, end_ns;
+    uint64_t messages, bytes;
+};
+
+/* What a tick has to make durable of one open slot. */
+struct goal_slot {
+    uint64_t no;
+    uint64_t committed;
+    uint32_t nmsg, nruns;
+    struct bp_run *runs; /* copy of GOAL_RUNS at most, because they go on growing */
+};
+
+struct bp_writer {
+    struct bp_writer_opts o; /* constant; strings copied below */
+    const struct bp_io *io;
+    char dir[1024], name[256];
+    uint8_t session[16];
+    uint64_t chunk, min_chunk, ahead, step, min_free;
+    bp_ns_t interval, max_age, grace;
+    enum bp_codec codec;
+    bool anonymous, direct, no_sync;
+
+    struct bp_ring ring;
+    struct bp_mutex lock;
+    pthread_cond_t cv_work, cv_writer, cv_prep, cv_segment;
+    struct slot *slots;                     /* BP_RING_SLOTS */
+    struct bp_group_channel *slot_channels; /* memory of their `ch` */
+    struct lane lanes[BP_LANES];            /* [lock] */
+    uint64_t head, tail;                    /* [lock] */
+    uint64_t alloc_pos;                     /* [lock] */
+    uint64_t used_max;                      /* [lock] */
+    uint64_t room;                          /* [lock] bytes the disk is known to take; I6 */
+    uint32_t nclosed;                       /* [lock] slots waiting for a worker */
+    struct {
+        uint8_t *p;
+        uint64_t cap;
+    } bufs[SPARE_BUFFERS];      /* [lock] */
+    unsigned nbufs;             /* [lock] */
+    uint16_t used_channel;      /* [lock] highest with a message */
+    bool disk_full, refuse_all; /* [lock] */
+    bool stopping, finished;    /* [lock] */
+    bool pending_dirty;         /* [lock] */
+    struct bp_writer_stats st;  /* [lock] counters */
+
+    struct bp_mutex defs_lock;
+    struct bp_defs defs;             /* [defs_lock] */
+    uint32_t *schema_crcs;           /* [defs_lock] by schema id */
+    struct channel **channels;       /* by id; entry constant once nchannels covers it */
+    uint32_t nchannels, nsources;    /* [atomic] */
+    struct source **sources;         /* MAX_SOURCES */
+    struct mark *marks, **marks_end; /* [defs_lock] */
+
+    struct bp_segment *seg;          /* [writer] */
+    struct bp_segment *old[MAX_OLD]; /* [writer] split off, not yet synced */
+    unsigned nold;                   /* [writer] */
+    uint64_t unsynced;               /* [writer] bytes written since the last sync */
+    bool split_now;                  /* [lock] */
+    struct latched *latched;         /* [writer] */
+    size_t nlatched, latched_cap;    /* [writer] */
+    struct goal_slot goal[BP_LANES]; /* [writer] */
+    struct goal_slot flush_goal;     /* [flusher] */
+    bool journal_told;               /* [writer] */
+    bool pending_noted;              /* [writer] the last segment's ledger has the pending runs */
+    struct bp_clock_watch clock;     /* [writer] */
+    bool held;                       /* [writer] the disk refuses even what was allocated */
+
+    struct bp_segment *spare;            /* [lock] */
+    struct closing closing[MAX_CLOSING]; /* [lock] */
+    unsigned nclosing;                   /* [lock] */
+    uint32_t next_number;                /* [preparer] */
+    bool want_extend, spare_failed;      /* [lock] */
+    bool spare_busy;                     /* [lock] the preparer makes one */
+    struct bp_ledger ledger;             /* [preparer] of closed segments */
+    struct closed *closed;               /* [preparer] */
+    size_t nclosed_segments;             /* [preparer] */
+    uint64_t *counts;                    /* [preparer] messages in closed segments, by channel */
+    bp_ns_t retry_at;                    /* [preparer] when the disk is asked again */
+    unsigned unclosed;                   /* [preparer] segments that could not be finished */
+    int failed;                          /* [lock] first error that kept something from the disk */
+    char failed_text[300];               /* [lock] */
+
+    struct bp_mutex journal_lock;
+    struct bp_journal journal;     /* [journal_lock] */
+    bp_ns_t histogram_max;         /* [lock] */
+    uint32_t histogram[HISTOGRAM]; /* [lock] of tick durations */
+
+    pthread_t thread_writer, thread_preparer, thread_flusher, thread_workers[MAX_WORKERS];
+    unsigned nworkers, nthreads_started;
+    bool writer_started, preparer_started, flusher_started;
+    int durable_log; /* fd of BAGPIPE_TEST_DURABLE_LOG or -1 */
+};
+
+static inline struct bp_ring_slot *ring_slot(const struct bp_writer *w, const struct slot *s) {
+    return &w->ring.slots[s->no % BP_RING_SLOTS];
+}
+
+static inline struct slot *slot_by_no(const struct bp_writer *w, uint64_t no) {
+    return &w->slots[no % BP_RING_SLOTS];
+}
+
+/* writer-accept.c */
+void bp_writer_close_slot_locked(struct bp_writer *w, struct slot *s);
+uint64_t bp_writer_used_locked(const struct bp_writer *w);
+
+/* writer-work.c */
+void *bp_writer_worker(void *arg);
+/** Takes the slot's buffer, if it has one, back for later groups. */
+void bp_writer_give_buffer(struct bp_writer *w, struct slot *s);
+
+/* writer-segment.c: [writer] */
+int bp_writer_write_ready(struct bp_writer *w, uint64_t limit);
+int bp_writer_sync(struct bp_writer *w);
+int bp_writer_write_marks(struct bp_writer *w);
+int bp_writer_define(struct bp_writer *w);
+/** A split by time or on demand; the tick first writes what is open. */
+bool bp_writer_split_due(struct bp_writer *w);
+void bp_writer_do_split(struct bp_writer *w);
+void bp_writer_take_first(struct bp_writer *w);
+void bp_writer_hand_over(struct bp_writer *w, struct bp_segment *s, bool abandoned);
+void bp_writer_update_room(struct bp_writer *w);
+
+/* writer-latched.c: [writer] */
+int bp_writer_latch(struct bp_writer *w, const struct slot *s);
+int bp_writer_repeat(struct bp_writer *w, struct bp_segment *seg, uint64_t log_ns);
+void bp_writer_latched_done(struct bp_writer *w);
+
+/* writer-tick.c */
+void *bp_writer_thread(void *arg);
+void *bp_writer_flusher(void *arg);
+bool bp_writer_slot_is_dead(void *ctx, uint64_t no);
+
+/* writer-prepare.c */
+void *bp_writer_preparer(void *arg);
+
+/* writer-folder.c: [preparer] metadata.yaml and manifest.json */
+int bp_writer_note_closed(struct bp_writer *w, const struct bp_segment *s);
+int bp_writer_write_metadata(struct bp_writer *w, struct bp_error *err);
+
+/* writer-config.c: options into numbers, and what the folder's disk is like. Before threads. */
+int bp_writer_configure(struct bp_writer *w, const struct bp_writer_opts *o, struct bp_error *err);
+
+/* writer-defs.c */
+void bp_writer_defs_done(struct bp_writer *w);
+
+/* writer.c */
+void bp_writer_event(struct bp_writer *w, enum bp_writer_event_kind kind, const char *path,
+                     const char *fmt, ...) BP_PRINTF(4, 5);
+/** Remembers the first failure for bp_writer_close() and tells it. */
+void bp_writer_failed(struct bp_writer *w, const char *path, int code, const char *what);
+void bp_writer_until(struct timespec *ts, bp_ns_t mono_until);
