@@ -72,6 +72,7 @@ BP_MUST_CHECK int bp_dds_opts_from_env(struct bp_dds_opts *ret, struct bp_error 
  * Joins a domain.
  *
  * @param ev   callbacks; copied
+ * @param ret  written before the first callback runs; not to be used when this fails
  * @return 0, or BP_EDDS with what Cyclone said and the remedy where we know one
  */
 BP_MUST_CHECK int bp_dds_open(const struct bp_dds_opts *o, const struct bp_dds_events *ev,

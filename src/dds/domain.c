@@ -468,13 +468,14 @@ int bp_dds_open(const struct bp_dds_opts *o, const struct bp_dds_events *ev, str
         (void) close(d->netlink_fd);
         d->netlink_fd = -1;
     }
-    if (rc == 0)
+    if (rc == 0) {
+        *ret = d; /* callbacks may use it from their first call on */
         rc = bp_graph_start(d, err);
+    }
     if (rc < 0) {
         free_all(d);
         return rc;
     }
-    *ret = d;
     return 0;
 }
 
