@@ -65,3 +65,12 @@ extern const struct bp_source_ops bp_source_mcap;
 extern const struct bp_source_ops bp_source_sqlite;
 /* A zstd-compressed file of either kind: probe and open only. */
 extern const struct bp_source_ops bp_source_zstd;
+
+/**
+ * sqlite's own check of a database and its indexes, page by page.
+ *
+ * @param fn  called per fault with sqlite's words
+ * @return 0, or BP_ECORRUPT when the check itself could not go on
+ */
+int sqlite_integrity(struct bp_source *s, void (*fn)(void *ctx, const char *fault), void *ctx,
+                     struct bp_error *err);

@@ -506,6 +506,21 @@ static int sqlite_metadata(struct bp_source *s,
     return text ? fn(ctx, "rosbag2", BP_STR("serialized_metadata"), bp_str_of(text)) : 0;
 }
 
+int sqlite_integrity(struct bp_source *s, void (*fn)(void *ctx, const char *fault), void *ctx,
+                     struct bp_error *err) {
+    struct sqlite_source *q = sqlite_source_of(s);
+    AUTO_STMT *stmt = NULL;
+    int r = prepare(q, "PRAGMA integrity_check(20)", &stmt, err);
+
+    while (r >= 0 && (r = step(q, stmt, err)) > 0) {
+        const char *text = (const char *) sqlite3_column_text(stmt, 0);
+
+        if (text && !bp_streq(text, "ok"))
+            fn(ctx, text);
+    }
+    return r;
+}
+
 /* ---- messages ---- */
 
 static void sqlite_iter_free(struct bp_source_iter *it) {

@@ -9,6 +9,7 @@
     X(topics)     \
     X(echo)       \
     X(hz)         \
+    X(verify)     \
     X(completion) \
     X(man)
 
