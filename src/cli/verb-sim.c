@@ -23,7 +23,7 @@ struct opts {
     bp_ns_t duration, wait;
     uint64_t size;
     const char *qos, *log;
-    bool seq_payload, json;
+    bool seq_payload, reliable_sensors, json;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -41,6 +41,8 @@ static const struct bp_opt options[] = {
       1000 },
     { "domain", 0, BP_OPT_LIST, OPT(domains), "ID[,ID…]",
       "ROS domains (ROS_DOMAIN_ID, else 0); robots take turns on them", NULL, NULL, 0, 0 },
+    { "reliable-sensors", 0, BP_OPT_FLAG, OPT(reliable_sensors), NULL,
+      "imu, lidar, camera and GPS are sent reliably instead of best effort", NULL, NULL, 0, 0 },
     { "duration", 'd', BP_OPT_DURATION, OPT(duration), "TIME", "stop after this time", NULL, NULL,
       0, 0 },
     { "load", 0, BP_OPT_CHOICE, OPT(load), NULL, "which load --profile peer makes", "6mb",
@@ -111,6 +113,7 @@ static int take_opts(const struct opts *o, struct bp_sim_opts *ret, struct bp_er
     ret->duration = o->duration;
     ret->log_path = o->log;
     ret->wait_readers = (int) o->readers;
+    ret->reliable_sensors = o->reliable_sensors;
     ret->load.topics = (unsigned) o->topics;
     ret->load.size_bytes = (uint32_t) o->size;
     ret->load.hz = o->hz;

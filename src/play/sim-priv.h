@@ -7,10 +7,10 @@
 #include "base/buf.h"
 #include "dds/dds.h"
 #include "play/lane.h"
+#include "play/motion.h"
+#include "play/rng.h"
 #include "play/sendlog.h"
 #include "play/sim.h"
-
-struct bp_sim_robot;
 
 /* One writer. Its counters are written by its lane's thread and read by anybody. */
 struct bp_sim_topic {
@@ -75,3 +75,37 @@ void bp_sim_send_buf(struct bp_sim_topic *t, const struct bp_buf *cdr, bp_ns_t s
 /** Adds the load topics of robot i (from 0). */
 BP_MUST_CHECK int bp_sim_add_load(struct bp_sim *s, struct bp_dds *d, const char *ns, unsigned i,
                                   struct bp_error *err);
+
+/* ---- robots ---- */
+
+/* What all lanes of a robot share; constant after it was made. */
+struct bp_sim_robot {
+    struct bp_sim *sim;
+    struct bp_dds *dds;
+    unsigned index; /* from 0 */
+    char name[16];  /* "robot1": in frames */
+    char ns[16];    /* "/robot1" */
+    double scale;   /* of frequencies */
+    struct bp_motion motion;
+    struct bp_qos sensor_qos; /* of imu, lidar, camera, GPS */
+};
+
+/* "robot1/base_link" */
+struct bp_sim_frame {
+    char text[48];
+};
+struct bp_sim_frame bp_sim_frame(const struct bp_sim_robot *r, const char *name);
+/** Seconds since the start, by the monotonic clock: the time of the motion. */
+double bp_sim_time(const struct bp_sim *s);
+/** A timer of hz, scaled. */
+struct bp_timer bp_sim_timer(const struct bp_sim_robot *r, double hz,
+                             void (*fire)(void *ctx, bp_ns_t due_mono), void *ctx);
+/** A generator of its own for each lane. */
+struct bp_rng bp_sim_rng(const struct bp_sim_robot *r, unsigned lane);
+
+BP_MUST_CHECK int bp_sim_add_telemetry(struct bp_sim *s, const struct bp_sim_robot *r,
+                                       struct bp_error *err);
+BP_MUST_CHECK int bp_sim_add_lidar(struct bp_sim *s, const struct bp_sim_robot *r,
+                                   struct bp_error *err);
+BP_MUST_CHECK int bp_sim_add_camera(struct bp_sim *s, const struct bp_sim_robot *r,
+                                    struct bp_error *err);

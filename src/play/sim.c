@@ -159,14 +159,58 @@ static int join_domains(struct bp_sim *s, struct bp_error *err) {
     return r;
 }
 
+struct bp_sim_frame bp_sim_frame(const struct bp_sim_robot *r, const char *name) {
+    struct bp_sim_frame f;
+
+    (void) snprintf(f.text, sizeof f.text, "%s/%s", r->name, name);
+    return f;
+}
+
+double bp_sim_time(const struct bp_sim *s) {
+    return (double) (bp_mono_ns() - s->start_mono) / 1e9;
+}
+
+struct bp_timer bp_sim_timer(const struct bp_sim_robot *r, double hz,
+                             void (*fire)(void *ctx, bp_ns_t due_mono), void *ctx) {
+    return (struct bp_timer){
+        .period_ns = hz > 0 ? (bp_ns_t) (1e9 / (hz * r->scale) + 0.5) : 0,
+        .fire = fire,
+        .ctx = ctx,
+    };
+}
+
+struct bp_rng bp_sim_rng(const struct bp_sim_robot *r, unsigned lane) {
+    return bp_rng_of(r->sim->opts.seed + ((uint64_t) r->index << 8) + lane);
+}
+
 static int add_robot(struct bp_sim *s, unsigned i, struct bp_error *err) {
-    struct bp_dds *d = s->domains[i % s->opts.ndomains].dds;
-    char ns[32];
+    enum bp_sim_profile p = s->opts.profile;
+    struct bp_sim_robot *bot = calloc(1, sizeof *bot);
     int r = 0;
 
-    (void) snprintf(ns, sizeof ns, "/robot%u", s->opts.first_index + i);
-    if (s->opts.load.topics > 0)
-        r = bp_sim_add_load(s, d, ns, i, err);
+    if (!bot)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    *bot = (struct bp_sim_robot){
+        .sim = s,
+        .dds = s->domains[i % s->opts.ndomains].dds,
+        .index = i,
+        .scale = s->opts.rate,
+        .motion = bp_motion_of(i),
+        .sensor_qos = s->opts.reliable_sensors ? bp_qos_default : bp_sim_qos_sensor,
+    };
+    (void) snprintf(bot->name, sizeof bot->name, "robot%u", s->opts.first_index + i);
+    (void) snprintf(bot->ns, sizeof bot->ns, "/%s", bot->name);
+    if (bp_sim_keep(s, bot, free) < 0)
+        return bp_fail(err, -ENOMEM, "out of memory");
+
+    if (p != BP_SIM_NONE)
+        r = bp_sim_add_telemetry(s, bot, err);
+    if (r >= 0 && (p == BP_SIM_LIDAR || p == BP_SIM_MIXED))
+        r = bp_sim_add_lidar(s, bot, err);
+    if (r >= 0 && (p == BP_SIM_CAMERA || p == BP_SIM_MIXED))
+        r = bp_sim_add_camera(s, bot, err);
+    if (r >= 0 && s->opts.load.topics > 0)
+        r = bp_sim_add_load(s, bot->dds, bot->ns, i, err);
     return r;
 }
 

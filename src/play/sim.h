@@ -39,6 +39,7 @@ struct bp_sim_opts {
     enum bp_sim_profile profile;
     double rate; /* scales every frequency; > 0 */
     uint64_t seed;
+    bool reliable_sensors; /* imu, lidar, camera, GPS; otherwise best effort, as ROS 2 drivers */
     struct bp_sim_load load;
     const char *log_path; /* see sendlog.h; or NULL */
     int wait_readers;     /* each writer has that many before anything is sent */

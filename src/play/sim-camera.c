@@ -1,0 +1,164 @@
+/* A camera of 640 x 480 that looks ahead: one ray per column into the room of motion.h, walls with
+ * stripes, pillars, floor and ceiling. The same picture goes out raw and as JPEG. */
+#include "play/sim-priv.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "play/jpeg.h"
+#include "play/messages.h"
+
+enum { WIDTH = 640, HEIGHT = 480, QUALITY = 80 };
+
+#define FOCAL_PX      450.0
+#define CAMERA_HEIGHT 0.4 /* above the floor, m */
+#define CAMERA_AHEAD  0.3 /* of the base, m */
+#define HZ            15
+
+struct camera {
+    const struct bp_sim_robot *bot;
+    struct bp_buf buf, jpeg; /* owned */
+    struct bp_rng rng;
+    struct bp_timer timer;
+    struct bp_sim_topic *raw, *compressed, *info;
+    struct bp_sim_frame frame;
+};
+
+static void camera_free(void *p) {
+    struct camera *c = p;
+
+    bp_buf_done(&c->buf);
+    bp_buf_done(&c->jpeg);
+    free(c);
+}
+
+struct column {
+    int top, bottom; /* rows of the wall, [top, bottom) */
+    uint8_t rgb[3];
+};
+
+/* What stands in column x of the picture. */
+static struct column look(const struct bp_motion_state *m, double x0, double y0, int x) {
+    static const uint8_t colors[6][3] = { { 200, 80, 70 },  { 80, 150, 90 },   { 70, 110, 200 },
+                                          { 210, 180, 80 }, { 230, 230, 230 }, { 60, 60, 70 } };
+    double angle = atan(((WIDTH - 1) / 2.0 - x) / FOCAL_PX);
+    struct bp_ray r = bp_room_ray(x0, y0, m->yaw + angle);
+    double depth = BP_MAX(r.distance * cos(angle), 0.01); /* along the axis: straight walls */
+    double shade = 1 / (1 + 0.03 * r.distance * r.distance);
+    double middle = (HEIGHT - 1) / 2.0;
+    struct column c = {
+        .top = (int) (middle - FOCAL_PX * (BP_ROOM_HEIGHT - CAMERA_HEIGHT) / depth),
+        .bottom = (int) (middle + FOCAL_PX * CAMERA_HEIGHT / depth),
+    };
+
+    if ((int) floor(r.along * 2) & 1) /* stripes of half a metre */
+        shade *= 0.75;
+    for (int i = 0; i < 3; i++)
+        c.rgb[i] = (uint8_t) (colors[r.what][i] * shade);
+    c.top = BP_MAX(c.top, 0);
+    c.bottom = BP_MIN(c.bottom, HEIGHT);
+    return c;
+}
+
+/* Floor below, ceiling above, lighter towards the viewer. */
+static uint8_t background(int row) {
+    int from_middle = row - HEIGHT / 2;
+
+    return (uint8_t) (from_middle > 0 ? 50 + from_middle / 3 : 90 - from_middle / 4);
+}
+
+static void render(uint8_t *rgb, const struct bp_motion_state *m) {
+    double x0 = m->x + CAMERA_AHEAD * cos(m->yaw), y0 = m->y + CAMERA_AHEAD * sin(m->yaw);
+    struct column columns[WIDTH];
+
+    for (int x = 0; x < WIDTH; x++)
+        columns[x] = look(m, x0, y0, x);
+    for (int y = 0; y < HEIGHT; y++) {
+        uint8_t grey = background(y);
+
+        for (int x = 0; x < WIDTH; x++, rgb += 3) {
+            const struct column *c = &columns[x];
+
+            if (y >= c->top && y < c->bottom)
+                memcpy(rgb, c->rgb, 3);
+            else
+                memset(rgb, grey, 3);
+        }
+    }
+}
+
+/* Noise of the sensor, the same for the three colours of a pixel: -4 .. 3. No colour above comes
+ * near 0 or 255. */
+static void add_noise(uint8_t *rgb, struct bp_rng *rng) {
+    for (int i = 0; i < WIDTH * HEIGHT; i += 16) {
+        uint64_t bits = bp_rng_u64(rng);
+
+        for (int k = 0; k < 16; k++, bits >>= 4, rgb += 3) {
+            uint8_t v = (uint8_t) ((bits & 7) - 4);
+
+            rgb[0] = (uint8_t) (rgb[0] + v);
+            rgb[1] = (uint8_t) (rgb[1] + v);
+            rgb[2] = (uint8_t) (rgb[2] + v);
+        }
+    }
+}
+
+static void shoot(void *ctx, bp_ns_t due_mono) {
+    struct camera *c = ctx;
+    bp_ns_t wall = bp_wall_ns();
+    struct bp_motion_state m = bp_motion_at(&c->bot->motion, bp_sim_time(c->bot->sim));
+    struct bp_msg_head head = { wall, c->frame.text };
+    uint8_t *rgb = bp_msg_image(&c->buf, &head, WIDTH, HEIGHT);
+
+    (void) due_mono;
+    if (rgb) {
+        render(rgb, &m);
+        add_noise(rgb, &c->rng);
+        bp_jpeg_encode(&c->jpeg, rgb, WIDTH, HEIGHT, QUALITY);
+    }
+    bp_sim_send_buf(c->raw, &c->buf, wall);
+    bp_buf_clear(&c->buf);
+
+    bp_msg_compressed(&c->buf, &head, "rgb8; jpeg compressed bgr8", c->jpeg.p, c->jpeg.n);
+    c->buf.failed = c->buf.failed || c->jpeg.failed || !rgb;
+    bp_sim_send_buf(c->compressed, &c->buf, wall);
+    bp_buf_clear(&c->buf);
+    bp_buf_clear(&c->jpeg);
+
+    bp_msg_camera_info(&c->buf, &head, WIDTH, HEIGHT, FOCAL_PX);
+    bp_sim_send_buf(c->info, &c->buf, wall);
+    bp_buf_clear(&c->buf);
+}
+
+int bp_sim_add_camera(struct bp_sim *s, const struct bp_sim_robot *r, struct bp_error *err) {
+    struct camera *c = calloc(1, sizeof *c);
+    struct bp_lane *lane = bp_sim_lane_new(s, "camera");
+    struct bp_node *node;
+    int k;
+
+    if (!c)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    if (bp_sim_keep(s, c, camera_free) < 0 || !lane)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    c->bot = r;
+    c->rng = bp_sim_rng(r, 2);
+    c->frame = bp_sim_frame(r, "camera_optical");
+    c->timer = bp_sim_timer(r, HZ, shoot, c);
+    c->timer.offset_ns = 31 * BP_MS;
+    if (bp_lane_add(lane, &c->timer) < 0)
+        return bp_fail(err, -ENOMEM, "out of memory");
+
+    k = bp_dds_node(r->dds, r->ns, "camera_driver", &node, err);
+    if (k >= 0)
+        k = bp_sim_topic_new(s, r->dds, node, r->ns, "camera/image_raw", "sensor_msgs/msg/Image",
+                             &r->sensor_qos, &c->timer, &c->raw, err);
+    if (k >= 0)
+        k = bp_sim_topic_new(s, r->dds, node, r->ns, "camera/image_raw/compressed",
+                             "sensor_msgs/msg/CompressedImage", &r->sensor_qos, &c->timer,
+                             &c->compressed, err);
+    if (k >= 0)
+        k = bp_sim_topic_new(s, r->dds, node, r->ns, "camera/camera_info",
+                             "sensor_msgs/msg/CameraInfo", &r->sensor_qos, &c->timer, &c->info,
+                             err);
+    return k;
+}
