@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/crc.h"
+
 #ifndef STATX_DIOALIGN
 #define STATX_DIOALIGN 0x2000U
 #endif
@@ -260,8 +262,14 @@ static void put_segment_record(const struct bp_segment *s, struct bp_buf *b) {
     put_number("data_bytes", s->durable, b);
     put_range("lane0", &s->ranges[BP_LANE_MAIN], b);
     put_range("lane1", &s->ranges[BP_LANE_PLAIN], b);
+    bp_put_cstr(b, "crc32c"); /* last: what it covers ends where its value begins */
+    bp_put_cstr(b, "00000000");
     bp_map_end(b, map);
     bp_rec_end(b, rec);
+    if (!b->failed) { /* no commit block and, with DataEnd's 0, no other CRC covers these records */
+        (void) snprintf(hex, sizeof hex, "%08x", bp_crc32c(0, b->p, b->n - 8));
+        memcpy(b->p + b->n - 8, hex, 8);
+    }
 }
 
 static void put_ledger_record(struct bp_ledger *l, struct bp_buf *b) {

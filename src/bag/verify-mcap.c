@@ -97,6 +97,7 @@ struct walk {
     uint64_t min_log, max_log;
     bool damaged, no_memory;
     uint64_t uncommitted_at; /* first group without commit */
+    uint64_t closing_at;     /* our closing records, which have a CRC of their own; 0 = none */
     bool has_uncommitted;
 };
 
@@ -140,6 +141,21 @@ static bool room(struct walk *w, void **v, size_t n, size_t *cap, size_t size) {
     })
 
 /* ---- taking units back, in file order ---- */
+
+static bool read_at(const struct walk *w, uint64_t at, uint8_t *p, uint64_t n) {
+    while (n > 0) {
+        ssize_t r = pread(w->fd, p, (size_t) n, (off_t) at);
+
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return false;
+        p += r;
+        at += (uint64_t) r;
+        n -= (uint64_t) r;
+    }
+    return true;
+}
 
 static char *copy_str(struct bp_str s) {
     return strndup(s.p ? s.p : "", s.n);
@@ -204,9 +220,37 @@ static void take_ledger(struct walk *w, const struct unit_record *k) {
         say(w, BP_FINDING_DAMAGE, k->at, recover, "the ledger cannot be read");
 }
 
+/* Our closing records: from `data_bytes` on, up to the value of `crc32c`, which comes last. */
+static void take_closing(struct walk *w, const struct unit_record *k,
+                         const struct bp_mcap_metadata *m) {
+    struct bp_str crc = bp_mcap_map_get(m->map, "crc32c");
+    struct bp_str from = bp_mcap_map_get(m->map, "data_bytes");
+    uint64_t start = from.n ? strtoull(from.p, NULL, 10) : 0; /* a length or the end follows */
+    uint64_t end = k->at + BP_MCAP_HEAD + (uint64_t) ((const uint8_t *) crc.p - k->p);
+    BP_AUTO_FREE uint8_t *p = NULL;
+    char hex[9];
+
+    if (!bp_str_eq(m->name, BP_STR("bagpipe.segment")) || crc.n != 8)
+        return;
+    w->closing_at = start;
+    if (start >= k->at || k->at - start > BP_METADATA_BYTES_MAX) {
+        say(w, BP_FINDING_DAMAGE, k->at, recover, "the closing records are damaged");
+        return;
+    }
+    p = malloc((size_t) (end - start));
+    if (!p || !read_at(w, start, p, end - start)) {
+        w->no_memory |= !p;
+        return;
+    }
+    (void) snprintf(hex, sizeof hex, "%08x", bp_crc32c(0, p, (size_t) (end - start)));
+    if (memcmp(hex, crc.p, 8) != 0)
+        say(w, BP_FINDING_DAMAGE, start, recover, "the closing records fail their CRC");
+}
+
 static void take_metadata(struct walk *w, const struct unit_record *k) {
     struct bp_mcap_record r = { .op = k->op, .p = k->p, .n = k->n };
     struct bp_mcap_metadata m;
+    struct bp_mcap_map all;
     int c;
 
     if (bp_mcap_metadata(&r, &m) < 0) {
@@ -217,12 +261,14 @@ static void take_metadata(struct walk *w, const struct unit_record *k) {
         return;
     w->metadata[w->nmetadata] = (struct span){ k->at, k->len, copy_str(m.name) };
     w->no_memory |= !w->metadata[w->nmetadata++].name;
-    for (struct bp_str a, b; (c = bp_mcap_map_next(&m.map, &a, &b)) != 0;)
+    all = m.map;
+    for (struct bp_str a, b; (c = bp_mcap_map_next(&all, &a, &b)) != 0;)
         if (c < 0) {
             say(w, BP_FINDING_DAMAGE, k->at, recover, "a metadata record's map overruns it");
             return;
         }
     take_ledger(w, k);
+    take_closing(w, k, &m);
 }
 
 static void take_chunk(struct walk *w, const struct unit *u) {
@@ -486,21 +532,6 @@ struct summary {
     struct bp_mcap_record statistics; /* op 0 = none */
     uint64_t statistics_at;
 };
-
-static bool read_at(const struct walk *w, uint64_t at, uint8_t *p, uint64_t n) {
-    while (n > 0) {
-        ssize_t r = pread(w->fd, p, (size_t) n, (off_t) at);
-
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r <= 0)
-            return false;
-        p += r;
-        at += (uint64_t) r;
-        n -= (uint64_t) r;
-    }
-    return true;
-}
 
 static const struct def *find_def(const struct walk *w, uint8_t op, uint16_t id) {
     for (size_t i = 0; i < w->ndefs; i++)
@@ -968,7 +999,7 @@ static void run(struct walk *w) {
 
     while (take_oldest(w))
         ;
-    if (w->f->ours && w->has_uncommitted)
+    if (w->f->ours && w->has_uncommitted && w->uncommitted_at != w->closing_at)
         say(w, BP_FINDING_DAMAGE, w->uncommitted_at, recover,
             "a group of records has no commit block");
     count_topics(w);
