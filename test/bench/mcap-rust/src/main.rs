@@ -66,7 +66,7 @@ fn write_all<W: Write + Seek>(out: W, a: &[String]) -> (u64, f64, f64, W) {
         .chunk_size(Some(1 << 20))
         .calculate_chunk_crcs(true)
         .calculate_data_section_crc(false);
-    if compression == Some(mcap::Compression::Zstd) {
+    if a[2] == "zstd" {
         o = o.compression_level(1).compression_threads(if threads > 1 { threads } else { 0 });
     }
     let total: u64 = a[3].parse::<u64>().unwrap() << 20;
@@ -96,13 +96,7 @@ fn write_all<W: Write + Seek>(out: W, a: &[String]) -> (u64, f64, f64, W) {
 
 fn read_all(path: &str, range: Option<(u64, u64)>) {
     let (t, c) = (Instant::now(), cpu());
-    let f = File::open(path).unwrap();
-    let map = unsafe {
-        use std::os::fd::AsRawFd;
-        let n = f.metadata().unwrap().len() as usize;
-        let p = libc::mmap(std::ptr::null_mut(), n, libc::PROT_READ, libc::MAP_PRIVATE, f.as_raw_fd(), 0);
-        std::slice::from_raw_parts(p as *const u8, n)
-    };
+    let map = map_file(path);
     let (mut n, mut bytes, mut sum) = (0u64, 0u64, 0u64);
     let mut take = |m: &mcap::Message| {
         n += 1;
@@ -134,8 +128,60 @@ fn read_all(path: &str, range: Option<(u64, u64)>) {
              t.elapsed().as_secs_f64(), cpu() - c);
 }
 
+fn map_file(path: &str) -> &'static [u8] {
+    use std::os::fd::AsRawFd;
+    let f = File::open(path).unwrap();
+    let n = f.metadata().unwrap().len() as usize;
+    unsafe {
+        let p = libc::mmap(std::ptr::null_mut(), n, libc::PROT_READ, libc::MAP_PRIVATE, f.as_raw_fd(), 0);
+        std::slice::from_raw_parts(p as *const u8, n)
+    }
+}
+
+/// Reads a file in every way the library knows: straight through, chunk by chunk by the summary,
+/// and message by message by the indexes. All must see the same.
+fn check(path: &str) {
+    let map = map_file(path);
+    let fold = |s: u64, m: &mcap::Message| -> u64 {
+        m.data.iter().chain(m.channel.topic.as_bytes()).fold(s ^ m.log_time, |h, b| {
+            (h ^ *b as u64).wrapping_mul(0x100_0000_01b3)
+        })
+    };
+    let (mut n, mut h) = (0u64, 0u64);
+    for m in mcap::MessageStream::new(map).unwrap() {
+        h = h.wrapping_add(fold(1, &m.unwrap()));
+        n += 1;
+    }
+    let s = mcap::Summary::read(map).unwrap().expect("summary");
+    assert_eq!(s.stats.as_ref().unwrap().message_count, n);
+    let (mut n2, mut h2, mut n3, mut h3) = (0u64, 0u64, 0u64, 0u64);
+    for c in &s.chunk_indexes {
+        for m in s.stream_chunk(map, c).unwrap() {
+            h2 = h2.wrapping_add(fold(1, &m.unwrap()));
+            n2 += 1;
+        }
+        for (_, v) in s.read_message_indexes(map, c).unwrap() {
+            for e in v.iter().take(100) {
+                let m = s.seek_message(map, c, e).unwrap();
+                assert_eq!(m.log_time, e.log_time);
+                h3 = h3.wrapping_add(fold(1, &m));
+                n3 += 1;
+            }
+        }
+    }
+    assert_eq!((n, h), (n2, h2));
+    for m in &s.metadata_indexes {
+        mcap::read::metadata(map, m).unwrap();
+    }
+    println!("{{\"messages\":{n},\"hash\":\"{h:016x}\",\"sought\":{n3},\"sought_hash\":\"{h3:016x}\",\"metadata\":{}}}",
+             s.metadata_indexes.len());
+}
+
 fn main() {
     let a: Vec<String> = std::env::args().skip(1).collect();
+    if a[0] == "check" {
+        return check(&a[1]);
+    }
     if a[0] == "read" {
         let range = a.get(2).map(|f| (f.parse().unwrap(), a[3].parse().unwrap()));
         return read_all(&a[1], range);
