@@ -111,6 +111,7 @@ int main(int argc, char *argv[]) {
     if (argc >= 3 && strcmp(argv[1], "read") == 0)
         return read_file(argv + 2, argc - 2);
 
-    (void) fprintf(stderr, "mcap-ours write PAYLOAD OUT CODEC MB THREADS [fast] | read FILE [FROM TO]\n");
+    (void) fprintf(stderr,
+                   "mcap-ours write PAYLOAD OUT CODEC MB THREADS [fast] | read FILE [FROM TO]\n");
     return 2;
 }
