@@ -391,6 +391,7 @@ static void put_dependency_name(struct bp_buf *out, const char *type) {
 static int whole_text(const char *type, struct bp_buf *out) {
     struct deps d = { 0 };
     size_t from = out->n;
+    char name[MAX_NAME];
     int r = own_text(type, out);
 
     if (r >= 0)
@@ -400,12 +401,12 @@ static int whole_text(const char *type, struct bp_buf *out) {
             r = BP_EFORMAT; /* a type that holds itself */
             break;
         }
-        put_dependency_name(out, d.v[i]);
+        memcpy(name, d.v[i], sizeof name); /* add_deps() moves d.v */
+        put_dependency_name(out, name);
         from = out->n;
-        r = own_text(d.v[i], out);
+        r = own_text(name, out);
         if (r >= 0)
-            r = add_deps((struct bp_str){ (const char *) out->p + from, out->n - from }, d.v[i],
-                         &d);
+            r = add_deps((struct bp_str){ (const char *) out->p + from, out->n - from }, name, &d);
     }
     free(d.v);
     return r < 0 ? r : out->failed ? -ENOMEM : 0;
