@@ -10,7 +10,7 @@
 
 #include "bag/recover.h"
 #include "bag/writer.h"
-#include "base/io.h"
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "base/units.h"
@@ -41,19 +41,19 @@ static const struct bp_opt options[] = {
     { "all-topics", 0, BP_OPT_FLAG, OPT(all_topics), NULL, "all topics", NULL, NULL, 0, 0 },
     { "all-services", 0, BP_OPT_FLAG, OPT(all_services), NULL, "events of all services", NULL, NULL,
       0, 0 },
-    { "topics", 0, BP_OPT_LIST, OPT(topics), "TOPIC…", "these topics ('*' matches anything)", NULL,
+    { "topics", 0, BP_OPT_LIST, OPT(topics), "TOPIC", "these topics ('*' matches anything)", NULL,
       NULL, 0, 0 },
-    { "services", 0, BP_OPT_LIST, OPT(services), "SERVICE…", "events of these services", NULL, NULL,
+    { "services", 0, BP_OPT_LIST, OPT(services), "SERVICE", "events of these services", NULL, NULL,
       0, 0 },
-    { "topic-types", 0, BP_OPT_LIST, OPT(types), "TYPE…", "topics of these types", NULL, NULL, 0,
+    { "topic-types", 0, BP_OPT_LIST, OPT(types), "TYPE", "topics of these types", NULL, NULL, 0,
       0 },
     { "regex", 'e', BP_OPT_TEXT, OPT(regex), "REGEX", "topics whose name contains a match", NULL,
       NULL, 0, 0 },
     { "exclude-regex", 0, BP_OPT_TEXT, OPT(not_regex), "REGEX", "but not these", NULL, NULL, 0, 0 },
-    { "exclude-topics", 0, BP_OPT_LIST, OPT(not_topics), "TOPIC…", "but not these", NULL, NULL, 0,
+    { "exclude-topics", 0, BP_OPT_LIST, OPT(not_topics), "TOPIC", "but not these", NULL, NULL, 0,
       0 },
-    { "exclude-topic-types", 0, BP_OPT_LIST, OPT(not_types), "TYPE…", "but not these", NULL, NULL,
-      0, 0 },
+    { "exclude-topic-types", 0, BP_OPT_LIST, OPT(not_types), "TYPE", "but not these", NULL, NULL, 0,
+      0 },
     { "include-hidden-topics", 0, BP_OPT_FLAG, OPT(hidden), NULL,
       "also topics with a name part that begins with '_'", NULL, NULL, 0, 0 },
     { "max-topics", 0, BP_OPT_INT, OPT(max_topics), "N", "refuse topics beyond N, counted", NULL,
@@ -106,20 +106,20 @@ static const struct bp_opt options[] = {
       "leave this much of the disk free (the smaller of 1 GiB and 5 %)", NULL, NULL, 0, 0 },
     { "on-full", 0, BP_OPT_CHOICE, OPT(on_full), NULL,
       "wait for space, stop, or delete the oldest own segments", "wait", "wait|stop|rotate", 0, 0 },
-    { "max-rate", 0, BP_OPT_LIST, OPT(max_rate), "TOPIC=HZ…", "keep at most this rate", NULL, NULL,
+    { "max-rate", 0, BP_OPT_LIST, OPT(max_rate), "TOPIC=HZ", "keep at most this rate", NULL, NULL,
       0, 0 },
-    { "keep-every", 0, BP_OPT_LIST, OPT(keep_every), "TOPIC=N…", "keep every N-th message", NULL,
+    { "keep-every", 0, BP_OPT_LIST, OPT(keep_every), "TOPIC=N", "keep every N-th message", NULL,
       NULL, 0, 0 },
-    { "priority", 0, BP_OPT_LIST, OPT(priority), "TOPIC=low|normal|high…",
+    { "priority", 0, BP_OPT_LIST, OPT(priority), "TOPIC=low|normal|high",
       "who is refused first when the ring fills up", NULL, NULL, 0, 0 },
-    { "budget", 0, BP_OPT_LIST, OPT(budget), "TOPIC=SIZE…", "most of the ring a topic may hold",
+    { "budget", 0, BP_OPT_LIST, OPT(budget), "TOPIC=SIZE", "most of the ring a topic may hold",
       NULL, NULL, 0, 0 },
     { "start-paused", 0, BP_OPT_FLAG, OPT(paused), NULL, "wait for the space key", NULL, NULL, 0,
       0 },
     { "use-sim-time", 0, BP_OPT_FLAG, OPT(sim_time), NULL, "log time from /clock", NULL, NULL, 0,
       0 },
-    { "custom-data", 0, BP_OPT_LIST, OPT(custom), "KEY=VALUE…", "put into metadata.yaml", NULL,
-      NULL, 0, 0 },
+    { "custom-data", 0, BP_OPT_LIST, OPT(custom), "KEY=VALUE", "put into metadata.yaml", NULL, NULL,
+      0, 0 },
     { "no-definitions", 0, BP_OPT_FLAG, OPT(no_definitions), NULL,
       "do not ask nodes for unknown types", NULL, NULL, 0, 0 },
     { "no-recovery", 0, BP_OPT_FLAG, OPT(no_recovery), NULL,
@@ -293,12 +293,11 @@ static int take_selection(struct run *r, int argc, char **argv, struct bp_error 
     };
 
     if (argc > 0) { /* topics as plain words, as before Jazzy */
-        topics.v = (const char **) argv;
         topics.n = (size_t) argc;
         if (o->topics.n)
             return bp_fail(err, BP_EUSAGE, "give topics either with --topics or as plain words");
     }
-    s.topics = topics.v;
+    s.topics = argc > 0 ? (const char *const *) argv : topics.v;
     s.ntopics = topics.n;
     s.all = o->all || o->all_topics ||
             (!topics.n && !o->services.n && !o->types.n && !o->regex && !o->all_services);
@@ -384,36 +383,6 @@ static int start_recorder(struct run *r, struct bp_error *err) {
     };
 
     return bp_recorder_open(&c, &r->recorder, err);
-}
-
-/* Interrupted sessions beside the new one are brought back first: whoever starts recording again
- * after a crash should not have to know that there was one. */
-static void recover_neighbours(const struct run *r) {
-    struct bp_error err = { 0 };
-    struct bp_recovery rec = { 0 };
-    char **found = NULL;
-    size_t n = 0;
-
-    if (r->o->out || r->o->no_recovery || bp_recover_find(r->o->dir, &found, &n) < 0)
-        return;
-
-    for (size_t i = 0; i < n; i++) {
-        struct bp_recover_opts o = { .io = bp_io_from_env(), .ring_dir = r->o->ring_dir };
-        int k = bp_recover(found[i], &o, &rec, &err);
-
-        if (k == BP_EBUSY) /* somebody records into it right now */
-            continue;
-        if (k < 0)
-            bp_log(BP_LOG_WARNING, "interrupted session could not be recovered",
-                   BP_F_TEXT("path", found[i]), BP_F_TEXT("why", err.text));
-        else if (rec.needed)
-            bp_log(BP_LOG_NOTICE, "interrupted session recovered", BP_F_TEXT("path", found[i]),
-                   BP_F_UINT("messages", rec.messages_kept), BP_F_UINT("lost", rec.lost_messages));
-        bp_recovery_done(&rec);
-    }
-    for (size_t i = 0; i < n; i++)
-        free(found[i]);
-    free(found);
 }
 
 static bool keyboard_on(const struct run *r, struct termios *saved) {
@@ -550,7 +519,6 @@ static int record_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     if (signals < 0)
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
 
-    recover_neighbours(&r);
     k = start_writer(&r, err);
     if (k < 0)
         return k;

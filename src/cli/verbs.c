@@ -5,6 +5,7 @@
 /* Every verb has one row here, in the order of the help page. X(record) is the struct
  * bp_verb_record at the end of verb-record.c. */
 #define VERBS(X)  \
+    X(record)     \
     X(sim)        \
     X(topics)     \
     X(echo)       \
