@@ -52,7 +52,18 @@ class Hosts:
             sh("ip", "-n", self.ns[h], "addr", "add", f"10.78.{k}.{i + 1}/24", "dev", dev[h])
             if h in up:
                 sh("ip", "-n", self.ns[h], "link", "set", dev[h], "up")
+        if len(up) == 2:
+            self.running()
         return dev
+
+    def running(self):
+        """Waits until every link runs: Fast DDS never uses one that does not when it starts."""
+        for ns in self.ns.values():
+            for _ in range(100):
+                text = sh("ip", "-n", ns, "addr")
+                if "tentative" not in text and "LOWERLAYERDOWN" not in text:
+                    break
+                settle(0.05)
 
     def link(self, host, dev, up):
         sh("ip", "-n", self.ns[host], "link", "set", dev, "up" if up else "down")
