@@ -6,5 +6,6 @@ if ! "$venv/bin/python" -c 'import mcap, lz4, zstandard, yaml' 2>/dev/null; then
     echo "SKIP: no Python with mcap, lz4, zstandard, pyyaml in $venv (./run makes it)"
     exit 77
 fi
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here"
+# the folder of the script stays off the path: bench/mcap.py is not the package mcap
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here" PYTHONSAFEPATH=1
 exec "$venv/bin/python" "$@"
