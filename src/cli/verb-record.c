@@ -319,8 +319,8 @@ static int take_dir(struct run *r, struct bp_error *err) {
         return 0;
     }
 
-    k = bp_session_name(r->o->name, bp_wall_ns(), r->domains[0], r->o->mission, name, sizeof name,
-                        err);
+    k = bp_record_name(r->o->name, bp_wall_ns(), r->domains[0], r->o->mission, name, sizeof name,
+                       err);
     if (k < 0)
         return k;
     if (snprintf(r->dir, sizeof r->dir, "%s/%s", r->o->dir, name) >= (int) sizeof r->dir)

@@ -38,8 +38,8 @@ static void make_safe(char *name) {
         name[0] = '_';
 }
 
-int bp_session_name(const char *pattern, bp_ns_t wall_ns, unsigned domain, const char *mission,
-                    char *ret, size_t cap, struct bp_error *err) {
+int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain, const char *mission,
+                   char *ret, size_t cap, struct bp_error *err) {
     time_t sec = (time_t) (wall_ns / BP_SEC);
     BP_AUTO_BUF out = { 0 };
     const char *text;

@@ -14,5 +14,5 @@
  * @param mission  text or NULL
  * @return 0, BP_EUSAGE for an unknown {word} or an empty result, naming it
  */
-BP_MUST_CHECK int bp_session_name(const char *pattern, bp_ns_t wall_ns, unsigned domain,
-                                  const char *mission, char *ret, size_t cap, struct bp_error *err);
+BP_MUST_CHECK int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain,
+                                 const char *mission, char *ret, size_t cap, struct bp_error *err);

@@ -128,7 +128,7 @@ static void test_names(void **state) {
     for (size_t i = 0; i < BP_COUNT(names); i++) {
         struct bp_error err = { 0 };
         int k =
-            bp_session_name(names[i].pattern, BP_SEC, 3, names[i].mission, text, sizeof text, &err);
+            bp_record_name(names[i].pattern, BP_SEC, 3, names[i].mission, text, sizeof text, &err);
 
         if (!names[i].want) {
             assert_int_equal(k, BP_EUSAGE);
@@ -139,8 +139,7 @@ static void test_names(void **state) {
         assert_string_equal(text, names[i].want);
     }
     assert_int_equal(
-        bp_session_name("{date}-{time}", 86400 * 366 * BP_SEC, 0, NULL, text, sizeof text, NULL),
-        0);
+        bp_record_name("{date}-{time}", 86400 * 366 * BP_SEC, 0, NULL, text, sizeof text, NULL), 0);
     assert_int_equal(strlen(text), strlen("1971_01_02-00_00_00"));
 }
 

@@ -1,0 +1,155 @@
+"""What `bagpipe record` selects, thins out, names, splits and says; judged with pip `mcap`."""
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+import bp
+from bag import Bag
+
+DOMAIN = 100
+
+
+def topics(bag):
+    return set(bag.messages)
+
+
+def once(folder, name, *args, secs=1.5, sim=("--topics", "3", "--size", "200", "--hz", "50"), domain=DOMAIN,
+         expect=(0,)):
+    """Records a running simulation; @return (Bag, parsed --json result)."""
+    out = folder / name
+    status, text, err = bp.run([bp.BAGPIPE, "record", "-o", out, "--domain", domain, "--duration", f"{secs}s", "--json",
+                                *args], ok=expect)
+    return Bag(out), json.loads(text), out
+
+
+def selection(folder):
+    s = bp.sim("--robots", "2", "--profile", "small", domain=DOMAIN, log=folder / "sel.log")
+    bp.until(lambda: (folder / "sel.log").exists() and (folder / "sel.log").stat().st_size > 0, 20, "sim sends")
+    cases = [
+        ("plain", ["/robot1/imu"], lambda t: t == {"/robot1/imu"}),
+        ("topics", ["--topics", "/robot1/imu", "robot2/odom"], lambda t: t == {"/robot1/imu", "/robot2/odom"}),
+        ("star", ["--topics", "/robot2/*"], lambda t: t and all(x.startswith("/robot2/") for x in t)),
+        ("regex", ["-e", r"robot\d/(imu|odom)$"], lambda t: t == {f"/robot{i}/{x}" for i in (1, 2) for x in ("imu", "odom")}),
+        ("exclude", ["-a", "--exclude-regex", "robot2", "--exclude-topics", "/robot1/imu"],
+         lambda t: t and "/robot1/imu" not in t and not any("robot2" in x for x in t)),
+        ("types", ["--topic-types", "sensor_msgs/msg/Imu"], lambda t: t == {"/robot1/imu", "/robot2/imu"}),
+        ("not-types", ["-a", "--exclude-topic-types", "sensor_msgs/msg/Imu"], lambda t: t and "/robot1/imu" not in t),
+    ]
+    for name, args, right in cases:
+        bag, res, _ = once(folder, name, *args)
+        bp.check(right(topics(bag)), f"{name}: recorded {sorted(topics(bag))}")
+        bp.check(bag.count == res["message_count"], f"{name}: file holds {bag.count}, result says {res['message_count']}")
+    bag, res, _ = once(folder, "max-topics", "-a", "--max-topics", "4")
+    bp.check(len(topics(bag)) <= 4, f"max-topics: {sorted(topics(bag))}")
+
+    bag, _, _ = once(folder, "all", "-a")
+    robots = {t.split("/")[1]: c["bagpipe.robot"] for t, c in bag.channels.items() if t.startswith("/robot")}
+    bp.check(robots == {"robot1": "robot1", "robot2": "robot2"}, f"robots told apart: {robots}")
+    bp.check(all(t[2] > 0 for t in bag.types.values()), f"a type without definition: {bag.types}")
+    latched = bag.messages.get("/robot1/tf_static", [])
+    bp.check(len(latched) == 1, f"tf_static, sent before the start: {len(latched)}")
+    s.stop()
+
+
+def thinning(folder):
+    s = bp.sim("--topics", "2", "--size", "100", "--hz", "100", domain=DOMAIN + 1, log=folder / "thin.log")
+    bp.until(lambda: (folder / "thin.log").exists() and (folder / "thin.log").stat().st_size > 0, 20, "sim sends")
+    bag, res, _ = once(folder, "thin", "-a", "--max-rate", "*t0=10", "--keep-every", "*t1=4", secs=3, domain=DOMAIN + 1)
+    t0, t1 = (bag.messages[f"/robot1/load/t{i}"] for i in (0, 1))
+    bp.check(20 <= len(t0) <= 34, f"--max-rate 10 Hz for 3 s kept {len(t0)}")
+    steps = {b[0] - a[0] for a, b in zip(t1, t1[1:])}
+    bp.check(len(t1) > 40 and steps == {4}, f"--keep-every 4 kept {len(t1)} in steps of {steps}")
+    bp.check(res["lost_total"] == 0 and res["lost"]["rate"] > 300, f"thinned out is no loss: {res['lost']}")
+    for (guid, topic), src in bag.ledger.items():
+        kept = {m[0] for m in bag.messages[topic]}
+        said = {x for a, b in src.received for x in range(a, b + 1)}
+        bp.check(kept == said, f"ledger of {topic} says {len(said)} received, the file holds {len(kept)}")
+    s.stop()
+
+
+def control(folder):
+    """Pause, split, stop by signals; names; exit status."""
+    s = bp.sim("--topics", "1", "--size", "100", "--hz", "100", domain=DOMAIN + 2, log=folder / "ctl.log")
+    r = bp.record(folder / "ctl", "--json", domain=DOMAIN + 2)
+    time.sleep(0.7)
+    r.send(signal.SIGUSR1)
+    time.sleep(0.7)
+    t = time.monotonic()
+    r.send(signal.SIGTERM)
+    bp.check(r.wait(30) == 0, f"status after SIGTERM: {r.p.returncode}: {r.text()[-300:]}")
+    bp.check(time.monotonic() - t < 10, f"SIGTERM took {time.monotonic() - t:.1f} s (goal 2)")
+    files = sorted(f.name for f in (folder / "ctl").glob("*.mcap"))
+    bp.check(files == ["ctl_0.mcap", "ctl_1.mcap"], f"SIGUSR1 splits: {files}")
+    bp.check(not (folder / "ctl/journal").exists(), "the journal is gone after a clean end")
+
+    status, _, err = bp.run([bp.BAGPIPE, "record", "-o", folder / "ctl", "--domain", DOMAIN + 2, "--duration", "1s"],
+                            ok=None)
+    bp.check(status not in (0, 3) and "ctl" in err, f"-o on a finished session: status {status}, {err}")
+
+    named = folder / "named"
+    named.mkdir()
+    bp.bagpipe("record", "--dir", named, "--domain", DOMAIN + 2, "--duration", "300ms")
+    bp.bagpipe("record", "--dir", named, "--domain", DOMAIN + 2, "--duration", "300ms", "--name", "run_{mission}_{domain}",
+               "--mission", "a/b")
+    names = sorted(p.name for p in named.iterdir())
+    bp.check(len(names) == 2 and re.fullmatch(r"rosbag2_\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d", names[0]) and
+             names[1] == f"run_a_b_{DOMAIN + 2}", f"session names {names}")
+    for p in named.iterdir():
+        bp.check((p / f"{p.name}_0.mcap").exists() and (p / "metadata.yaml").exists(), f"{p} is a rosbag2 folder")
+
+    bag, res, _ = once(folder, "paused", "-a", "--start-paused", domain=DOMAIN + 2)
+    bp.check(bag.count == 0 and res["lost"]["paused"] > 0, f"--start-paused recorded {bag.count}, {res['lost']}")
+    s.stop()
+
+
+def usage(folder):
+    cases = [(["--max-rate", "x"], "TOPIC=VALUE"), (["--regex", "a("], "--regex"), (["--domain", "999"], "--domain"),
+             (["--frobnicate"], "frobnicate"), (["--name", "{what}"], "{what}"), (["-b", "12parsec"], "12parsec"),
+             (["--qos-profile-overrides-path", "/nonexistent"], "/nonexistent"), (["--priority", "/a=urgent"], "TOPIC=VALUE")]
+    for args, word in cases:
+        status, out, err = bp.run([bp.BAGPIPE, "record", "--duration", "1s", "--dir", folder, *args], ok=None)
+        bp.check(status in (2, 66, 78) and word in err and not out, f"{args}: status {status}, said '{err.strip()}'")
+        bp.check(err.count("\n") <= 2, f"{args}: one sentence, not {err.count(chr(10))} lines")
+
+
+def domains(folder):
+    """Two robots with the same names on two domains: one recording, told apart."""
+    a = bp.sim("--topics", "1", "--hz", "50", "--size", "64", domain=DOMAIN + 3, log=folder / "da.log")
+    b = bp.sim("--topics", "1", "--hz", "50", "--size", "64", domain=DOMAIN + 4, log=folder / "db.log")
+    bp.until(lambda: all((folder / f).exists() and (folder / f).stat().st_size for f in ("da.log", "db.log")), 20, "sims send")
+    bag, res, _ = once(folder, "domains", "-a", secs=2, domain=f"{DOMAIN + 3},{DOMAIN + 4}")
+    got = topics(bag)
+    bp.check(len(got) == 2 and "/robot1/load/t0" in got, f"topics of two domains: {got}")
+    other = next((t for t in got if t != "/robot1/load/t0"), "")
+    bp.check(re.fullmatch(r"/domain\d+/robot1/load/t0", other), f"the later one gets its robot's name: {other}")
+    bp.check(bag.channels.get(other, {}).get("bagpipe.original_topic") == "/robot1/load/t0", "its own name is kept beside")
+    counts = [len(bag.messages[t]) for t in got]
+    bp.check(min(counts, default=0) > 50, f"both were recorded: {counts}")
+    a.stop()
+    b.stop()
+
+
+def overrides(folder):
+    """A forced best-effort reader must not hold a reliable writer back, and records it all the same."""
+    f = folder / "qos.yaml"
+    f.write_text("/robot1/load/t0:\n  reliability: best_effort\n  history: keep_last\n  depth: 5\n")
+    s = bp.sim("--topics", "1", "--hz", "50", "--size", "64", domain=DOMAIN + 5, log=folder / "qos.log")
+    bp.until(lambda: (folder / "qos.log").exists() and (folder / "qos.log").stat().st_size, 20, "sim sends")
+    bag, _, _ = once(folder, "qos", "-a", "--qos-profile-overrides-path", f, domain=DOMAIN + 5)
+    bp.check(len(bag.messages["/robot1/load/t0"]) > 30, f"recorded {bag.count} with overridden QoS")
+    s.stop()
+
+
+def main():
+    folder = bp.scratch()
+    for part in (usage, selection, thinning, control, domains, overrides):
+        t = time.monotonic()
+        part(folder)
+        bp.say(f"{part.__name__}: {time.monotonic() - t:.1f} s")
+
+
+bp.own_network()
+bp.main(main)
