@@ -16,6 +16,7 @@
 
 #include "bag/metadata.h"
 #include "bag/temp.h"
+#include "wire/schema.h"
 
 struct sqlite_source {
     struct bp_source s; /* first */
@@ -336,6 +337,22 @@ static int read_definitions(struct sqlite_source *q, struct bp_error *err) {
     return r;
 }
 
+/* Definitions of common types are known. Not where the file gives a type hash: a rosbag2 that
+ * writes hashes writes definitions too, and what it did not find is not ours to guess. */
+static int add_known_definitions(struct sqlite_source *q, struct bp_error *err) {
+    for (size_t i = 0; i < q->s.nchannels; i++) {
+        struct bp_source_channel *c = &q->s.channels[i];
+        BP_AUTO_BUF text = { 0 };
+
+        if (c->schema.p || *c->type_hash || !bp_streq(c->message_encoding, "cdr") ||
+            bp_typedb_text(c->type, &text, NULL) < 0)
+            continue;
+        if (text.failed || set_definition(c, "ros2msg", text.p, text.n) < 0)
+            return bp_fail(err, -ENOMEM, "no memory to read '%s'", q->s.file.path);
+    }
+    return 0;
+}
+
 /* ---- counts and times ---- */
 
 static int channel_of(const struct sqlite_source *q, int64_t topic_id) {
@@ -462,6 +479,8 @@ static int read_all(struct sqlite_source *q, struct bp_error *err) {
         r = read_topics(q, err);
     if (r >= 0)
         r = read_definitions(q, err);
+    if (r >= 0)
+        r = add_known_definitions(q, err);
     if (r >= 0)
         r = read_span(q, err);
     if (r >= 0 && !count_by_metadata(q))

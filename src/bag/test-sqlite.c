@@ -153,6 +153,23 @@ static void test_what_is_known(void **state) {
     place_done(&p);
 }
 
+/* Before schema 4 files hold no definitions: those of common types are known all the same. */
+static void test_known_types(void **state) {
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+    struct place p;
+    const char *paths[] = { p.path };
+
+    (void) state;
+    place_make(&p);
+    make_db(p.path, TOPICS_V4 MESSAGES INDEX "INSERT INTO topics VALUES(6, '/c', 'x/msg/Y', 'cdr', "
+                                             "'', '');");
+    assert_int_equal(bp_bag_open(paths, 1, &b, NULL), 0);
+    assert_int_equal(bp_bag_channel(b, 0)->schema.n, 0); /* it has a hash */
+    assert_non_null(strstr(bp_bag_channel(b, 1)->schema.p, "string data"));
+    assert_int_equal(bp_bag_channel(b, 2)->schema.n, 0);
+    place_done(&p);
+}
+
 /* A recorder that was killed leaves messages in the log; reading must see them and change
  * nothing. */
 static void test_log_left_over(void **state) {
@@ -323,10 +340,10 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_schemas),       cmocka_unit_test(test_what_is_known),
-        cmocka_unit_test(test_log_left_over), cmocka_unit_test(test_read_only_folder),
-        cmocka_unit_test(test_zstd_file),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_schemas),          cmocka_unit_test(test_what_is_known),
+        cmocka_unit_test(test_log_left_over),    cmocka_unit_test(test_known_types),
+        cmocka_unit_test(test_read_only_folder), cmocka_unit_test(test_zstd_file),
+        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_damaged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
