@@ -39,7 +39,7 @@ struct bp_schema {
     bool has_wide; /* a wstring is inside: its unit must be found out per message */
 };
 
-void bp_defs_done(struct bp_defs *d);
+void bp_msgdefs_done(struct bp_defs *d);
 
 /** Starts a type named `name` (copied). Returns 0 or -ENOMEM, BP_ELIMIT, BP_EFORMAT for a name that
  *  is none. */

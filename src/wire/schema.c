@@ -6,7 +6,7 @@
 
 enum { ARENA_LIMIT = 64 << 20 };
 
-void bp_defs_done(struct bp_defs *d) {
+void bp_msgdefs_done(struct bp_defs *d) {
     bp_arena_done(&d->a);
     free(d->v);
     *d = (struct bp_defs){ 0 };
@@ -15,7 +15,7 @@ void bp_defs_done(struct bp_defs *d) {
 void bp_schema_free(struct bp_schema *s) {
     if (!s)
         return;
-    bp_defs_done(&s->defs);
+    bp_msgdefs_done(&s->defs);
     free(s);
 }
 
@@ -381,7 +381,7 @@ static int parse_files(struct bp_defs *d, const char *type, bool idl, struct bp_
 
 int bp_schema_parse(const char *type, const char *encoding, struct bp_str text,
                     struct bp_schema **ret, struct bp_error *err) {
-    BP_CLEANUP(bp_defs_done) struct bp_defs d = { 0 };
+    BP_CLEANUP(bp_msgdefs_done) struct bp_defs d = { 0 };
     char full[BP_MAX_NAME + 1];
     bool idl = bp_streq(encoding, "ros2idl");
     int r;
