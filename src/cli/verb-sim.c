@@ -1,15 +1,13 @@
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/domains.h"
+#include "cli/signals.h"
 #include "cli/verb.h"
 #include "play/sim.h"
 
@@ -154,18 +152,6 @@ static void show_progress(const struct bp_sim *s) {
                    now.failed ? "  SENDING FAILS" : "");
 }
 
-static int block_signals(void) {
-    sigset_t set;
-
-    (void) sigemptyset(&set);
-    (void) sigaddset(&set, SIGINT);
-    (void) sigaddset(&set, SIGTERM);
-    (void) sigaddset(&set, SIGHUP);
-    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-        return -EINVAL;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* @return 1 when readers are there, 0 when a signal came first, -ETIMEDOUT */
 static int await_readers(struct bp_sim *s, const struct opts *o, int signals,
                          struct bp_error *err) {
@@ -274,9 +260,9 @@ static int sim_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     (void) argc, (void) argv;
     if (r < 0)
         return r;
-    signals = block_signals();
+    signals = bp_cli_signals(err);
     if (signals < 0)
-        return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
+        return signals;
     r = bp_sim_open(&so, &s, err);
     if (r < 0)
         return r;

@@ -6,6 +6,7 @@
  * bp_verb_record at the end of verb-record.c. */
 #define VERBS(X)  \
     X(record)     \
+    X(play)       \
     X(sim)        \
     X(topics)     \
     X(echo)       \
