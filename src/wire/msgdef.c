@@ -445,6 +445,12 @@ static int derive_action(struct scan *s, const char *base) {
     return r;
 }
 
+int bp_msgdef_derive(struct bp_defs *d, const char *base, bool action, struct bp_error *err) {
+    struct scan s = { .defs = d, .name = base, .err = err };
+
+    return action ? derive_action(&s, base) : derive_service(&s, base);
+}
+
 /* The name of the .srv or .action a derived type comes from; its length in `name`. */
 static size_t base_length(const char *name, bool action) {
     const char *file = strrchr(name, '/') + 1, *cut;
@@ -485,7 +491,7 @@ static int parse_sections(struct scan *s, bool action, struct bp_str text) {
     }
     if (more)
         return bp_fail(s->err, BP_EFORMAT, "%s, line %u: one '---' too many", s->name, s->line);
-    return action ? derive_action(s, base) : derive_service(s, base);
+    return bp_msgdef_derive(s->defs, base, action, s->err);
 }
 
 static bool has_divider(struct bp_str text) {

@@ -10,6 +10,7 @@ enum {
     BP_MAX_DEFINITION = 4 << 20, /* bytes of text */
     BP_MAX_TYPES = 4096,
     BP_MAX_FIELDS = 4096, /* of one type */
+    BP_MAX_ALL_FIELDS = 32768,
     BP_MAX_NAME = 255,
     BP_MAX_DEPTH = 64,
     BP_MAX_ITEMS = INT32_MAX, /* of an array's bound */
@@ -31,6 +32,7 @@ struct bp_defs {
     struct bp_arena a;
     struct bp_draft **v; /* heap, owned; sorted by name once linking begins */
     size_t n, cap;
+    size_t nfields; /* of all types */
 };
 
 struct bp_schema {
@@ -70,6 +72,9 @@ const char *bp_prim_name(enum bp_prim p);
  */
 int bp_msgdef_parse(struct bp_defs *d, const char *name, struct bp_str text, unsigned first_line,
                     struct bp_error *err);
+
+/** Adds what rosidl derives from a service ("pkg/srv/X") or action whose parts are there. */
+int bp_msgdef_derive(struct bp_defs *d, const char *base, bool action, struct bp_error *err);
 
 /** Reads one IDL file as rosidl makes them and adds its structs. */
 int bp_idl_parse(struct bp_defs *d, struct bp_str text, unsigned first_line, struct bp_error *err);

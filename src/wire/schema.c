@@ -87,6 +87,8 @@ int bp_draft_field(struct bp_defs *d, struct bp_draft *t, const struct bp_op *op
 
     if (t->t.n == BP_MAX_FIELDS)
         return bp_fail(err, BP_ELIMIT, "more than %d fields in %s", BP_MAX_FIELDS, t->t.name);
+    if (d->nfields++ == BP_MAX_ALL_FIELDS)
+        return bp_fail(err, BP_ELIMIT, "more than %d fields in one definition", BP_MAX_ALL_FIELDS);
     for (size_t i = 0; i < t->t.n; i++)
         if (bp_streq(t->ops[i].name, op->name))
             return bp_fail(err, BP_EFORMAT, "field '%s' appears twice in %s", op->name, t->t.name);
@@ -357,7 +359,7 @@ static int parse_named(struct bp_defs *d, struct bp_str file, unsigned line, str
     if (bp_type_name(name, full) < 0)
         return bp_fail(err, BP_EFORMAT, "line %u: '%.*s' is not the name of a type", line,
                        (int) BP_MIN(name.n, (size_t) 80), name.p);
-    return idl ? bp_fail(err, BP_EUNSUPPORTED, "definitions in IDL are not read yet")
+    return idl ? bp_idl_parse(d, file, line + 1, err)
                : bp_msgdef_parse(d, full, file, line + 1, err);
 }
 
@@ -370,7 +372,7 @@ static int parse_files(struct bp_defs *d, const char *type, bool idl, struct bp_
     if (!idl)
         r = bp_msgdef_parse(d, type, file, 1, err);
     else if (!is_blank(file))
-        r = bp_fail(err, BP_EUNSUPPORTED, "definitions in IDL are not read yet");
+        r = bp_idl_parse(d, file, 1, err);
     while (r == 0 && text.n > 0) {
         first = lines + 1;
         file = cut_file(&text, &lines);
