@@ -6,7 +6,7 @@
  * that spans units: definitions before use, statistics, chunk index, metadata index, summary.
  * One reader goes over the whole file beside them when a SHA-256 or the data section's CRC is to be
  * checked. All reading is pread: the file may be on a disk that is failing. */
-#include "bag/verify-priv.h"
+#include "bag/verify-walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,46 +18,17 @@
 
 #include "bag/group.h"
 #include "base/crc.h"
-#include "base/mutex.h"
 #include "base/pool.h"
 #include "crypt/digest.h"
 
 enum {
     WINDOW = 64 << 10,
     LOOSE_UNIT = 4 << 20,
-    SUMMARY_MAX = 1 << 30,
     SLOTS_PER_THREAD = 2,
     SLOTS_MAX = 32,
 };
 
 static const char recover[] = "`bagpipe recover` saves what is intact";
-static const char reindex[] = "`bagpipe recover` makes a new index";
-
-/* What the data section holds, in file order. */
-struct def {
-    uint8_t op;
-    uint16_t id;
-    uint8_t *p; /* owned */
-    uint64_t n;
-};
-
-struct chunk {
-    uint64_t at, len, start, end, raw, stored, index_len;
-    uint64_t index_first; /* into `offsets` */
-    uint32_t nindexes, nmsg_channels;
-    bool indexed, intact;
-    char compression[16];
-};
-
-struct span {
-    uint64_t at, len;
-    char *name; /* owned */
-};
-
-struct offset {
-    uint16_t channel;
-    uint64_t at;
-};
 
 struct slot { /* [lock] busy; the rest belongs to whoever has the slot */
     struct unit u;
@@ -65,45 +36,8 @@ struct slot { /* [lock] busy; the rest belongs to whoever has the slot */
     bool busy, used;
 };
 
-struct walk {
-    struct verify *v;
-    struct verify_file *f;
-    int fd;
-    uint64_t size;
-    /* walking */
-    uint8_t *window; /* owned */
-    uint64_t window_at, window_n;
-    uint64_t unit_at;
-    bool unit_first, unit_chunk;
-    uint64_t data_end; /* offset of the DataEnd record; 0 = the walk did not get there */
-    uint32_t data_crc;
-    /* slots, handed out round robin and taken back in order */
-    struct bp_pool *pool; /* NULL: units are checked by this thread */
-    struct slot *slots;   /* owned */
-    size_t nslots, next_slot, oldest_slot;
-    struct bp_mutex lock; /* leaf */
-    pthread_cond_t freed;
-    /* taken so far */
-    struct def *defs; /* owned */
-    size_t ndefs, cap_defs;
-    bool *schema_known, *channel_known; /* owned; by id */
-    uint64_t *messages, *repeated;      /* owned; by channel id */
-    struct chunk *chunks;               /* owned */
-    size_t nchunks, cap_chunks;
-    struct offset *offsets; /* owned */
-    size_t noffsets, cap_offsets;
-    struct span *metadata, *attachments; /* owned */
-    size_t nmetadata, cap_metadata, nattachments, cap_attachments;
-    uint64_t min_log, max_log;
-    bool damaged, no_memory;
-    uint64_t uncommitted_at; /* first group without commit */
-    uint64_t closing_at;     /* our closing records, which have a CRC of their own; 0 = none */
-    bool has_uncommitted;
-};
-
-BP_PRINTF(5, 6)
-static void say(struct walk *w, enum bp_finding_level level, uint64_t at, const char *remedy,
-                const char *fmt, ...) {
+void walk_say(struct walk *w, enum bp_finding_level level, uint64_t at, const char *remedy,
+              const char *fmt, ...) {
     char text[240];
     va_list ap;
 
@@ -142,7 +76,7 @@ static bool room(struct walk *w, void **v, size_t n, size_t *cap, size_t size) {
 
 /* ---- taking units back, in file order ---- */
 
-static bool read_at(const struct walk *w, uint64_t at, uint8_t *p, uint64_t n) {
+bool walk_read(const struct walk *w, uint64_t at, uint8_t *p, uint64_t n) {
     while (n > 0) {
         ssize_t r = pread(w->fd, p, (size_t) n, (off_t) at);
 
@@ -179,12 +113,19 @@ static void take_def(struct walk *w, struct unit_record *k) {
     for (size_t i = 0; i + 1 < w->ndefs; i++)
         if (w->defs[i].op == d->op && w->defs[i].id == d->id) {
             if (w->defs[i].n != d->n || memcmp(w->defs[i].p, d->p, (size_t) d->n) != 0)
-                say(w, BP_FINDING_DAMAGE, k->at == UINT64_MAX ? w->unit_at : k->at, NULL,
-                    "%s %u is defined twice, differently", bp_mcap_op_name(d->op), d->id);
+                walk_say(w, BP_FINDING_DAMAGE, k->at == UINT64_MAX ? w->unit_at : k->at, NULL,
+                         "%s %u is defined twice, differently", bp_mcap_op_name(d->op), d->id);
             w->ndefs--; /* the first one stands */
             free(d->p);
             return;
         }
+}
+
+const struct def *walk_def(const struct walk *w, uint8_t op, uint16_t id) {
+    for (size_t i = 0; i < w->ndefs; i++)
+        if (w->defs[i].op == op && w->defs[i].id == id)
+            return &w->defs[i];
+    return NULL;
 }
 
 static void check_def(struct walk *w, const struct def *d) {
@@ -193,14 +134,14 @@ static void check_def(struct walk *w, const struct def *d) {
     struct bp_mcap_schema s;
 
     if (d->op == BP_MCAP_SCHEMA && bp_mcap_schema(&r, &s) < 0)
-        say(w, BP_FINDING_DAMAGE, 0, recover, "schema %u is shorter than its fields", d->id);
+        walk_say(w, BP_FINDING_DAMAGE, 0, recover, "schema %u is shorter than its fields", d->id);
     if (d->op != BP_MCAP_CHANNEL)
         return;
     if (bp_mcap_channel(&r, &c) < 0)
-        say(w, BP_FINDING_DAMAGE, 0, recover, "channel %u is shorter than its fields", d->id);
+        walk_say(w, BP_FINDING_DAMAGE, 0, recover, "channel %u is shorter than its fields", d->id);
     else if (c.schema_id && !w->schema_known[c.schema_id])
-        say(w, BP_FINDING_DAMAGE, 0, recover, "channel %u uses schema %u, which is nowhere defined",
-            d->id, c.schema_id);
+        walk_say(w, BP_FINDING_DAMAGE, 0, recover,
+                 "channel %u uses schema %u, which is nowhere defined", d->id, c.schema_id);
 }
 
 static void take_ledger(struct walk *w, const struct unit_record *k) {
@@ -215,9 +156,10 @@ static void take_ledger(struct walk *w, const struct unit_record *k) {
     w->f->has_ledger = true;
     while ((c = bp_mcap_map_next(&m.map, &key, &value)) > 0)
         if (bp_ledger_decode(&w->f->ledger, key, value, &err) < 0)
-            say(w, BP_FINDING_DAMAGE, k->at, recover, "the ledger cannot be read: %s", err.text);
+            walk_say(w, BP_FINDING_DAMAGE, k->at, recover, "the ledger cannot be read: %s",
+                     err.text);
     if (c < 0)
-        say(w, BP_FINDING_DAMAGE, k->at, recover, "the ledger cannot be read");
+        walk_say(w, BP_FINDING_DAMAGE, k->at, recover, "the ledger cannot be read");
 }
 
 /* Our closing records: from `data_bytes` on, up to the value of `crc32c`, which comes last. */
@@ -234,17 +176,17 @@ static void take_closing(struct walk *w, const struct unit_record *k,
         return;
     w->closing_at = start;
     if (start >= k->at || k->at - start > BP_METADATA_BYTES_MAX) {
-        say(w, BP_FINDING_DAMAGE, k->at, recover, "the closing records are damaged");
+        walk_say(w, BP_FINDING_DAMAGE, k->at, recover, "the closing records are damaged");
         return;
     }
     p = malloc((size_t) (end - start));
-    if (!p || !read_at(w, start, p, end - start)) {
+    if (!p || !walk_read(w, start, p, end - start)) {
         w->no_memory |= !p;
         return;
     }
     (void) snprintf(hex, sizeof hex, "%08x", bp_crc32c(0, p, (size_t) (end - start)));
     if (memcmp(hex, crc.p, 8) != 0)
-        say(w, BP_FINDING_DAMAGE, start, recover, "the closing records fail their CRC");
+        walk_say(w, BP_FINDING_DAMAGE, start, recover, "the closing records fail their CRC");
 }
 
 static void take_metadata(struct walk *w, const struct unit_record *k) {
@@ -254,7 +196,8 @@ static void take_metadata(struct walk *w, const struct unit_record *k) {
     int c;
 
     if (bp_mcap_metadata(&r, &m) < 0) {
-        say(w, BP_FINDING_DAMAGE, k->at, recover, "a metadata record is shorter than its fields");
+        walk_say(w, BP_FINDING_DAMAGE, k->at, recover,
+                 "a metadata record is shorter than its fields");
         return;
     }
     if (!ROOM(w, w->metadata, w->nmetadata, w->cap_metadata))
@@ -264,7 +207,7 @@ static void take_metadata(struct walk *w, const struct unit_record *k) {
     all = m.map;
     for (struct bp_str a, b; (c = bp_mcap_map_next(&all, &a, &b)) != 0;)
         if (c < 0) {
-            say(w, BP_FINDING_DAMAGE, k->at, recover, "a metadata record's map overruns it");
+            walk_say(w, BP_FINDING_DAMAGE, k->at, recover, "a metadata record's map overruns it");
             return;
         }
     take_ledger(w, k);
@@ -336,8 +279,8 @@ static void take_unit(struct walk *w, struct unit *u) {
         const struct unit_count *c = &u->counts[i];
 
         if (c->messages > 0 && c->undefined_before && !w->channel_known[c->id])
-            say(w, BP_FINDING_DAMAGE, u->at, recover,
-                "messages of channel %u come before its definition", c->id);
+            walk_say(w, BP_FINDING_DAMAGE, u->at, recover,
+                     "messages of channel %u come before its definition", c->id);
         w->messages[c->id] += c->messages;
         w->f->messages += c->messages;
         if (u->repeated) {
@@ -433,8 +376,8 @@ static const uint8_t *look(struct walk *w, uint64_t at, uint64_t n) {
         r = pread(w->fd, w->window, WINDOW, (off_t) at);
     while (r < 0 && errno == EINTR);
     if (r < 0)
-        say(w, BP_FINDING_DAMAGE, at, "copy the file to another disk first", "cannot be read: %s",
-            bp_strerror(-errno));
+        walk_say(w, BP_FINDING_DAMAGE, at, "copy the file to another disk first",
+                 "cannot be read: %s", bp_strerror(-errno));
     w->window_at = at;
     w->window_n = r > 0 ? (uint64_t) r : 0;
     return n <= w->window_n ? w->window : NULL;
@@ -471,7 +414,7 @@ static bool ends_group(struct walk *w, uint8_t op, uint64_t at, uint64_t n) {
 
 static int torn(struct walk *w, uint64_t at, const char *what) {
     hand_out(w, at);
-    say(w, BP_FINDING_DAMAGE, at, recover, "%s", what);
+    walk_say(w, BP_FINDING_DAMAGE, at, recover, "%s", what);
     return 0;
 }
 
@@ -496,7 +439,7 @@ static int walk_data(struct walk *w) {
             return torn(w, at, "the file ends in the middle of a record");
         end = at + BP_MCAP_HEAD + n;
         if (at == BP_MCAP_MAGIC_LEN && op != BP_MCAP_HEADER)
-            say(w, BP_FINDING_DAMAGE, at, recover, "the file does not begin with a header");
+            walk_say(w, BP_FINDING_DAMAGE, at, recover, "the file does not begin with a header");
         if (op == BP_MCAP_DATA_END) {
             hand_out(w, at);
             if (n < 4 || !(p = look(w, at + BP_MCAP_HEAD, 4)))
@@ -517,338 +460,6 @@ static int walk_data(struct walk *w) {
         at = end;
     }
     return 0;
-}
-
-/* ---- the summary ---- */
-
-struct summary {
-    uint8_t *p; /* owned: from behind DataEnd to the end of the file */
-    uint64_t at, n;
-    struct bp_mcap_footer footer;
-    uint64_t footer_at;
-    uint64_t first[16], last_end[16]; /* by opcode: where its group lies */
-    uint64_t count[16];
-    uint64_t only_here[16];           /* definitions that the data section does not have */
-    struct bp_mcap_record statistics; /* op 0 = none */
-    uint64_t statistics_at;
-};
-
-static const struct def *find_def(const struct walk *w, uint8_t op, uint16_t id) {
-    for (size_t i = 0; i < w->ndefs; i++)
-        if (w->defs[i].op == op && w->defs[i].id == id)
-            return &w->defs[i];
-    return NULL;
-}
-
-/* A definition in the summary must be that of the data section. */
-static void summary_def(struct walk *w, struct summary *s, const struct bp_mcap_record *r,
-                        uint64_t at) {
-    uint16_t id = r->n >= 2 ? bp_ld_le16(r->p) : 0;
-    const struct def *d = find_def(w, r->op, id);
-
-    s->only_here[r->op] += !d; /* libmcap writes a definition into the data with its first use */
-    if (d && (d->n != r->n || memcmp(d->p, r->p, (size_t) d->n) != 0))
-        say(w, BP_FINDING_DAMAGE, at, reindex,
-            "%s %u in the summary differs from that in the data section",
-            r->op == BP_MCAP_SCHEMA ? "schema" : "channel", id);
-}
-
-static void stat_differs(struct walk *w, uint64_t at, const char *what, uint64_t says,
-                         uint64_t is) {
-    if (says != is)
-        say(w, BP_FINDING_DAMAGE, at, reindex, "the statistics say %llu %s, there are %llu",
-            (unsigned long long) says, what, (unsigned long long) is);
-}
-
-static void check_statistics(struct walk *w, const struct summary *all) {
-    uint64_t counted = 0, at = all->statistics_at;
-    uint64_t schemas = 0, channels = 0;
-    struct bp_mcap_statistics s;
-
-    if (all->statistics.op == 0)
-        return;
-    if (bp_mcap_statistics(&all->statistics, &s) < 0) {
-        say(w, BP_FINDING_DAMAGE, at, reindex, "the statistics are shorter than their fields");
-        return;
-    }
-    if (w->damaged)
-        return; /* what is damaged was not counted */
-    for (size_t i = 0; i < w->ndefs; i++)
-        *(w->defs[i].op == BP_MCAP_SCHEMA ? &schemas : &channels) += 1;
-    stat_differs(w, at, "messages", s.messages, w->f->messages);
-    if (s.schemas != schemas + all->only_here[BP_MCAP_SCHEMA]) /* writers count either way */
-        stat_differs(w, at, "schemas", s.schemas, schemas);
-    if (s.channels != channels + all->only_here[BP_MCAP_CHANNEL])
-        stat_differs(w, at, "channels", s.channels, channels);
-    stat_differs(w, at, "attachments", s.attachments, w->nattachments);
-    stat_differs(w, at, "metadata records", s.metadata, w->nmetadata);
-    stat_differs(w, at, "chunks", s.chunks, w->nchunks);
-    if (w->f->messages > 0) {
-        if (w->min_log > 0) /* libmcap takes a time of 0 for none */
-            stat_differs(w, at, "as first log time", s.start, w->min_log);
-        stat_differs(w, at, "as last log time", s.end, w->max_log);
-    }
-    for (uint32_t i = 0; i < s.ncounts; i++) {
-        uint16_t id = bp_ld_le16(s.counts + 10 * (size_t) i);
-        uint64_t n = bp_ld_le64(s.counts + 10 * (size_t) i + 2);
-
-        counted += n;
-        if (n != w->messages[id])
-            say(w, BP_FINDING_DAMAGE, at, reindex,
-                "the statistics say %llu messages of channel %u, there are %llu",
-                (unsigned long long) n, id, (unsigned long long) w->messages[id]);
-    }
-    if (s.ncounts > 0 && counted != w->f->messages && counted != s.messages)
-        say(w, BP_FINDING_DAMAGE, at, reindex, "the statistics leave out channels");
-}
-
-static struct chunk *find_chunk(const struct walk *w, uint64_t at) {
-    size_t lo = 0, hi = w->nchunks;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (w->chunks[mid].at < at)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < w->nchunks && w->chunks[lo].at == at ? &w->chunks[lo] : NULL;
-}
-
-static bool offsets_agree(const struct walk *w, const struct chunk *c,
-                          const struct bp_mcap_chunk_index *x) {
-    uint32_t found = 0;
-
-    for (uint32_t i = 0; i < x->noffsets; i++) {
-        uint16_t id = bp_ld_le16(x->offsets + 10 * (size_t) i);
-        uint64_t at = bp_ld_le64(x->offsets + 10 * (size_t) i + 2);
-
-        for (uint32_t k = 0; k < c->nindexes; k++)
-            found += w->offsets[c->index_first + k].channel == id &&
-                     w->offsets[c->index_first + k].at == at;
-    }
-    return found == c->nindexes && x->noffsets >= found;
-}
-
-static void summary_chunk_index(struct walk *w, const struct bp_mcap_record *r, uint64_t at) {
-    struct bp_mcap_chunk_index x;
-    struct chunk *c;
-
-    if (bp_mcap_chunk_index(r, &x) < 0) {
-        say(w, BP_FINDING_DAMAGE, at, reindex, "a chunk index is shorter than its fields");
-        return;
-    }
-    c = find_chunk(w, x.chunk_start);
-    if (!c || c->indexed) {
-        say(w, BP_FINDING_DAMAGE, at, reindex, "a chunk index points at byte %llu, where %s",
-            (unsigned long long) x.chunk_start, c ? "another one points too" : "no chunk begins");
-        return;
-    }
-    c->indexed = true;
-    if (!c->intact)
-        return; /* was reported */
-    if (c->len != x.chunk_length || c->start != x.start || c->end != x.end ||
-        c->raw != x.uncompressed_size || c->stored != x.compressed_size ||
-        !bp_str_eq(bp_str_of(c->compression), x.compression))
-        say(w, BP_FINDING_DAMAGE, at, reindex,
-            "the chunk index of the chunk at byte %llu has other sizes, times or compression than "
-            "the chunk",
-            (unsigned long long) c->at);
-    else if (c->index_len != x.message_index_length || !offsets_agree(w, c, &x))
-        say(w, BP_FINDING_DAMAGE, at, reindex,
-            "the chunk index of the chunk at byte %llu does not point at its message indexes",
-            (unsigned long long) c->at);
-}
-
-static void check_span(struct walk *w, uint64_t at, const struct span *v, size_t n, uint64_t offset,
-                       uint64_t length, struct bp_str name, const char *what) {
-    for (size_t i = 0; i < n; i++)
-        if (v[i].at == offset && v[i].name && bp_str_eq(bp_str_of(v[i].name), name)) {
-            if (v[i].len != length)
-                say(w, w->f->ours ? BP_FINDING_DAMAGE : BP_FINDING_NOTE, at, reindex,
-                    "the index gives %s '%.*s' a length of %llu, it has %llu", what,
-                    (int) BP_MIN(name.n, 60), name.p ? name.p : "", (unsigned long long) length,
-                    (unsigned long long) v[i].len);
-            return;
-        }
-    say(w, BP_FINDING_DAMAGE, at, reindex, "the index of %s '%.*s' does not point at one", what,
-        (int) BP_MIN(name.n, 60), name.p ? name.p : "");
-}
-
-static void summary_attachment_index(struct walk *w, const struct bp_mcap_record *r, uint64_t at) {
-    struct bp_cur c = bp_cur_of(r->p, (size_t) r->n);
-    uint64_t offset = bp_rd_le64(&c), length = bp_rd_le64(&c);
-    struct bp_str name;
-
-    (void) bp_rd_bytes(&c, 24); /* log time, create time, data size */
-    name = bp_rd_str32(&c);
-    if (!bp_cur_ok(&c))
-        say(w, BP_FINDING_DAMAGE, at, reindex, "an attachment index is shorter than its fields");
-    else
-        check_span(w, at, w->attachments, w->nattachments, offset, length, name, "attachment");
-}
-
-static void summary_metadata_index(struct walk *w, const struct bp_mcap_record *r, uint64_t at) {
-    struct bp_mcap_metadata_index x;
-
-    if (bp_mcap_metadata_index(r, &x) < 0)
-        say(w, BP_FINDING_DAMAGE, at, reindex, "a metadata index is shorter than its fields");
-    else
-        check_span(w, at, w->metadata, w->nmetadata, x.offset, x.length, x.name, "metadata record");
-}
-
-/* The groups of the summary, as the summary offsets must give them. */
-static void summary_offset(struct walk *w, const struct summary *s, const struct bp_mcap_record *r,
-                           uint64_t at) {
-    struct bp_cur c = bp_cur_of(r->p, (size_t) r->n);
-    uint8_t op = bp_rd_u8(&c);
-    uint64_t start = bp_rd_le64(&c), length = bp_rd_le64(&c);
-
-    if (!bp_cur_ok(&c) || op >= BP_COUNT(s->first) || s->count[op] == 0 || s->first[op] != start ||
-        s->last_end[op] - s->first[op] != length)
-        say(w, BP_FINDING_DAMAGE, at, reindex,
-            "a summary offset does not point at the records it names");
-}
-
-static void summary_record(struct walk *w, struct summary *s, const struct bp_mcap_record *r,
-                           uint64_t at) {
-    switch (r->op) {
-    case BP_MCAP_SCHEMA:
-    case BP_MCAP_CHANNEL:
-        summary_def(w, s, r, at);
-        break;
-    case BP_MCAP_STATISTICS:
-        s->statistics = *r; /* compared when all definitions have been seen */
-        s->statistics_at = at;
-        break;
-    case BP_MCAP_CHUNK_INDEX:
-        summary_chunk_index(w, r, at);
-        break;
-    case BP_MCAP_ATTACHMENT_INDEX:
-        summary_attachment_index(w, r, at);
-        break;
-    case BP_MCAP_METADATA_INDEX:
-        summary_metadata_index(w, r, at);
-        break;
-    case BP_MCAP_SUMMARY_OFFSET:
-        summary_offset(w, s, r, at);
-        break;
-    default:
-        if (r->op < 0x80)
-            say(w, BP_FINDING_DAMAGE, at, reindex, "a %s record does not belong in the summary",
-                bp_mcap_op_name(r->op) ? bp_mcap_op_name(r->op) : "unknown");
-        return;
-    }
-    if (r->op < BP_COUNT(s->first)) {
-        if (s->count[r->op]++ == 0)
-            s->first[r->op] = at;
-        s->last_end[r->op] = at + BP_MCAP_HEAD + r->n;
-    }
-}
-
-/* Every chunk indexed, if any is; and for each kind of record that has an index the same. */
-static void check_summary_complete(struct walk *w, const struct summary *s) {
-    uint64_t missing = 0;
-
-    if (s->footer.summary_start == 0) {
-        say(w, BP_FINDING_NOTE, s->footer_at, reindex,
-            "the file has no summary; opening it means reading it whole");
-        return;
-    }
-    for (size_t i = 0; i < w->nchunks; i++)
-        missing += !w->chunks[i].indexed;
-    if (s->count[BP_MCAP_CHUNK_INDEX] > 0 && missing > 0)
-        say(w, BP_FINDING_DAMAGE, s->at, reindex, "%llu of %zu chunks are not in the chunk index",
-            (unsigned long long) missing, w->nchunks);
-    if (s->count[BP_MCAP_METADATA_INDEX] > 0 && s->count[BP_MCAP_METADATA_INDEX] != w->nmetadata)
-        say(w, BP_FINDING_DAMAGE, s->at, reindex, "%llu of %zu metadata records are indexed",
-            (unsigned long long) s->count[BP_MCAP_METADATA_INDEX], w->nmetadata);
-    if (s->count[BP_MCAP_ATTACHMENT_INDEX] > 0 &&
-        s->count[BP_MCAP_ATTACHMENT_INDEX] != w->nattachments)
-        say(w, BP_FINDING_DAMAGE, s->at, reindex, "%llu of %zu attachments are indexed",
-            (unsigned long long) s->count[BP_MCAP_ATTACHMENT_INDEX], w->nattachments);
-}
-
-static void check_footer(struct walk *w, const struct summary *s, const struct bp_mcap_record *r) {
-    const struct bp_mcap_footer *f = &s->footer;
-    uint64_t crc_from = f->summary_start ? f->summary_start - s->at : s->footer_at - s->at;
-    uint64_t offsets = s->count[BP_MCAP_SUMMARY_OFFSET] ? s->first[BP_MCAP_SUMMARY_OFFSET] : 0;
-    uint64_t crc_to = (uint64_t) (r->p - s->p) + 16;
-
-    if ((f->summary_start == 0) != (s->footer_at == s->at) ||
-        (f->summary_start != 0 && f->summary_start != s->at) ||
-        (f->summary_offset_start != 0 && f->summary_offset_start != offsets)) {
-        say(w, BP_FINDING_DAMAGE, s->footer_at, reindex,
-            "the footer does not point at the summary");
-        return;
-    }
-    if (f->summary_crc != 0 &&
-        bp_crc32(0, s->p + crc_from, (size_t) (crc_to - crc_from)) != f->summary_crc)
-        say(w, BP_FINDING_DAMAGE, s->at, reindex, "the summary fails its CRC");
-    else if (f->summary_crc == 0)
-        say(w, BP_FINDING_NOTE, s->footer_at, NULL, "the summary carries no CRC");
-}
-
-static void check_end(struct walk *w, const struct summary *s, uint64_t at) {
-    if (s->at + s->n - at < BP_MCAP_MAGIC_LEN ||
-        memcmp(s->p + (at - s->at), BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) != 0)
-        say(w, BP_FINDING_DAMAGE, at, reindex, "the file does not end with MCAP's magic bytes");
-    else if (s->at + s->n - at > BP_MCAP_MAGIC_LEN)
-        say(w, BP_FINDING_DAMAGE, at + BP_MCAP_MAGIC_LEN, reindex,
-            "%llu bytes stand behind the end of the recording",
-            (unsigned long long) (s->at + s->n - at - BP_MCAP_MAGIC_LEN));
-}
-
-static void walk_summary(struct walk *w, struct summary *s) {
-    struct bp_cur c = bp_cur_of(s->p, (size_t) s->n);
-    struct bp_mcap_record r;
-    int k;
-
-    while ((k = bp_mcap_next(&c, &r)) > 0) {
-        uint64_t at = s->at + (uint64_t) (r.p - s->p) - BP_MCAP_HEAD;
-
-        if (r.op != BP_MCAP_FOOTER) {
-            summary_record(w, s, &r, at);
-            continue;
-        }
-        s->footer_at = at;
-        if (bp_mcap_footer(&r, &s->footer) < 0) {
-            say(w, BP_FINDING_DAMAGE, at, reindex, "the footer is not as long as a footer");
-            return;
-        }
-        check_footer(w, s, &r);
-        check_statistics(w, s);
-        check_summary_complete(w, s);
-        check_end(w, s, at + BP_MCAP_HEAD + r.n);
-        return;
-    }
-    say(w, BP_FINDING_DAMAGE, s->at + (uint64_t) (c.p - s->p), reindex,
-        "the summary breaks off before its footer");
-}
-
-static void check_summary(struct walk *w) {
-    struct summary s = { .at = w->data_end + BP_MCAP_HEAD + 4 };
-    const uint8_t *p = look(w, w->data_end, BP_MCAP_HEAD);
-
-    if (!p)
-        return;
-    s.at = w->data_end + BP_MCAP_HEAD + bp_ld_le64(p + 1);
-    s.n = w->size - s.at;
-    if (s.n > SUMMARY_MAX) {
-        say(w, BP_FINDING_DAMAGE, s.at, reindex, "the summary claims more than 1 GiB");
-        return;
-    }
-    s.p = malloc((size_t) s.n + 1);
-    if (!s.p)
-        w->no_memory = true;
-    else if (!read_at(w, s.at, s.p, s.n))
-        say(w, BP_FINDING_DAMAGE, s.at, "copy the file to another disk first",
-            "the summary cannot be read");
-    else
-        walk_summary(w, &s);
-    free(s.p);
-    verify_progress(w->v, s.n);
 }
 
 /* ---- SHA-256 and the CRC of the data section: over the whole file in order ---- */
@@ -902,9 +513,9 @@ static void check_data_crc(struct walk *w) {
         return;
     (void) run_stream(&s);
     if (s.error)
-        say(w, BP_FINDING_DAMAGE, 0, NULL, "cannot be read again: %s", bp_strerror(s.error));
+        walk_say(w, BP_FINDING_DAMAGE, 0, NULL, "cannot be read again: %s", bp_strerror(s.error));
     else if (s.crc_value != w->data_crc)
-        say(w, BP_FINDING_DAMAGE, w->data_end, recover, "the data section fails its CRC");
+        walk_say(w, BP_FINDING_DAMAGE, w->data_end, recover, "the data section fails its CRC");
 }
 
 /* ---- the whole file ---- */
@@ -975,7 +586,7 @@ static void count_topics(struct walk *w) {
         check_def(w, d);
         if (d->op != BP_MCAP_CHANNEL || bp_mcap_channel(&r, &c) < 0)
             continue;
-        sd = find_def(w, BP_MCAP_SCHEMA, c.schema_id);
+        sd = walk_def(w, BP_MCAP_SCHEMA, c.schema_id);
         if (sd) {
             r = (struct bp_mcap_record){ .op = sd->op, .p = sd->p, .n = sd->n };
             (void) bp_mcap_schema(&r, &s);
@@ -1000,11 +611,11 @@ static void run(struct walk *w) {
     while (take_oldest(w))
         ;
     if (w->f->ours && w->has_uncommitted && w->uncommitted_at != w->closing_at)
-        say(w, BP_FINDING_DAMAGE, w->uncommitted_at, recover,
-            "a group of records has no commit block");
+        walk_say(w, BP_FINDING_DAMAGE, w->uncommitted_at, recover,
+                 "a group of records has no commit block");
     count_topics(w);
     if (whole > 0) {
-        check_summary(w);
+        walk_check_summary(w);
         check_data_crc(w);
     }
 }
@@ -1028,16 +639,16 @@ int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct ver
     if (is_mcap(&w))
         run(&w);
     else
-        say(&w, BP_FINDING_UNUSABLE, 0, NULL, "%s",
-            w.size ? "not an MCAP file" : "the file is empty");
+        walk_say(&w, BP_FINDING_UNUSABLE, 0, NULL, "%s",
+                 w.size ? "not an MCAP file" : "the file is empty");
     bp_pool_free(w.pool);
     if (streaming)
         (void) pthread_join(thread, NULL);
     else if (want_sha256)
         (void) run_stream(&s);
     if (s.error)
-        say(&w, BP_FINDING_DAMAGE, 0, "copy the file to another disk first", "cannot be read: %s",
-            bp_strerror(s.error));
+        walk_say(&w, BP_FINDING_DAMAGE, 0, "copy the file to another disk first",
+                 "cannot be read: %s", bp_strerror(s.error));
     f->damaged = w.damaged;
     if (f->messages > 0) {
         f->start_ns = (bp_ns_t) w.min_log;
