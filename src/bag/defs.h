@@ -33,6 +33,7 @@ struct bp_defined {
 /* What group 0 says about the segment. */
 struct bp_head_info {
     const char *name; /* of the session */
+    const char *id;   /* of the session */
     uint32_t segment;
     bp_ns_t wall_ns;           /* when it was made */
     const char *const *custom; /* "key=value", NULL-terminated; or NULL */

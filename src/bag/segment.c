@@ -63,7 +63,7 @@ static int append_buf(struct bp_segment *s, const struct bp_buf *b) {
 
 static int write_head(struct bp_segment *s, const struct bp_segment_opts *o,
                       const struct bp_defs *defs) {
-    struct bp_head_info head = { o->name, o->number, o->wall_ns, o->custom };
+    struct bp_head_info head = { o->name, o->id, o->number, o->wall_ns, o->custom };
     BP_AUTO_BUF b = { 0 };
     int r = bp_defs_group(defs, &s->defined, &head, s->session, 0, &b, &s->index);
 
@@ -92,7 +92,10 @@ int bp_segment_create(const struct bp_segment_opts *o, const uint8_t session[16]
     s->number = o->number;
     s->direct = o->direct;
     memcpy(s->session, session, 16);
-    bp_segment_path(o->dir, o->name, o->number, s->path, sizeof s->path);
+    if (o->path)
+        (void) snprintf(s->path, sizeof s->path, "%s", o->path);
+    else
+        bp_segment_path(o->dir, o->name, o->number, s->path, sizeof s->path);
 
     r = s->fd = o->io->open(o->io->ctx, s->path,
                             O_RDWR | O_CREAT | O_EXCL | (o->direct ? O_DIRECT : 0), 0644);
@@ -254,7 +257,7 @@ static void put_segment_record(const struct bp_segment *s, struct bp_buf *b) {
 
     bp_put_cstr(b, "bagpipe.segment");
     map = bp_map_begin(b);
-    bp_put_cstr(b, "session");
+    bp_put_cstr(b, "run");
     bp_put_cstr(b, bp_hex16(s->session, hex));
     put_number("segment", s->number, b);
     put_number("groups", s->groups, b);

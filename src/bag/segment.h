@@ -15,7 +15,7 @@ struct bp_segment {
     bool direct; /* O_DIRECT */
     uint32_t number;
     char path[1024];
-    uint8_t session[16];
+    uint8_t session[16]; /* of the run: one start of a recorder; a resumed session has several */
     uint64_t off;     /* end of what was written */
     uint64_t alloc;   /* [atomic] bytes allocated from the file's start */
     uint64_t durable; /* end of what a good sync covers */
@@ -35,6 +35,8 @@ struct bp_segment {
 struct bp_segment_opts {
     const struct bp_io *io;
     const char *dir, *name;
+    const char *path; /* NULL = made of dir, name and number */
+    const char *id;   /* of the session: a ULID */
     uint32_t number;
     bool direct;
     uint64_t ahead;    /* bytes to allocate, less when the disk has not that much */
@@ -88,6 +90,15 @@ int bp_segment_add_runs(struct bp_segment *s, const struct bp_defs *defs, const 
  * allocated ahead, syncs, closes the descriptor. The segment's data must be durable.
  */
 BP_MUST_CHECK int bp_segment_finish(struct bp_segment *s, struct bp_error *err);
+
+/**
+ * Reads what a finished segment says of itself: index (without chunks), ledger, numbers of its
+ * messages. Its payload is not read; s->off is the size of the file.
+ *
+ * @return 0, BP_ECORRUPT when it has no whole summary, or an errno
+ */
+BP_MUST_CHECK int bp_segment_load(const struct bp_io *io, const char *path,
+                                  struct bp_segment **ret, struct bp_error *err);
 
 /** Closes the descriptor if open and frees. Takes NULL. */
 void bp_segment_free(struct bp_segment *s);

@@ -4,36 +4,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 
 #include "bag/put.h"
-#include "bag/ring.h"
-#include "bag/segment.h"
+#include "bag/recover-priv.h"
 
-void bp_session_new_id(uint8_t ret[16]) {
-    uint64_t ms = (uint64_t) (bp_wall_ns() / BP_MS);
-
-    for (unsigned i = 0; i < 6; i++)
-        ret[i] = (uint8_t) (ms >> (40 - 8 * i));
-    if (getrandom(ret + 6, 10, 0) != 10) /* before the pool is ready: unique enough for an id */
-        memcpy(ret + 6, &(uint64_t){ (uint64_t) bp_mono_ns() ^ (uint64_t) getpid() << 40 }, 8);
+void bp_session_new_run(uint8_t ret[16]) {
+    if (getrandom(ret, 16, 0) == 16)
+        return;
+    memcpy(ret, &(uint64_t){ (uint64_t) bp_wall_ns() }, 8); /* before the pool is ready */
+    memcpy(ret + 8, &(uint64_t){ (uint64_t) bp_mono_ns() ^ (uint64_t) getpid() << 40 }, 8);
 }
 
-char *bp_session_id_text(const uint8_t id[16], char ret[static 27]) {
-    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/* flock of a killed process is released only when its exit has ended; with a large mapping that
+ * takes a while. */
+int bp_session_lock(const char *dir, struct bp_error *err) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    for (unsigned i = 0; i < 26; i++) {
-        unsigned v = 0;
-
-        for (unsigned k = 0; k < 5; k++) {
-            int bit = (int) (5 * i + k) - 2; /* 130 digits of bits, the first two are zero */
-
-            v = v << 1 | (bit < 0 ? 0 : id[bit / 8] >> (7 - bit % 8) & 1u);
-        }
-        ret[i] = digits[v];
+    if (fd < 0)
+        return bp_fail(err, -errno, "cannot open folder '%s': %s", dir, bp_strerror(-errno));
+    for (int i = 0; i < 100; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return fd;
+        bp_sleep(30 * BP_MS);
     }
-    ret[26] = 0;
-    return ret;
+    (void) close(fd);
+    return bp_fail(err, BP_EBUSY, "another process records into '%s'", dir);
 }
 
 int bp_session_name(const char *dir, char *ret, size_t cap) {
@@ -165,16 +162,56 @@ static int make_folder(const struct bp_io *io, const char *dir, struct bp_error 
     return r < 0 ? bp_fail(err, r, "cannot sync folder '%s': %s", parent, bp_strerror(r)) : 0;
 }
 
-int bp_session_claim(const struct bp_writer_opts *o, uint8_t session[16], uint32_t *next,
-                     struct bp_error *err) {
+/* An interrupted session that is to go on: whole first, then the next number. */
+static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uint32_t *next,
+                   struct bp_error *err) {
+    const struct bp_recover_opts ro = { .io = o->io ? o->io : &bp_io_posix, .ring_dir = o->ring_dir };
+    struct bp_recovery found = { 0 };
+    struct bp_session_files f = { 0 };
+    struct bp_writer_event e = { .kind = BP_WRITER_NOTICE, .path = o->dir };
+    char text[600];
+    int r = bp_recover_session(o->dir, &ro, &found, err);
+
+    if (r == 0)
+        r = bp_session_list(o->dir, &f, err);
+    if (r == 0) {
+        bp_folder_done(folder);
+        r = bp_folder_load(folder, ro.io, o->dir, err);
+    }
+    if (r == 0) {
+        *next = f.n ? f.numbers[f.n - 1] + 1 : 0;
+        (void) snprintf(text, sizeof text,
+                        "recovered '%s': %llu messages kept, %llu of them from memory, %llu from "
+                        "the journal, %llu lost",
+                        o->dir, (unsigned long long) found.messages_kept,
+                        (unsigned long long) found.from_ring,
+                        (unsigned long long) found.from_journal,
+                        (unsigned long long) found.lost_messages);
+        e.text = text;
+        if (o->event)
+            o->event(o->ctx, &e);
+    }
+    free(f.numbers);
+    bp_recovery_done(&found);
+    return r;
+}
+
+int bp_session_claim(const struct bp_writer_opts *o, struct bp_folder *folder, uint32_t *next,
+                     int *ret_lock, struct bp_error *err) {
     const struct bp_io *io = o->io ? o->io : &bp_io_posix;
     int r = make_folder(io, o->dir, err);
 
     if (r < 0)
         return r;
-    bp_session_new_id(session);
+    r = *ret_lock = bp_session_lock(o->dir, err);
+    if (r < 0)
+        return r;
     *next = 0;
-    r = bp_session_state(io, o->dir, o->ring_dir, err);
+    r = bp_folder_init(folder, o->dir);
+    if (r == 0)
+        r = bp_session_state(io, o->dir, o->ring_dir, err);
+    if (r == BP_SESSION_INTERRUPTED && o->resume)
+        return take_up(o, folder, next, err);
     if (r == BP_SESSION_INTERRUPTED)
         return bp_fail(err, -EEXIST, "'%s' holds an interrupted recording: 'bagpipe recover %s'",
                        o->dir, o->dir);

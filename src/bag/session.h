@@ -34,16 +34,25 @@ int bp_session_name(const char *dir, char *ret, size_t cap);
 bool bp_session_has_footer(const struct bp_io *io, const char *path);
 
 /**
- * Makes the folder for a new session, or brings an interrupted one back so that it goes on.
+ * Keeps every other recorder and recovery out of the folder, until the descriptor is closed. A dying
+ * process is waited for.
  *
- * @param session  its id
- * @param next     number of the next segment
+ * @return a descriptor, BP_EBUSY, or -errno
+ */
+int bp_session_lock(const char *dir, struct bp_error *err);
+
+struct bp_folder;
+/**
+ * Makes and locks the folder for a new session, or brings an interrupted one back so that it goes
+ * on.
+ *
+ * @param folder    set up; with what is in it when the session goes on
+ * @param next      number of the next segment
+ * @param ret_lock  descriptor that holds the lock; set even on failure when it was taken
  * @return 0; -EEXIST when there is a recording in it already; what bp_recover() says; -errno
  */
-int bp_session_claim(const struct bp_writer_opts *o, uint8_t session[16], uint32_t *next,
-                     struct bp_error *err);
+int bp_session_claim(const struct bp_writer_opts *o, struct bp_folder *folder, uint32_t *next,
+                     int *ret_lock, struct bp_error *err);
 
-/** Session ids are ULIDs: 48 bits of milliseconds, 80 random bits. */
-void bp_session_new_id(uint8_t ret[16]);
-/** The id in the ULID's 26 characters and NUL. */
-char *bp_session_id_text(const uint8_t id[16], char ret[static 27]);
+/** 16 random bytes that name one start of a recorder. */
+void bp_session_new_run(uint8_t ret[16]);

@@ -317,9 +317,14 @@ static uint64_t find_good(struct window *w, uint64_t from) {
     return 0;
 }
 
-static int walk_groups(struct window *w, uint64_t from, struct bp_defs *defs, struct bp_walk *ret) {
+static bool is_taken(const struct bp_spans *taken, const struct bp_commit *c) {
+    return taken && c->lane < BP_LANES && bp_spans_has(&taken[c->lane], c->first);
+}
+
+static int walk_groups(struct window *w, const struct bp_spans *taken, struct bp_defs *defs,
+                       struct bp_walk *ret) {
     struct bp_segment *s = ret->s;
-    uint64_t start = from;
+    uint64_t start = 0;
     bool first = true;
 
     for (;;) {
@@ -328,6 +333,10 @@ static int walk_groups(struct window *w, uint64_t from, struct bp_defs *defs, st
 
         if (r == 1 && !first && memcmp(g.commit.session, s->session, 16) != 0)
             r = BP_ECORRUPT; /* of an older recording whose blocks this file got */
+        if (r == 1 && is_taken(taken, &g.commit)) {
+            free(g.ch);
+            return 0;
+        }
         if (r == 1) {
             memcpy(s->session, g.commit.session, 16);
             first = false;
@@ -350,8 +359,8 @@ static int walk_groups(struct window *w, uint64_t from, struct bp_defs *defs, st
     }
 }
 
-int bp_walk(const struct bp_io *io, const char *path, uint64_t from, struct bp_defs *defs,
-            struct bp_walk *ret, struct bp_error *err) {
+int bp_walk(const struct bp_io *io, const char *path, const struct bp_spans *taken,
+            struct bp_defs *defs, struct bp_walk *ret, struct bp_error *err) {
     struct bp_walk found = { .s = calloc(1, sizeof *found.s) };
     struct window w = { .io = io };
     int64_t size;
@@ -368,7 +377,7 @@ int bp_walk(const struct bp_io *io, const char *path, uint64_t from, struct bp_d
         return bp_fail(err, (int) size, "cannot open '%s': %s", path, bp_strerror((int) size));
     }
     w.size = found.size = (uint64_t) size;
-    r = walk_groups(&w, from, defs, &found);
+    r = walk_groups(&w, taken, defs, &found);
     bp_buf_done(&w.buf);
     if (r < 0) {
         bp_walk_done(&found);
@@ -390,7 +399,7 @@ int bp_walk_rebuild(struct bp_segment **s, uint64_t durable, struct bp_error *er
     }
     if (r < 0)
         return bp_fail(err, r, "cannot cut '%s': %s", (*s)->path, bp_strerror(r));
-    r = bp_walk(io, (*s)->path, 0, &defs, &w, err);
+    r = bp_walk(io, (*s)->path, NULL, &defs, &w, err);
     bp_defs_done(&defs);
     if (r < 0)
         return r;

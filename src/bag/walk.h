@@ -18,11 +18,12 @@ void bp_walk_done(struct bp_walk *w);
 
 /**
  * @param defs  definitions found are added here
- * @param from  where to start: 0, or a group's start found by an earlier walk
+ * @param taken  by lane, message numbers that a later segment holds too (an abandoned one was not
+ *               cut yet): the walk ends before the first group with one of them; or NULL
  * @return 0 (also when nothing in it is good: ret->s->off is 0 then), -ENOENT, -EIO, -ENOMEM
  */
-BP_MUST_CHECK int bp_walk(const struct bp_io *io, const char *path, uint64_t from,
-                          struct bp_defs *defs, struct bp_walk *ret, struct bp_error *err);
+BP_MUST_CHECK int bp_walk(const struct bp_io *io, const char *path,
+                          const struct bp_spans *taken, struct bp_defs *defs, struct bp_walk *ret, struct bp_error *err);
 
 /**
  * Cuts a segment at `durable` and builds what its summary needs from what the file holds. For one

@@ -91,39 +91,6 @@ static int put_channel(struct bp_writer *w, uint16_t id, const struct bp_channel
     return r < 0 ? r : bp_defs_put_channel(&w->defs, b.p, b.n);
 }
 
-static void channel_free(struct channel *c) {
-    if (!c)
-        return;
-    free(c->topic);
-    free(c->type);
-    free(c->type_hash);
-    free(c->qos);
-    free(c);
-}
-
-static int set_texts(struct channel *c, const struct bp_channel_def *d) {
-    char *topic = strdup(d->topic), *type = strdup(d->type),
-         *hash = strdup(d->type_hash ? d->type_hash : ""),
-         *qos = strdup(d->qos_yaml ? d->qos_yaml : "");
-
-    if (!topic || !type || !hash || !qos) {
-        free(topic);
-        free(type);
-        free(hash);
-        free(qos);
-        return -ENOMEM;
-    }
-    free(c->topic);
-    free(c->type);
-    free(c->type_hash);
-    free(c->qos);
-    c->topic = topic;
-    c->type = type;
-    c->type_hash = hash;
-    c->qos = qos;
-    return 0;
-}
-
 int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struct bp_error *err) {
     struct channel *c = calloc(1, sizeof *c);
     uint32_t id;
@@ -131,7 +98,7 @@ int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struc
 
     bp_mutex_lock(&w->defs_lock);
     id = BP_MAX(w->nchannels, 1u);
-    r = !c ? -ENOMEM : id > UINT16_MAX ? -ENOSPC : set_texts(c, d);
+    r = !c ? -ENOMEM : id > UINT16_MAX ? -ENOSPC : 0;
     if (r == 0)
         r = put_channel(w, (uint16_t) id, d);
     if (r == 0) {
@@ -146,7 +113,7 @@ int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struc
     if (r == 0)
         return (int) id;
 
-    channel_free(c);
+    free(c);
     return bp_fail(err, r, "cannot add topic '%s': %s", d->topic, bp_strerror(r));
 }
 
@@ -155,11 +122,8 @@ int bp_writer_channel_update(struct bp_writer *w, uint16_t channel,
     int r = -ENOENT;
 
     bp_mutex_lock(&w->defs_lock);
-    if (channel > 0 && channel < w->nchannels) {
-        r = set_texts(w->channels[channel], d);
-        if (r == 0)
-            r = put_channel(w, channel, d);
-    }
+    if (channel > 0 && channel < w->nchannels)
+        r = put_channel(w, channel, d);
     bp_mutex_unlock(&w->defs_lock);
     return r;
 }
@@ -240,7 +204,7 @@ int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv)
 
 void bp_writer_defs_done(struct bp_writer *w) {
     for (uint32_t i = 1; w->channels && i < w->nchannels; i++)
-        channel_free(w->channels[i]);
+        free(w->channels[i]);
     for (uint32_t i = 0; w->sources && i < w->nsources; i++)
         free(w->sources[i]);
     while (w->marks) {

@@ -18,7 +18,7 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
 
     if (c->abandoned)
         r = bp_walk_rebuild(&s, s->durable, &err); /* what its memory says may not be on disk */
-    if (r == 0 && s->groups == 0 && s->ledger.n == 0 && (c->abandoned || w->nclosed_segments)) {
+    if (r == 0 && s->groups == 0 && s->ledger.n == 0 && (c->abandoned || w->folder.nfiles)) {
         (void) w->io->unlink(w->io->ctx, s->path);
         bp_segment_free(s);
         return;
@@ -31,7 +31,8 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
         bp_segment_free(s);
         return;
     }
-    if (bp_writer_note_closed(w, s) < 0 || bp_writer_write_metadata(w, &err) < 0)
+    if (bp_folder_add(&w->folder, s) < 0 ||
+        bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
         bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s",
                         err.text[0] ? err.text : "out of memory for metadata.yaml");
     bp_writer_event(w, BP_WRITER_SEGMENT_CLOSED, s->path, "segment '%s' closed", s->path);
@@ -44,17 +45,16 @@ static bool drop_oldest(struct bp_writer *w) {
     char path[1400];
     int r;
 
-    if (w->o.on_full != BP_FULL_ROTATE || w->nclosed_segments < 1)
+    if (w->o.on_full != BP_FULL_ROTATE || w->folder.nfiles < 1)
         return false;
-    (void) snprintf(path, sizeof path, "%s/%s", w->dir, w->closed[0].file);
+    (void) snprintf(path, sizeof path, "%s/%s", w->dir, w->folder.files[0].file);
     r = w->io->unlink(w->io->ctx, path);
     if (r < 0 && r != -ENOENT)
         return false;
     bp_writer_event(w, BP_WRITER_NOTICE, path, "disk full: oldest segment '%s' was deleted",
-                    w->closed[0].file);
-    w->nclosed_segments--;
-    memmove(w->closed, w->closed + 1, w->nclosed_segments * sizeof *w->closed);
-    (void) bp_writer_write_metadata(w, &err);
+                    w->folder.files[0].file);
+    bp_folder_drop_first(&w->folder);
+    (void) bp_folder_write_metadata(&w->folder, w->io, &err);
     return true;
 }
 
@@ -63,6 +63,7 @@ static struct bp_segment *make_segment(struct bp_writer *w, int *ret_code) {
         .io = w->io,
         .dir = w->dir,
         .name = w->name,
+        .id = w->folder.id,
         .number = w->next_number,
         .direct = w->direct,
         .ahead = w->ahead,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "bag/folder.h"
 #include "bag/journal.h"
 #include "bag/ring.h"
 #include "bag/segment.h"
@@ -61,7 +62,6 @@ struct channel {
     uint8_t lane;     /* [lock] */
     uint32_t latched_depth;
     uint64_t budget;
-    char *topic, *type, *type_hash, *qos; /* [defs_lock] as metadata.yaml shows them; owned */
     uint64_t ring_bytes;                  /* [lock] payload in slots that are not free */
     uint64_t slot_key;                    /* [lock] no + 1 of the slot it was last put into */
     uint32_t slot_entry;                  /* [lock] its entry there */
@@ -105,13 +105,6 @@ struct lane {
     uint64_t next_rseq;
 };
 
-/* A finished segment, for metadata.yaml. */
-struct closed {
-    char file[256];
-    bp_ns_t start_ns, end_ns;
-    uint64_t messages, bytes;
-};
-
 /* What a tick has to make durable of one open slot. */
 struct goal_slot {
     uint64_t no;
@@ -124,7 +117,8 @@ struct bp_writer {
     struct bp_writer_opts o; /* constant; strings copied below */
     const struct bp_io *io;
     char dir[1024], name[256];
-    uint8_t session[16];
+    uint8_t session[16]; /* of this run; the session's own id is in the folder */
+    int lock_fd;
     uint64_t chunk, min_chunk, ahead, step, min_free;
     bp_ns_t interval, max_age, grace;
     enum bp_codec codec;
@@ -180,10 +174,7 @@ struct bp_writer {
     uint32_t next_number;                /* [preparer] */
     bool want_extend, spare_failed;      /* [lock] */
     bool spare_busy;                     /* [lock] the preparer makes one */
-    struct bp_ledger ledger;             /* [preparer] of closed segments */
-    struct closed *closed;               /* [preparer] */
-    size_t nclosed_segments;             /* [preparer] */
-    uint64_t *counts;                    /* [preparer] messages in closed segments, by channel */
+    struct bp_folder folder;             /* [preparer] closed segments, metadata.yaml, manifest */
     bp_ns_t retry_at;                    /* [preparer] when the disk is asked again */
     unsigned unclosed;                   /* [preparer] segments that could not be finished */
     int failed;                          /* [lock] first error that kept something from the disk */
@@ -241,10 +232,6 @@ bool bp_writer_slot_is_dead(void *ctx, uint64_t no);
 
 /* writer-prepare.c */
 void *bp_writer_preparer(void *arg);
-
-/* writer-folder.c: [preparer] metadata.yaml and manifest.json */
-int bp_writer_note_closed(struct bp_writer *w, const struct bp_segment *s);
-int bp_writer_write_metadata(struct bp_writer *w, struct bp_error *err);
 
 /* writer-config.c: options into numbers, and what the folder's disk is like. Before threads. */
 int bp_writer_configure(struct bp_writer *w, const struct bp_writer_opts *o, struct bp_error *err);

@@ -72,14 +72,13 @@ static int init_memory(struct bp_writer *w) {
     w->slots = calloc(BP_RING_SLOTS, sizeof *w->slots);
     w->channels = calloc(UINT16_MAX + 1, sizeof(struct channel *));
     w->sources = calloc(MAX_SOURCES, sizeof(struct source *));
-    w->counts = calloc(UINT16_MAX + 1, sizeof *w->counts);
     w->flush_goal.runs = calloc(GOAL_RUNS, BP_RUN_BYTES);
     for (unsigned i = 0; i < BP_LANES; i++) {
         w->goal[i].runs = calloc(GOAL_RUNS, BP_RUN_BYTES);
         w->lanes[i].next_rseq = 1;
     }
     w->slot_channels = ch;
-    if (!ch || !w->slots || !w->channels || !w->sources || !w->counts || !w->flush_goal.runs ||
+    if (!ch || !w->slots || !w->channels || !w->sources || !w->flush_goal.runs ||
         !w->goal[0].runs || !w->goal[1].runs)
         return -ENOMEM;
     for (size_t i = 0; i < BP_RING_SLOTS; i++) {
@@ -103,7 +102,7 @@ static void init_locks(struct bp_writer *w) {
     (void) pthread_cond_init(&w->cv_segment, &mono);
     (void) pthread_condattr_destroy(&mono);
     w->marks_end = &w->marks;
-    w->ring.fd = w->journal.fd = w->durable_log = -1;
+    w->ring.fd = w->journal.fd = w->durable_log = w->lock_fd = -1;
 }
 
 /* A tmpfs with too little room (containers often have 64 MB) gets a smaller ring. */
@@ -210,12 +209,12 @@ static void writer_free(struct bp_writer *w, bool remove) {
         free(w->goal[i].runs);
     bp_writer_latched_done(w);
     bp_writer_defs_done(w);
-    bp_ledger_done(&w->ledger);
+    bp_folder_done(&w->folder);
+    if (w->lock_fd >= 0)
+        (void) close(w->lock_fd); /* lets go of the folder */
     free(w->flush_goal.runs);
     free(w->slot_channels);
     free(w->slots);
-    free(w->counts);
-    free(w->closed);
     if (w->durable_log >= 0)
         (void) close(w->durable_log);
     free(w);
@@ -230,13 +229,17 @@ static void undo_open(struct bp_writer *w) {
 
 static int prepare_folder(struct bp_writer *w, const struct bp_writer_opts *o,
                           struct bp_error *err) {
-    int r = bp_session_claim(o, w->session, &w->next_number, err);
+    int r = bp_session_claim(o, &w->folder, &w->next_number, &w->lock_fd, err);
 
     if (r < 0)
         return r;
+    bp_session_new_run(w->session);
     r = bp_writer_configure(w, o, err);
     if (r < 0)
         return r;
+    w->folder.durability = o->durability;
+    w->folder.commit_interval = w->interval;
+    w->folder.custom = o->custom_data;
     w->direct = bp_segment_can_direct(w->io, w->dir);
     w->st.o_direct = w->direct;
     if (!w->direct)
@@ -266,7 +269,7 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
         w->durable_log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     r = make_journal(w, err);
     if (r == 0)
-        r = bp_writer_write_metadata(w, err);
+        r = bp_folder_write_metadata(&w->folder, w->io, err);
     if (r == 0)
         r = start_threads(w, err);
     if (r < 0) {
@@ -328,6 +331,16 @@ int bp_writer_channel_stats(struct bp_writer *w, uint16_t channel, struct bp_cha
 
 /* ---- close ---- */
 
+static int finish_folder(struct bp_writer *w, struct bp_error *err) {
+    int r = bp_folder_add_channels(&w->folder, &w->defs);
+
+    if (r == 0)
+        r = bp_folder_write_metadata(&w->folder, w->io, err);
+    if (r == 0)
+        r = bp_folder_hash(&w->folder, w->io, NULL, NULL, err);
+    return r < 0 ? r : bp_folder_write_manifest(&w->folder, w->io, err);
+}
+
 int bp_writer_close(struct bp_writer *w, struct bp_error *err) {
     bool whole;
     int r = 0;
@@ -339,7 +352,7 @@ int bp_writer_close(struct bp_writer *w, struct bp_error *err) {
 
     whole = w->tail == w->head && !w->unclosed && (w->ring.hdr->pending_n == 0 || w->pending_noted);
     if (whole)
-        whole = bp_writer_write_metadata(w, err) == 0;
+        whole = finish_folder(w, err) == 0;
     /* A failure on the way that was made good is no failure; what is not on disk is. */
     if (!whole)
         r = bp_fail(err, w->failed ? w->failed : -EIO, "%s; 'bagpipe recover %s' completes it",

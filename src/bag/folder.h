@@ -1,0 +1,66 @@
+#pragma once
+
+#include "bag/manifest.h"
+#include "bag/segment.h"
+
+/* What the folder's own files say: metadata.yaml, which makes it a rosbag2 recording, and
+ * manifest.json. Gathered segment by segment while recording, or from the segments' summaries
+ * afterwards. Not for several threads. */
+
+struct bp_folder_file {
+    char file[256];
+    bp_ns_t start_ns, end_ns;
+    uint64_t messages, repeated, bytes;
+    char sha256[65]; /* "" = not known yet */
+};
+
+struct bp_folder_topic {
+    char *topic, *type, *type_hash, *qos, *robot; /* owned */
+    uint32_t domain;
+    uint64_t messages;
+};
+
+struct bp_folder {
+    char dir[1024], name[256], id[27];
+    bp_ns_t created_ns;
+    enum bp_durability_mode durability;
+    bp_ns_t commit_interval;
+    const char *const *custom; /* "key=value", borrowed; or NULL */
+    struct bp_folder_file *files;
+    size_t nfiles;
+    struct bp_folder_topic *topics;
+    size_t ntopics;
+    struct bp_ledger ledger;
+    struct bp_manifest past; /* recoveries and clock steps to carry on; owned */
+};
+
+/** Zeroes, sets names; the id is a new one. */
+int bp_folder_init(struct bp_folder *f, const char *dir);
+void bp_folder_done(struct bp_folder *f);
+
+/** Adds a finished segment (written just now, or loaded). @return 0 or -ENOMEM */
+int bp_folder_add(struct bp_folder *f, const struct bp_segment *s);
+/** Takes the oldest file out, its messages stay counted in the ledger. */
+void bp_folder_drop_first(struct bp_folder *f);
+
+/** Channels without messages are shown, too. */
+int bp_folder_add_channels(struct bp_folder *f, const struct bp_defs *defs);
+
+/**
+ * Makes the sum of a folder's finished segments, and takes id, recoveries and steps from its
+ * manifest, if it has one.
+ *
+ * @return 0, BP_ECORRUPT when one of them is not finished, or an errno
+ */
+int bp_folder_load(struct bp_folder *f, const struct bp_io *io, const char *dir,
+                   struct bp_error *err);
+
+/** In all files, repeated ones too. */
+uint64_t bp_folder_messages(const struct bp_folder *f);
+
+int bp_folder_write_metadata(struct bp_folder *f, const struct bp_io *io, struct bp_error *err);
+
+/** Hashes files that are not hashed yet. @return 0, -ECANCELED, or an errno */
+int bp_folder_hash(struct bp_folder *f, const struct bp_io *io,
+                   int (*progress)(void *ctx, uint64_t bytes), void *ctx, struct bp_error *err);
+int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err);

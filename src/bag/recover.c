@@ -1,0 +1,179 @@
+#include "bag/recover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "bag/recover-priv.h"
+
+/* What is there to recover, and who does it. */
+
+void bp_recovery_done(struct bp_recovery *r) {
+    free(r->report);
+    *r = (struct bp_recovery){ 0 };
+}
+
+void bp_recover_note(struct bp_recovery *ret, const char *fmt, ...) {
+    BP_AUTO_BUF b = { 0 };
+    va_list ap;
+    char *text;
+
+    if (ret->report)
+        bp_buf_put_str(&b, ret->report);
+    va_start(ap, fmt);
+    bp_buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    bp_buf_put_u8(&b, '\n');
+    text = bp_buf_take_cstr(&b);
+    if (!text)
+        return;
+    free(ret->report);
+    ret->report = text;
+}
+
+int bp_recover_set_aside(const struct bp_io *io, const char *path, struct bp_error *err) {
+    char dir[1024], folder[1100], to[1400];
+    const char *name = strrchr(path, '/');
+    int r;
+
+    bp_io_dirname(path, dir, sizeof dir);
+    (void) snprintf(folder, sizeof folder, "%s/.damaged", dir);
+    r = io->mkdir(io->ctx, folder, 0755);
+    if (r < 0 && r != -EEXIST)
+        return bp_fail(err, r, "cannot make '%s': %s", folder, bp_strerror(r));
+    for (unsigned i = 0; i < 1000; i++) {
+        (void) snprintf(to, sizeof to, "%s/%s%s%.0u", folder, name ? name + 1 : path, i ? "." : "",
+                        i);
+        if (access(to, F_OK) == 0)
+            continue;
+        /* A second name: the first one stays until the new file takes it, so that there is no
+         * moment without the file. */
+        r = link(path, to) < 0 ? -errno : 0;
+        if (r == -EPERM || r == -EOPNOTSUPP)
+            r = io->rename(io->ctx, path, to);
+        if (r == 0)
+            r = io->sync_dir(io->ctx, folder);
+        return r < 0 ? bp_fail(err, r, "cannot move '%s' aside: %s", path, bp_strerror(r)) : 0;
+    }
+    return bp_fail(err, -EEXIST, "'%s' is full of damaged files", folder);
+}
+
+static bool is_ours(const char *dir, const struct bp_recover_opts *o) {
+    const struct bp_io *io = o->io ? o->io : &bp_io_posix;
+    struct bp_session_files f = { 0 };
+    char path[1400];
+    bool ours;
+
+    bp_ring_path(o->ring_dir && o->ring_dir[0] ? o->ring_dir : NULL, dir, path, sizeof path);
+    ours = access(path, F_OK) == 0;
+    (void) snprintf(path, sizeof path, "%s/journal", dir);
+    ours |= access(path, F_OK) == 0;
+    if (!ours && bp_session_list(dir, &f, NULL) == 0) {
+        for (size_t i = 0; i < f.n && !ours; i++) {
+            uint8_t head[64] = { 0 };
+            int fd;
+
+            bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+            fd = io->open(io->ctx, path, O_RDONLY, 0);
+            if (fd < 0)
+                continue;
+            if (io->pread(io->ctx, fd, head, sizeof head, 0) == (ssize_t) sizeof head)
+                ours = memmem(head, sizeof head, "bagpipe ", 8) != NULL;
+            (void) io->close(io->ctx, fd);
+        }
+    }
+    free(f.numbers);
+    return ours;
+}
+
+static int recover_ours(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
+                        struct bp_error *err) {
+    const struct bp_io *io = o->io ? o->io : &bp_io_posix;
+    int lock = bp_session_lock(dir, err), r;
+
+    if (lock < 0)
+        return lock;
+    r = bp_session_state(io, dir, o->ring_dir, err);
+    if (r == BP_SESSION_INTERRUPTED)
+        r = bp_recover_session(dir, o, ret, err);
+    else if (r >= 0)
+        r = bp_recover_files(dir, o, ret, err); /* finished, but perhaps damaged since */
+    (void) close(lock);
+    return r;
+}
+
+int bp_recover(const char *path, const struct bp_recover_opts *o, struct bp_recovery *ret,
+               struct bp_error *err) {
+    struct bp_recovery found = { 0 };
+    struct stat st;
+    int r;
+
+    if (stat(path, &st) < 0)
+        return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
+    if (!S_ISDIR(st.st_mode))
+        r = bp_recover_file(path, o, &found, err);
+    else if (is_ours(path, o))
+        r = recover_ours(path, o, &found, err);
+    else
+        r = bp_recover_files(path, o, &found, err);
+    if (r < 0) {
+        bp_recovery_done(&found);
+        return r;
+    }
+    *ret = found;
+    return 0;
+}
+
+static int add_path(char ***v, size_t *n, const char *path) {
+    char **more = realloc(*v, (*n + 1) * sizeof(char *));
+    char *copy = strdup(path);
+
+    if (more)
+        *v = more;
+    if (!more || !copy) {
+        free(copy);
+        return -ENOMEM;
+    }
+    more[(*n)++] = copy;
+    return 0;
+}
+
+/* Only what is certain and cheap: names and file ends. */
+static bool is_interrupted(const char *dir) {
+    return bp_session_state(&bp_io_posix, dir, NULL, NULL) == BP_SESSION_INTERRUPTED &&
+           is_ours(dir, &(struct bp_recover_opts){ 0 });
+}
+
+int bp_recover_find(const char *dir, char ***ret, size_t *ret_n) {
+    char **v = NULL;
+    size_t n = 0;
+    struct dirent *e;
+    DIR *d;
+    int r = 0;
+
+    if (is_interrupted(dir))
+        r = add_path(&v, &n, dir);
+    d = opendir(dir);
+    while (d && r == 0 && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): own stream */
+        char path[4400];
+        struct stat st;
+
+        (void) snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (e->d_name[0] != '.' && stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+            is_interrupted(path))
+            r = add_path(&v, &n, path);
+    }
+    if (d)
+        (void) closedir(d);
+    if (r < 0) {
+        for (size_t i = 0; i < n; i++)
+            free(v[i]);
+        free(v);
+        return r;
+    }
+    *ret = v;
+    *ret_n = n;
+    return 0;
+}
