@@ -190,11 +190,10 @@ static void put_session(const struct bp_head_info *h, const uint8_t session[16],
 
     (void) snprintf(number, sizeof number, "%u", h->segment);
     (void) snprintf(made, sizeof made, "%" PRId64, h->wall_ns);
-    (void) bp_put_metadata(b, "bagpipe.session",
-                           (const char *const[]){ "session", h->id ? h->id : "", "run",
-                                                  bp_hex16(session, hex), "name", h->name,
-                                                  "segment", number, "made_ns", made, "format", "1",
-                                                  NULL });
+    (void) bp_put_metadata(
+        b, "bagpipe.session",
+        (const char *const[]){ "session", h->id ? h->id : "", "run", bp_hex16(session, hex), "name",
+                               h->name, "segment", number, "made_ns", made, "format", "1", NULL });
 }
 
 /* "key=value" entries the user gave, as one record. */

@@ -98,8 +98,8 @@ static bool slot_fits(const struct bp_ring *r, const struct bp_ring_slot *s) {
     uint64_t data = r->hdr->data_size;
 
     return s->start % BP_BLOCK == 0 && s->size % BP_BLOCK == 0 && s->start <= data &&
-           s->size <= data - s->start && s->lane < BP_LANES &&
-           s->nruns <= s->size / BP_RUN_BYTES && s->committed <= s->size &&
+           s->size <= data - s->start && s->lane < BP_LANES && s->nruns <= s->size / BP_RUN_BYTES &&
+           s->committed <= s->size &&
            BP_CHUNK_HEAD + s->committed + (uint64_t) s->nruns * BP_RUN_BYTES <= s->size;
 }
 

@@ -23,15 +23,15 @@ struct salvage {
     const uint8_t *p; /* the file; owned by `text` */
     uint64_t n;
     char *text;
-    struct bp_buf out;     /* what waits to be written */
-    uint64_t off;          /* of out.p[0] in the new file */
+    struct bp_buf out; /* what waits to be written */
+    uint64_t off;      /* of out.p[0] in the new file */
     int fd;
     struct bp_index index;
     struct bp_group_channel *ch; /* CHANNELS */
     struct bp_builder b;
     struct bp_decompressor *z;
     bool *schema_seen, *channel_seen; /* by id */
-    struct bp_buf loose;   /* messages outside of chunks, to be put into one */
+    struct bp_buf loose;              /* messages outside of chunks, to be put into one */
     uint8_t *raw;
     uint64_t raw_cap;
     uint64_t messages, lost_chunks, lost_bytes, lost_messages;
@@ -92,8 +92,11 @@ static int put_channel(struct salvage *s, const struct bp_mcap_record *rec, cons
 /* MessageIndex records for the chunk just put, whose raw records are given. */
 static int put_indexes(struct salvage *s, const struct bp_mcap_chunk *c, uint64_t chunk_at,
                        uint64_t chunk_len, const uint8_t *raw) {
-    struct bp_chunk_info info = { .at = chunk_at, .len = chunk_len, .stored = c->records_size,
-                                  .raw = c->uncompressed_size, .codec = c->compression,
+    struct bp_chunk_info info = { .at = chunk_at,
+                                  .len = chunk_len,
+                                  .stored = c->records_size,
+                                  .raw = c->uncompressed_size,
+                                  .codec = c->compression,
                                   .ch = s->ch };
     struct bp_cur cur = bp_cur_of(raw, (size_t) c->uncompressed_size);
     uint64_t first = UINT64_MAX, index_at = out_at(s);
@@ -127,8 +130,7 @@ static int put_indexes(struct salvage *s, const struct bp_mcap_chunk *c, uint64_
         while (bp_mcap_next(&cur, &rec) > 0)
             if (rec.op == BP_MCAP_MESSAGE && bp_mcap_message(&rec, &m) == 0 &&
                 m.channel_id == s->ch[i].id)
-                p = bp_put64(bp_put64(p, m.log_time),
-                             (uint64_t) (rec.p - BP_REC_HEAD - raw));
+                p = bp_put64(bp_put64(p, m.log_time), (uint64_t) (rec.p - BP_REC_HEAD - raw));
     }
     info.index_len = out_at(s) - index_at;
     bp_index_add_chunk(&s->index, &info);
@@ -228,8 +230,7 @@ static int put_loose(struct salvage *s) {
         return r;
     /* without commit block and padding: this is no group of a recorder */
     end = g.commit_at;
-    bp_st_le64(g.buf + g.ch[g.nch - 1].index_at + 1,
-               end - g.ch[g.nch - 1].index_at - BP_REC_HEAD);
+    bp_st_le64(g.buf + g.ch[g.nch - 1].index_at + 1, end - g.ch[g.nch - 1].index_at - BP_REC_HEAD);
     g.index_len = end - g.chunk_len;
     bp_buf_put(&s->out, g.buf, (size_t) end);
     bp_index_add_group(&s->index, &g, at);
@@ -490,7 +491,7 @@ int bp_recover_file(const char *path, const struct bp_recover_opts *o, struct bp
 /* metadata.yaml of a folder whose files are whole: made anew when it is missing, cannot be read or
  * says something else than the files. */
 static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
-                        struct bp_error *err) {
+                         struct bp_error *err) {
     const struct bp_io *io = o->io ? o->io : &bp_io_posix;
     BP_AUTO_METADATA m = { 0 };
     struct bp_folder f = { 0 };

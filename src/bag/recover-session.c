@@ -163,7 +163,8 @@ static int read_journal(struct session *s) {
     int r;
 
     (void) snprintf(path, sizeof path, "%s/journal", s->dir);
-    r = bp_io_read_file(s->io, path, (size_t) 1 << 30, &s->found.journal, &s->found.journal_n, NULL);
+    r = bp_io_read_file(s->io, path, (size_t) 1 << 30, &s->found.journal, &s->found.journal_n,
+                        NULL);
     return r == -ENOENT ? 0 : r;
 }
 
@@ -228,6 +229,30 @@ static uint64_t holes(const struct bp_spans *covered, const struct bp_collect *c
     return lost;
 }
 
+/* What the ledger has no fate for: numbers between a source's first and last. */
+static void note_unaccounted(struct session *s, struct bp_folder *f) {
+    (void) bp_ledger_settle(&f->ledger);
+    for (size_t i = 0; i < f->ledger.n; i++) {
+        const struct bp_ledger_source *src = f->ledger.v[i];
+        struct bp_ledger_totals t;
+        uint64_t known, all;
+        double seconds = 0;
+
+        bp_ledger_source_totals(src, &t);
+        known = t.received;
+        for (size_t c = 0; c < BP_LOSS_N_; c++)
+            known += t.lost[c];
+        all = t.last ? t.last - t.first + 1 : 0;
+        if (all <= known)
+            continue;
+        if (f->nfiles && t.received > 1)
+            seconds = (double) (f->files[f->nfiles - 1].end_ns - f->files[0].start_ns) / 1e9 /
+                      (double) t.received * (double) (all - known);
+        bp_recover_note(s->ret, "%s: %llu messages lost, about %.1f s", src->topic,
+                        (unsigned long long) (all - known), seconds);
+    }
+}
+
 static int write_folder(struct session *s, struct bp_error *err) {
     struct bp_folder f = { 0 };
     struct bp_manifest_recovery rec = {
@@ -238,10 +263,12 @@ static int write_folder(struct session *s, struct bp_error *err) {
         .from_journal = s->ret->from_journal,
         .lost = s->ret->lost_messages,
         .torn_bytes = s->ret->torn_bytes,
-        .report = s->ret->report ? s->ret->report : (char[]){ "" },
     };
     int r = bp_folder_load(&f, s->io, s->dir, err);
 
+    if (r == 0)
+        note_unaccounted(s, &f);
+    rec.report = s->ret->report ? s->ret->report : (char[]){ "" };
     if (r == 0)
         r = bp_folder_write_metadata(&f, s->io, err);
     if (r == 0 && bp_manifest_add_recovery(&f.past, &rec) < 0)
@@ -281,9 +308,9 @@ static int look(struct session *s, struct bp_error *err) {
     if (r == 0)
         r = bp_collect(&s->found);
     if (r < 0)
-        return err && err->code == r ? r
-                                     : bp_fail(err, r, "cannot look at '%s': %s", s->dir,
-                                               bp_strerror(r));
+        return err && err->code == r
+                   ? r
+                   : bp_fail(err, r, "cannot look at '%s': %s", s->dir, bp_strerror(r));
     s->ret->from_ring = s->found.n - s->found.from_journal;
     s->ret->from_journal = s->found.from_journal;
     s->ret->messages_kept += s->found.n;

@@ -44,8 +44,9 @@ static int read_summary(const struct file *f, struct bp_buf *out) {
         return r;
     c = bp_cur_of(out->p, TAIL - BP_MCAP_MAGIC_LEN);
     if (memcmp(out->p + TAIL - BP_MCAP_MAGIC_LEN, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) != 0 ||
-        bp_mcap_next(&c, &rec) <= 0 || rec.op != BP_MCAP_FOOTER || bp_mcap_footer(&rec, &foot) < 0 ||
-        foot.summary_start == 0 || foot.summary_start > f->size - TAIL)
+        bp_mcap_next(&c, &rec) <= 0 || rec.op != BP_MCAP_FOOTER ||
+        bp_mcap_footer(&rec, &foot) < 0 || foot.summary_start == 0 ||
+        foot.summary_start > f->size - TAIL)
         return BP_ECORRUPT;
     r = read_at(f, foot.summary_start, f->size - foot.summary_start, out);
     if (r < 0)

@@ -16,9 +16,9 @@ struct bp_segment {
     uint32_t number;
     char path[1024];
     uint8_t session[16]; /* of the run: one start of a recorder; a resumed session has several */
-    uint64_t off;     /* end of what was written */
-    uint64_t alloc;   /* [atomic] bytes allocated from the file's start */
-    uint64_t durable; /* end of what a good sync covers */
+    uint64_t off;        /* end of what was written */
+    uint64_t alloc;      /* [atomic] bytes allocated from the file's start */
+    uint64_t durable;    /* end of what a good sync covers */
     bp_ns_t opened_mono;
     bool begun; /* something but group 0 was written */
     struct bp_defined defined;
@@ -97,8 +97,8 @@ BP_MUST_CHECK int bp_segment_finish(struct bp_segment *s, struct bp_error *err);
  *
  * @return 0, BP_ECORRUPT when it has no whole summary, or an errno
  */
-BP_MUST_CHECK int bp_segment_load(const struct bp_io *io, const char *path,
-                                  struct bp_segment **ret, struct bp_error *err);
+BP_MUST_CHECK int bp_segment_load(const struct bp_io *io, const char *path, struct bp_segment **ret,
+                                  struct bp_error *err);
 
 /** Closes the descriptor if open and frees. Takes NULL. */
 void bp_segment_free(struct bp_segment *s);

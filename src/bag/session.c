@@ -165,7 +165,8 @@ static int make_folder(const struct bp_io *io, const char *dir, struct bp_error 
 /* An interrupted session that is to go on: whole first, then the next number. */
 static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uint32_t *next,
                    struct bp_error *err) {
-    const struct bp_recover_opts ro = { .io = o->io ? o->io : &bp_io_posix, .ring_dir = o->ring_dir };
+    const struct bp_recover_opts ro = { .io = o->io ? o->io : &bp_io_posix,
+                                        .ring_dir = o->ring_dir };
     struct bp_recovery found = { 0 };
     struct bp_session_files f = { 0 };
     struct bp_writer_event e = { .kind = BP_WRITER_NOTICE, .path = o->dir };
@@ -180,13 +181,12 @@ static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uin
     }
     if (r == 0) {
         *next = f.n ? f.numbers[f.n - 1] + 1 : 0;
-        (void) snprintf(text, sizeof text,
-                        "recovered '%s': %llu messages kept, %llu of them from memory, %llu from "
-                        "the journal, %llu lost",
-                        o->dir, (unsigned long long) found.messages_kept,
-                        (unsigned long long) found.from_ring,
-                        (unsigned long long) found.from_journal,
-                        (unsigned long long) found.lost_messages);
+        (void) snprintf(
+            text, sizeof text,
+            "recovered '%s': %llu messages kept, %llu of them from memory, %llu from "
+            "the journal, %llu lost",
+            o->dir, (unsigned long long) found.messages_kept, (unsigned long long) found.from_ring,
+            (unsigned long long) found.from_journal, (unsigned long long) found.lost_messages);
         e.text = text;
         if (o->event)
             o->event(o->ctx, &e);

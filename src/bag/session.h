@@ -34,8 +34,8 @@ int bp_session_name(const char *dir, char *ret, size_t cap);
 bool bp_session_has_footer(const struct bp_io *io, const char *path);
 
 /**
- * Keeps every other recorder and recovery out of the folder, until the descriptor is closed. A dying
- * process is waited for.
+ * Keeps every other recorder and recovery out of the folder, until the descriptor is closed. A
+ * dying process is waited for.
  *
  * @return a descriptor, BP_EBUSY, or -errno
  */

@@ -155,7 +155,7 @@ static void check_against_manifest(struct folder *d) {
         if (f->bytes != s->bytes)
             say(d, BP_FINDING_DAMAGE, f->path, "the file has %llu bytes, the manifest says %llu",
                 (unsigned long long) f->bytes, (unsigned long long) s->bytes);
-        else if (f->sha256[0] && !bp_streq(f->sha256, s->sha256))
+        else if (f->sha256[0] && s->sha256[0] && !bp_streq(f->sha256, s->sha256))
             say(d, BP_FINDING_DAMAGE, f->path, "the file does not have the manifest's SHA-256");
         if (f->damaged)
             continue;

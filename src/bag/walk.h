@@ -22,8 +22,8 @@ void bp_walk_done(struct bp_walk *w);
  *               cut yet): the walk ends before the first group with one of them; or NULL
  * @return 0 (also when nothing in it is good: ret->s->off is 0 then), -ENOENT, -EIO, -ENOMEM
  */
-BP_MUST_CHECK int bp_walk(const struct bp_io *io, const char *path,
-                          const struct bp_spans *taken, struct bp_defs *defs, struct bp_walk *ret, struct bp_error *err);
+BP_MUST_CHECK int bp_walk(const struct bp_io *io, const char *path, const struct bp_spans *taken,
+                          struct bp_defs *defs, struct bp_walk *ret, struct bp_error *err);
 
 /**
  * Cuts a segment at `durable` and builds what its summary needs from what the file holds. For one

@@ -31,8 +31,7 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
         bp_segment_free(s);
         return;
     }
-    if (bp_folder_add(&w->folder, s) < 0 ||
-        bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
+    if (bp_folder_add(&w->folder, s) < 0 || bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
         bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s",
                         err.text[0] ? err.text : "out of memory for metadata.yaml");
     bp_writer_event(w, BP_WRITER_SEGMENT_CLOSED, s->path, "segment '%s' closed", s->path);

@@ -62,9 +62,9 @@ struct channel {
     uint8_t lane;     /* [lock] */
     uint32_t latched_depth;
     uint64_t budget;
-    uint64_t ring_bytes;                  /* [lock] payload in slots that are not free */
-    uint64_t slot_key;                    /* [lock] no + 1 of the slot it was last put into */
-    uint32_t slot_entry;                  /* [lock] its entry there */
+    uint64_t ring_bytes;    /* [lock] payload in slots that are not free */
+    uint64_t slot_key;      /* [lock] no + 1 of the slot it was last put into */
+    uint32_t slot_entry;    /* [lock] its entry there */
     uint32_t skip, skipped; /* [lock] chunks to store before the next try; how many are left */
     uint32_t untried;       /* [lock] messages since the last trial compression */
     struct bp_channel_stats stats; /* [lock] */

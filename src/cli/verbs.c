@@ -12,6 +12,7 @@
     X(echo)       \
     X(hz)         \
     X(verify)     \
+    X(recover)    \
     X(completion) \
     X(man)
 
