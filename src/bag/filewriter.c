@@ -489,7 +489,7 @@ int bp_filewriter_open(const char *path, const struct bp_filewriter_opts *o,
     w->fd = -1;
     w->o.workers = BP_MIN(o->workers, (unsigned) MAX_WORKERS);
     if (!w->o.chunk_bytes)
-        w->o.chunk_bytes = o->codec == BP_CODEC_NONE ? 4 << 20 : 1 << 20;
+        w->o.chunk_bytes = 1 << 20;
     (void) pthread_mutex_init(&w->lock, NULL);
     (void) pthread_cond_init(&w->work, NULL);
     (void) pthread_cond_init(&w->room, NULL);

@@ -18,7 +18,7 @@ struct bp_filewriter_opts {
     int level;
     bool fast;            /* see bp_compressor_new() */
     unsigned workers;     /* 0 = the producer does everything itself; at most 16 */
-    uint64_t chunk_bytes; /* 0 = 1 MiB compressed, 4 MiB stored */
+    uint64_t chunk_bytes; /* 0 = 1 MiB, which the caches hold */
     bool sync;            /* durable when close returns */
     bool memory;          /* no file: finished groups are thrown away (benches) */
 };
