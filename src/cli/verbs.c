@@ -11,6 +11,7 @@
     X(topics)     \
     X(echo)       \
     X(hz)         \
+    X(info)       \
     X(verify)     \
     X(recover)    \
     X(completion) \
