@@ -32,10 +32,10 @@ static int load_schema(struct state *s, const struct bp_bag_channel *c, struct b
         return 0;
     if (s->hopeless[c->index])
         return BP_EFORMAT;
-    if (!bp_streq(c->message_encoding, "cdr"))
-        r = bp_fail(err, BP_EUNSUPPORTED, "message encoding '%s'", c->message_encoding);
-    else if (!c->schema.n)
-        r = bp_fail(err, BP_EFORMAT, "no definition of '%s' in the file", c->type);
+    /* rosbag2 names the encoding after the middleware sometimes; the definition decides */
+    if (!bp_streq(c->schema_encoding, "ros2msg") && !bp_streq(c->schema_encoding, "ros2idl"))
+        r = bp_fail(err, BP_EUNSUPPORTED, "'%s' is not defined as ROS 2 does%s%s", c->type,
+                    *c->schema_encoding ? " but as " : "", c->schema_encoding);
     else
         r = bp_schema_parse(c->type, c->schema_encoding, c->schema, &s->schemas[c->index], err);
     s->hopeless[c->index] = r < 0;
@@ -86,7 +86,8 @@ int bp_digest_bag(struct bp_bag *b, struct bp_digest *ret, struct bp_error *err)
             continue;
         }
         s.d.failed++;
-        (void) snprintf(s.d.why, sizeof s.d.why, "%s: %s", m.channel->topic, why.text);
+        if (why.text[0])
+            (void) snprintf(s.d.why, sizeof s.d.why, "%s: %s", m.channel->topic, why.text);
     }
     if (r < 0)
         return r;

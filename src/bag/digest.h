@@ -9,7 +9,7 @@
 struct bp_digest {
     uint64_t decoded, failed;
     char hex[BP_SHA256_HEX];
-    char why[160]; /* topic and reason of the last message that could not be decoded, or "" */
+    char why[160]; /* topic and reason of one that could not be decoded, or "" */
 };
 
 /**
