@@ -238,7 +238,10 @@ static int send_one(struct bp_writer *w, uint32_t source, uint64_t seq) {
 /* Gaps, late fills, duplicates, refusals: every number ends in exactly one account. */
 static void test_ledger_of_gaps(void **state) {
     BP_AUTO_TEST_DIR dir = bp_test_dir();
-    struct bp_writer_opts o = { .dir = dir.session, .ring_bytes = 16 << 20, .min_free = 1 << 20 };
+    struct bp_writer_opts o = { .dir = dir.session,
+                                .ring_bytes = 16 << 20,
+                                .min_free = 1 << 20,
+                                .durability = BP_SYNC_COMMIT };
     BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
     const char *path = dir.session;
     struct bp_ledger l = { 0 };
@@ -282,7 +285,10 @@ static void test_ledger_of_gaps(void **state) {
 /* Each later segment begins with the latched messages; they are in no ledger. */
 static void test_latched(void **state) {
     BP_AUTO_TEST_DIR dir = bp_test_dir();
-    struct bp_writer_opts o = { .dir = dir.session, .ring_bytes = 16 << 20, .min_free = 1 << 20 };
+    struct bp_writer_opts o = { .dir = dir.session,
+                                .ring_bytes = 16 << 20,
+                                .min_free = 1 << 20,
+                                .durability = BP_SYNC_COMMIT };
     BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
     const char *path = dir.session;
     struct bp_error err = { 0 };
@@ -320,7 +326,10 @@ static void test_latched(void **state) {
 /* A folder that holds a recording is not written into. */
 static void test_refuses_finished(void **state) {
     BP_AUTO_TEST_DIR dir = bp_test_dir();
-    struct bp_writer_opts o = { .dir = dir.session, .ring_bytes = 16 << 20, .min_free = 1 << 20 };
+    struct bp_writer_opts o = { .dir = dir.session,
+                                .ring_bytes = 16 << 20,
+                                .min_free = 1 << 20,
+                                .durability = BP_SYNC_COMMIT };
     struct bp_error err = { 0 };
     struct bp_writer *w = NULL;
 

@@ -138,8 +138,8 @@ static int make_journal(struct bp_writer *w, struct bp_error *err) {
         return 0;
     }
     (void) snprintf(path, sizeof path, "%s/journal", w->dir);
-    return bp_journal_open(&w->journal, w->io, path, w->session, size, w->direct, !w->anonymous,
-                           err);
+    return bp_journal_open(&w->journal, w->io, path, w->session, size, w->direct && !w->anonymous,
+                           !w->anonymous, err);
 }
 
 static int start_threads(struct bp_writer *w, struct bp_error *err) {

@@ -186,13 +186,13 @@ int main(int argc, char **argv) {
             if (cut && cut - x->mono_ns > worst)
                 worst = cut - x->mono_ns;
         }
-    (void) printf("{\"offered\":%llu,\"accepted\":%llu,\"found\":%llu,\"doubles\":%llu,\"bad\":%llu,"
-                  "\"missing\":%llu,\"broken\":%llu,\"phantoms\":%llu,\"repeated\":%llu,"
-                  "\"worst_ms\":%.1f,\"unended\":%d}\n",
-                  (unsigned long long) offered, (unsigned long long) accepted,
-                  (unsigned long long) total, (unsigned long long) doubles,
-                  (unsigned long long) bad, (unsigned long long) missing,
-                  (unsigned long long) broken, (unsigned long long) phantoms,
-                  (unsigned long long) repeated, (double) worst / 1e6, rc);
+    (void) printf(
+        "{\"offered\":%llu,\"accepted\":%llu,\"found\":%llu,\"doubles\":%llu,\"bad\":%llu,"
+        "\"missing\":%llu,\"broken\":%llu,\"phantoms\":%llu,\"repeated\":%llu,"
+        "\"worst_ms\":%.1f,\"unended\":%d}\n",
+        (unsigned long long) offered, (unsigned long long) accepted, (unsigned long long) total,
+        (unsigned long long) doubles, (unsigned long long) bad, (unsigned long long) missing,
+        (unsigned long long) broken, (unsigned long long) phantoms, (unsigned long long) repeated,
+        (double) worst / 1e6, rc);
     return rc || doubles || bad || broken || phantoms;
 }

@@ -1,7 +1,8 @@
-/* wp-producer DIR LOG [key=value …]: drives the write path as a recorder would, and notes outside of
- * it what was accepted when. For tests that kill it, cut its disk's power, or let the disk fail.
+/* wp-producer DIR LOG [key=value …]: drives the write path as a recorder would, and notes outside
+ * of it what was accepted when. For tests that kill it, cut its disk's power, or let the disk fail.
  *   load=low|mixed|high  threads=N  secs=S  comp=none|lz4|zstd  split=MiB  ring=MiB  ringdir=DIR
- *   seed=N  resume=1  interval=MS  minfree=MiB  full=wait|stop|rotate  mbps=N  size=BYTES */
+ *   seed=N  resume=1  interval=MS  minfree=MiB  full=wait|stop|rotate  mbps=N  size=BYTES
+ *   sync=fast|commit|strict */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -69,7 +70,9 @@ static uint32_t pick(struct producer *p) {
 
 static int offer(struct producer *p, uint64_t seq, uint32_t size) {
     struct wp_payload pl = { .source = p->id, .size = size, .seq = seq };
-    struct bp_accept m = { .source = p->source, .seq = seq, .size = size, .copy = fill, .ctx = &pl };
+    struct bp_accept m = {
+        .source = p->source, .seq = seq, .size = size, .copy = fill, .ctx = &pl
+    };
     int r;
 
     pl.crc = bp_crc32(0, p->noise + seq % 4096, size - sizeof pl);
@@ -121,9 +124,13 @@ static struct wp_source *map_log(const char *path) {
 
 static void add(struct producer *p, struct bp_error *err) {
     char topic[32];
-    struct bp_channel_def c = { .topic = topic, .type = "test_msgs/msg/Blob",
-                                .schema_encoding = "ros2msg", .schema = BP_STR("uint8[] data\n"),
-                                .type_hash = "", .qos_yaml = "", .priority = BP_PRIORITY_HIGH };
+    struct bp_channel_def c = { .topic = topic,
+                                .type = "test_msgs/msg/Blob",
+                                .schema_encoding = "ros2msg",
+                                .schema = BP_STR("uint8[] data\n"),
+                                .type_hash = "",
+                                .qos_yaml = "",
+                                .priority = BP_PRIORITY_HIGH };
     struct bp_source_def s = { .guid = { (uint8_t) (p->id + 1), 9 }, .node = "/producer" };
     int r;
 
@@ -161,9 +168,11 @@ int main(int argc, char **argv) {
     if (argc < 3)
         return 2;
 
-    const char *load = value(argc, argv, "load", "mixed"), *comp = value(argc, argv, "comp", "none");
+    const char *load = value(argc, argv, "load", "mixed"),
+               *comp = value(argc, argv, "comp", "none");
     const char *full = value(argc, argv, "full", "wait");
-    long threads = number(argc, argv, "threads", "2"), minfree = number(argc, argv, "minfree", "-1");
+    long threads = number(argc, argv, "threads", "2"),
+         minfree = number(argc, argv, "minfree", "-1");
     double mbps = strtod(value(argc, argv, "mbps", "0"), NULL);
     struct bp_writer_opts o = {
         .io = bp_io_from_env(),
@@ -176,7 +185,12 @@ int main(int argc, char **argv) {
         .max_segment_bytes = (uint64_t) number(argc, argv, "split", "0") << 20,
         .commit_interval = number(argc, argv, "interval", "0") * BP_MS,
         .min_free = minfree < 0 ? UINT64_MAX : (uint64_t) minfree << 20,
-        .on_full = full[0] == 's' ? BP_FULL_STOP : full[0] == 'r' ? BP_FULL_ROTATE : BP_FULL_WAIT,
+        .on_full = full[0] == 's'   ? BP_FULL_STOP
+                   : full[0] == 'r' ? BP_FULL_ROTATE
+                                    : BP_FULL_WAIT,
+        .durability = value(argc, argv, "sync", "c")[0] == 'f'   ? BP_SYNC_FAST
+                      : value(argc, argv, "sync", "c")[0] == 's' ? BP_SYNC_STRICT
+                                                                 : BP_SYNC_COMMIT,
         .resume = number(argc, argv, "resume", "0") != 0,
         .event = on_event,
     };
@@ -198,13 +212,16 @@ int main(int argc, char **argv) {
         return 2;
     }
     for (long i = 0; i < threads; i++) {
-        p[i] = (struct producer){ .w = p[0].w, .log = &log[i], .id = (uint32_t) i,
+        p[i] = (struct producer){ .w = p[0].w,
+                                  .log = &log[i],
+                                  .id = (uint32_t) i,
                                   .rate = mbps * 1e6 / (double) threads,
                                   .mixed = load[0] != 'l',
                                   .size = (uint32_t) number(argc, argv, "size", "500"),
                                   .seed = seed + (unsigned) i,
                                   .secs = strtod(value(argc, argv, "secs", "60"), NULL),
-                                  .noise = noise, .first_seq = log[i].n + 1 };
+                                  .noise = noise,
+                                  .first_seq = log[i].n + 1 };
         if (number(argc, argv, "size", "0") > 0)
             p[i].mixed = 0;
         add(&p[i], &err);
