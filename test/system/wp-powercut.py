@@ -52,6 +52,7 @@ def cut(i, rnd, fault=None):
     v = wp.judge(folder, cut_mono, durable, session=after / "s")
     v["recover"] = r.returncode, (r.stdout + r.stderr).strip()
     v["verify"] = subprocess.run([bp.BAGPIPE, "verify", "-q", after / "s"], capture_output=True).returncode
+    v["ledger"] = wp.ledger_received(after / "s")
     v["what"] = f"{' '.join(args[:3])} delay={delay}, {dirty} sectors unflushed, {kept} kept"
     v["durable"] = durable
     d.close()
@@ -60,7 +61,8 @@ def cut(i, rnd, fault=None):
 
 def one(i, rnd):
     folder, v = cut(i, rnd)
-    ok = bp.check(v["rc"] == 0 and v["broken"] == 0 and v["recover"][0] in (0, 3) and v["verify"] == 0 and v["durable"],
+    ok = bp.check(v["rc"] == 0 and v["broken"] == 0 and v["recover"][0] in (0, 3) and v["verify"] == 0 and v["durable"]
+                  and v["ledger"] == v["found"],
                   f"cut {i}: {v}")
     bp.say(f"{'ok  ' if ok else 'FAIL'} cut {i}: {v['what']}: {v['accepted']} accepted, {v['missing']} not there, "
            f"oldest {v['worst_ms']} ms")
