@@ -101,3 +101,77 @@ void bp_cdrw_f64s(struct bp_cdrw *w, const double *v, size_t n) {
         bp_cdrw_f64(w, v[i]);
 #endif
 }
+
+/* ---- reading ---- */
+
+struct bp_cdrr bp_cdrr_begin(const void *cdr, size_t n) {
+    const uint8_t *p = cdr;
+    struct bp_cdrr r = { 0 };
+
+    if (n < 4 || p[0] != 0 || p[1] > 1) {
+        r.bad = true;
+        return r;
+    }
+    r.swap = (p[1] == 0) == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+    r.base = r.p = p + 4;
+    r.end = p + n;
+    return r;
+}
+
+/* n bytes at their alignment, or NULL. */
+static const uint8_t *take(struct bp_cdrr *r, size_t align, uint64_t n) {
+    size_t pad;
+    const uint8_t *p;
+
+    if (r->bad)
+        return NULL;
+    pad = (0 - (size_t) (r->p - r->base)) & (align - 1);
+    if (pad > (size_t) (r->end - r->p) || n > (uint64_t) (r->end - r->p) - pad) {
+        r->bad = true;
+        return NULL;
+    }
+    p = r->p + pad;
+    r->p = p + n;
+    return p;
+}
+
+uint8_t bp_cdrr_u8(struct bp_cdrr *r) {
+    const uint8_t *p = take(r, 1, 1);
+
+    return p ? *p : 0;
+}
+
+uint32_t bp_cdrr_u32(struct bp_cdrr *r) {
+    const uint8_t *p = take(r, 4, 4);
+    uint32_t v = 0;
+
+    if (p)
+        memcpy(&v, p, sizeof v);
+    return r->swap ? __builtin_bswap32(v) : v;
+}
+
+uint64_t bp_cdrr_u64(struct bp_cdrr *r) {
+    const uint8_t *p = take(r, 8, 8);
+    uint64_t v = 0;
+
+    if (p)
+        memcpy(&v, p, sizeof v);
+    return r->swap ? __builtin_bswap64(v) : v;
+}
+
+struct bp_str bp_cdrr_str(struct bp_cdrr *r) {
+    uint32_t n = bp_cdrr_u32(r);
+    const uint8_t *p = take(r, 1, n);
+
+    return (struct bp_str){ (const char *) p, p && n > 0 ? n - 1 : 0 };
+}
+
+uint32_t bp_cdrr_count(struct bp_cdrr *r, size_t least) {
+    uint32_t n = bp_cdrr_u32(r);
+
+    if (r->bad || n > (size_t) (r->end - r->p) / least) {
+        r->bad = true;
+        return 0;
+    }
+    return n;
+}

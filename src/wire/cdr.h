@@ -73,3 +73,22 @@ uint8_t *bp_cdrw_room(struct bp_cdrw *w, size_t n);
 /** Items of a float array or sequence (the count goes before it, by bp_cdrw_u32). */
 void bp_cdrw_f32s(struct bp_cdrw *w, const float *v, size_t n);
 void bp_cdrw_f64s(struct bp_cdrw *w, const double *v, size_t n);
+
+/* Reads plain XCDR1 of either byte order field by field, for the few messages whose layout the
+ * program knows (others: bp_schema_walk()). Bounded, with a sticky error like struct bp_cur: once
+ * `bad`, every read gives zero or an empty view. */
+struct bp_cdrr {
+    const uint8_t *base, *p, *end; /* borrowed */
+    bool swap, bad;
+};
+
+/** A reader behind the encapsulation header; `bad` when that is none of plain XCDR1. */
+struct bp_cdrr bp_cdrr_begin(const void *cdr, size_t n);
+uint8_t bp_cdrr_u8(struct bp_cdrr *r);
+uint32_t bp_cdrr_u32(struct bp_cdrr *r);
+uint64_t bp_cdrr_u64(struct bp_cdrr *r);
+/** A string without its NUL, borrowed from the message. */
+struct bp_str bp_cdrr_str(struct bp_cdrr *r);
+/** The length of a sequence whose items take at least `least` bytes each; bad when the rest of the
+ *  message cannot hold them. */
+uint32_t bp_cdrr_count(struct bp_cdrr *r, size_t least);

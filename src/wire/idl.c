@@ -541,15 +541,6 @@ static int member(struct idl *x, struct bp_draft *t) {
     return r;
 }
 
-/* rosidl's filler of a message without a field is no field. */
-static void drop_filler(struct bp_draft *t) {
-    if (t->t.n == 1 && t->ops[0].prim == BP_PRIM_UINT8 && t->ops[0].array == BP_ARRAY_NONE &&
-        bp_streq(t->ops[0].name, "structure_needs_at_least_one_member")) {
-        t->t.n = 0;
-        t->t.empty = true;
-    }
-}
-
 static int structure(struct idl *x) {
     char full[BP_MAX_NAME + 1];
     struct bp_draft *t;
@@ -571,7 +562,7 @@ static int structure(struct idl *x) {
         r = member(x, t);
     if (r < 0)
         return r;
-    drop_filler(t);
+    bp_draft_drop_filler(t);
     return next(x);
 }
 

@@ -227,7 +227,8 @@ static int value(struct scan *s, const char *what, struct bp_str *ret) {
     for (; s->p < s->end && (quote || *s->p != '#'); s->p++) {
         if (*s->p == '\\' && s->p + 1 < s->end)
             s->p++;
-        else if (quote ? *s->p == quote : (*s->p == '"' || *s->p == '\'') && s->p == from)
+        else if (quote ? *s->p == quote
+                       : (*s->p == '"' || *s->p == '\'') && (s->p == from || *from == '['))
             quote = quote ? 0 : *s->p;
     }
     end = s->p;

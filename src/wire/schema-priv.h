@@ -53,6 +53,9 @@ int bp_draft_field(struct bp_defs *d, struct bp_draft *t, const struct bp_op *op
 int bp_draft_const(struct bp_defs *d, struct bp_draft *t, const struct bp_const *c,
                    struct bp_error *err);
 
+/** Makes a type whose only field is rosidl's filler one without fields. */
+void bp_draft_drop_filler(struct bp_draft *t);
+
 /** "pkg/Name" → "pkg/msg/Name", others as they are; -EINVAL when it is no type name. */
 int bp_type_name(struct bp_str name, char ret[static BP_MAX_NAME + 1]);
 bool bp_is_identifier(struct bp_str s);

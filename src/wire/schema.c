@@ -125,6 +125,14 @@ int bp_draft_const(struct bp_defs *d, struct bp_draft *t, const struct bp_const 
     return 0;
 }
 
+void bp_draft_drop_filler(struct bp_draft *t) {
+    if (t->t.n == 1 && t->ops[0].prim == BP_PRIM_UINT8 && t->ops[0].array == BP_ARRAY_NONE &&
+        bp_streq(t->ops[0].name, "structure_needs_at_least_one_member")) {
+        t->t.n = 0;
+        t->t.empty = true;
+    }
+}
+
 /* ---- linking ---- */
 
 static int by_name(const void *a, const void *b) {

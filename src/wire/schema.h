@@ -37,6 +37,23 @@ int bp_schema_to_json(const struct bp_schema *s, const void *cdr, size_t n, bool
 int bp_schema_to_text(const struct bp_schema *s, const void *cdr, size_t n, size_t max_items,
                       struct bp_buf *out, struct bp_error *err);
 
+/**
+ * From a node's own answer to the definition it uses (`~/get_type_description`, Iron and later).
+ *
+ * @param cdr   type_description_interfaces/srv/GetTypeDescription_Response with encapsulation
+ * header
+ * @param type  "my_msgs/msg/Thing", which the answer must describe
+ * @param hash  the type's "RIHS01_…" as discovery showed it, or "" to take the answer on trust
+ * @param out   appended: `ros2msg` text with dependencies, with the node's own comments and
+ *              constants when it sent its sources
+ *
+ * @return 0, BP_EMISMATCH when the answer is about another type or has another hash, BP_EFORMAT,
+ *         BP_EUNSUPPORTED for what a ros2msg text cannot say, -ENOENT when the node did not know it
+ */
+BP_MUST_CHECK int bp_schema_from_type_description(const void *cdr, size_t n, const char *type,
+                                                  const char *hash, struct bp_buf *out,
+                                                  struct bp_error *err);
+
 /* ---- the embedded table of common ROS 2 types ---- */
 
 /**

@@ -388,11 +388,16 @@ static void put_dependency_name(struct bp_buf *out, const char *type) {
         bp_buf_printf(out, "%s\n", type);
 }
 
-static int whole_text(const char *type, struct bp_buf *out) {
+/* @param file  the text of a .srv or .action may stand for the type of its name, which is no
+ *              message but has a hash */
+static int whole_text(const char *type, bool file, struct bp_buf *out) {
     struct deps d = { 0 };
     size_t from = out->n;
     char name[MAX_NAME];
     int r = own_text(type, out);
+
+    if (r == -ENOENT && file)
+        r = raw_text(type, out);
 
     if (r >= 0)
         r = add_deps((struct bp_str){ (const char *) out->p + from, out->n - from }, type, &d);
@@ -412,15 +417,30 @@ static int whole_text(const char *type, struct bp_buf *out) {
     return r < 0 ? r : out->failed ? -ENOMEM : 0;
 }
 
-int bp_typedb_text(const char *type, struct bp_buf *out, struct bp_error *err) {
-    size_t n = out->n;
-    int r = whole_text(type, out);
-
-    if (r >= 0)
-        return 0;
-    out->n = BP_MIN(n, out->n);
+static int unknown(const char *type, int r, struct bp_error *err) {
     return bp_fail(err, r == -EINVAL ? -ENOENT : r,
                    "no definition of '%s' in the embedded table, in AMENT_PREFIX_PATH or in "
                    "--definitions",
                    type);
+}
+
+int bp_typedb_text(const char *type, struct bp_buf *out, struct bp_error *err) {
+    size_t n = out->n;
+    int r = whole_text(type, false, out);
+
+    if (r >= 0)
+        return 0;
+    out->n = BP_MIN(n, out->n);
+    return unknown(type, r, err);
+}
+
+int bp_typedb_hash(const char *type, char ret[static 72], struct bp_error *err) {
+    BP_CLEANUP(bp_schema_freep) struct bp_schema *s = NULL;
+    BP_AUTO_BUF text = { 0 };
+    int r = whole_text(type, true, &text);
+
+    if (r < 0)
+        return unknown(type, r, err);
+    r = bp_schema_parse(type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n }, &s, err);
+    return r < 0 ? r : bp_schema_hash(s, ret, err);
 }
