@@ -385,6 +385,36 @@ static int start_recorder(struct run *r, struct bp_error *err) {
     return bp_recorder_open(&c, &r->recorder, err);
 }
 
+/* Interrupted sessions beside the new one are brought back first: whoever starts recording again
+ * after a crash should not have to know that there was one. */
+static void recover_neighbours(const struct run *r) {
+    struct bp_error err = { 0 };
+    struct bp_recovery rec = { 0 };
+    char **found = NULL;
+    size_t n = 0;
+
+    if (r->o->out || r->o->no_recovery || bp_recover_find(r->o->dir, &found, &n) < 0)
+        return;
+
+    for (size_t i = 0; i < n; i++) {
+        struct bp_recover_opts o = { .io = bp_io_from_env(), .ring_dir = r->o->ring_dir };
+        int k = bp_recover(found[i], &o, &rec, &err);
+
+        if (k == BP_EBUSY) /* somebody records into it right now */
+            continue;
+        if (k < 0)
+            bp_log(BP_LOG_WARNING, "interrupted session could not be recovered",
+                   BP_F_TEXT("path", found[i]), BP_F_TEXT("why", err.text));
+        else if (rec.needed)
+            bp_log(BP_LOG_NOTICE, "interrupted session recovered", BP_F_TEXT("path", found[i]),
+                   BP_F_UINT("messages", rec.messages_kept), BP_F_UINT("lost", rec.lost_messages));
+        bp_recovery_done(&rec);
+    }
+    for (size_t i = 0; i < n; i++)
+        free(found[i]);
+    free(found);
+}
+
 static bool keyboard_on(const struct run *r, struct termios *saved) {
     struct termios t;
 
@@ -519,6 +549,7 @@ static int record_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     if (signals < 0)
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
 
+    recover_neighbours(&r);
     k = start_writer(&r, err);
     if (k < 0)
         return k;
