@@ -137,6 +137,38 @@ static int find_source(const struct bp_writer *w, const struct bp_source_def *d)
     return -ENOENT;
 }
 
+/* When a session goes on after a crash, what its writers sent meanwhile reached nobody: with the
+ * number a source had got to, the first message of this run finds the gap and ledgers it. */
+int bp_writer_remember(struct bp_writer *w) {
+    const struct bp_ledger *l = &w->folder.ledger;
+
+    w->past = calloc(l->n + 1, sizeof *w->past);
+    if (!w->past)
+        return -ENOMEM;
+    for (size_t i = 0; i < l->n; i++) {
+        struct past *p = &w->past[w->npast];
+        struct bp_ledger_totals t;
+
+        bp_ledger_source_totals(l->v[i], &t);
+        memcpy(p->guid, l->v[i]->guid, sizeof p->guid);
+        p->last = t.last;
+        p->topic = strdup(l->v[i]->topic);
+        if (!p->topic)
+            return -ENOMEM;
+        w->npast++;
+    }
+    return 0;
+}
+
+static void recall(const struct bp_writer *w, const struct bp_source_def *d, struct source *s) {
+    for (size_t i = 0; i < w->npast; i++)
+        if (memcmp(w->past[i].guid, d->guid, sizeof d->guid) == 0 && w->past[i].last &&
+            strcmp(w->past[i].topic, w->defs.topics[d->channel]) == 0) {
+            s->seen = true;
+            s->last = w->past[i].last;
+        }
+}
+
 static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_def *d) {
     struct bp_def_source def = {
         .used = true, .channel = d->channel, .vendor = d->vendor, .node = NULL
@@ -160,6 +192,7 @@ static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_d
         return r < 0 ? r : -ENOMEM;
     s->channel = w->channels[d->channel];
     s->id = id;
+    recall(w, d, s);
     w->sources[id] = s;
     __atomic_store_n(&w->nsources, id + 1, __ATOMIC_RELEASE);
     return 0;
@@ -203,6 +236,9 @@ int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv)
 }
 
 void bp_writer_defs_done(struct bp_writer *w) {
+    for (size_t i = 0; i < w->npast; i++)
+        free(w->past[i].topic);
+    free(w->past);
     for (uint32_t i = 1; w->channels && i < w->nchannels; i++)
         free(w->channels[i]);
     for (uint32_t i = 0; w->sources && i < w->nsources; i++)

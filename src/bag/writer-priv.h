@@ -82,6 +82,13 @@ struct source {
     uint32_t ngaps;
 };
 
+/* A source of the session's earlier runs. */
+struct past {
+    uint8_t guid[16];
+    char *topic; /* owned */
+    uint64_t last;
+};
+
 struct latched {
     uint32_t source;
     uint16_t channel;
@@ -174,11 +181,13 @@ struct bp_writer {
     uint32_t next_number;                /* [preparer] */
     bool want_extend, spare_failed;      /* [lock] */
     bool spare_busy;                     /* [lock] the preparer makes one */
-    struct bp_folder folder;             /* [preparer] closed segments, metadata.yaml, manifest */
-    bp_ns_t retry_at;                    /* [preparer] when the disk is asked again */
-    unsigned unclosed;                   /* [preparer] segments that could not be finished */
-    int failed;                          /* [lock] first error that kept something from the disk */
-    char failed_text[300];               /* [lock] */
+    struct past *past;                   /* constant: where each source had got to before a crash */
+    size_t npast;
+    struct bp_folder folder; /* [preparer] closed segments, metadata.yaml, manifest */
+    bp_ns_t retry_at;        /* [preparer] when the disk is asked again */
+    unsigned unclosed;       /* [preparer] segments that could not be finished */
+    int failed;              /* [lock] first error that kept something from the disk */
+    char failed_text[300];   /* [lock] */
 
     struct bp_mutex journal_lock;
     struct bp_journal journal;     /* [journal_lock] */
@@ -232,6 +241,9 @@ bool bp_writer_slot_is_dead(void *ctx, uint64_t no);
 
 /* writer-prepare.c */
 void *bp_writer_preparer(void *arg);
+
+/* writer-defs.c: before threads */
+int bp_writer_remember(struct bp_writer *w);
 
 /* writer-config.c: options into numbers, and what the folder's disk is like. Before threads. */
 int bp_writer_configure(struct bp_writer *w, const struct bp_writer_opts *o, struct bp_error *err);

@@ -260,6 +260,8 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
     if (r == 0)
         r = prepare_folder(w, o, err);
     if (r == 0)
+        r = bp_writer_remember(w);
+    if (r == 0)
         r = make_ring(w, err);
     if (r < 0) {
         writer_free(w, false); /* whatever lies there is not ours */
