@@ -377,7 +377,7 @@ static void read_segment(struct input *in, const json_t *o, struct bp_manifest *
         expected(in, "file", "the name of a file in this folder");
     if (sha256 && sha256[0] && !is_hex64(sha256)) /* "" = not hashed yet */
         expected(in, "sha256", "64 hexadecimal digits");
-    if (in->r < 0)
+    if (in->r < 0 || !file || !sha256)
         return;
 
     s.file = file;

@@ -200,7 +200,7 @@ static int get(const struct input *in, const struct bp_yaml_node *map, const cha
     *ret = bp_yaml_get(in->y, map, key);
     if (*ret || !must)
         return 0;
-    return bp_fail(in->err, BP_EFORMAT, "line %u: key '%s' is missing", map->line, key);
+    return bp_fail(in->err, BP_EFORMAT, "line %u: key '%s' is missing", map ? map->line : 1, key);
 }
 
 static int text_of(const struct input *in, const struct bp_yaml_node *n, char **ret) {
@@ -348,7 +348,7 @@ static int read_paths(const struct input *in, const struct bp_yaml_node *top,
         BP_AUTO_FREE char *path = NULL;
 
         r = text_of(in, n, &path);
-        if (r >= 0 && append_path(m, path) < 0)
+        if (r >= 0 && (!path || append_path(m, path) < 0))
             r = bp_fail(in->err, -ENOMEM, "out of memory");
     }
     return r;
@@ -403,7 +403,7 @@ static int read_custom(const struct input *in, const struct bp_yaml_node *top,
         BP_AUTO_FREE char *value = NULL;
 
         r = text_of(in, n, &value);
-        if (r >= 0 && bp_metadata_add_custom(m, n->key, value) < 0)
+        if (r >= 0 && (!n->key || !value || bp_metadata_add_custom(m, n->key, value) < 0))
             r = bp_fail(in->err, -ENOMEM, "out of memory");
     }
     return r;

@@ -53,7 +53,7 @@ static int zstd_open(const char *path, struct bp_source **ret, struct bp_error *
         r = open_inside(temp, &s, err);
     (void) unlink(temp); /* the source keeps it open */
     (void) rmdir(dir);
-    if (r < 0)
+    if (r < 0 || !s)
         return name_original(r, temp, path, err);
 
     s->file.path = path;

@@ -557,11 +557,11 @@ static int walk_init(struct walk *w, const char *path, struct bp_error *err) {
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
     (void) posix_fadvise(w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     w->size = (uint64_t) st.st_size;
-    if (w->size < 2 * LOOSE_UNIT) /* not worth a thread */
+    if (w->size < (uint64_t) 2 * LOOSE_UNIT) /* not worth a thread */
         threads = 1;
     w->nslots = threads > 1 ? BP_MIN(threads * SLOTS_PER_THREAD, (unsigned) SLOTS_MAX) : 1;
     w->slots = calloc(w->nslots, sizeof *w->slots);
-    w->window = malloc(WINDOW);
+    w->window = calloc(1, WINDOW);
     w->schema_known = calloc(UINT16_MAX + 1, sizeof *w->schema_known);
     w->channel_known = calloc(UINT16_MAX + 1, sizeof *w->channel_known);
     w->messages = calloc(UINT16_MAX + 1, sizeof *w->messages);

@@ -289,9 +289,8 @@ static void check_end(struct walk *w, const struct summary *s, uint64_t at) {
 static void walk_summary(struct walk *w, struct summary *s) {
     struct bp_cur c = bp_cur_of(s->p, (size_t) s->n);
     struct bp_mcap_record r;
-    int k;
 
-    while ((k = bp_mcap_next(&c, &r)) > 0) {
+    while (bp_mcap_next(&c, &r) > 0) {
         uint64_t at = s->at + (uint64_t) (r.p - s->p) - BP_MCAP_HEAD;
 
         if (r.op != BP_MCAP_FOOTER) {

@@ -567,9 +567,8 @@ static bool key_ahead(const struct scan *from) {
         return false;
     if (in_set(quote, "\"'")) {
         for (s.p++; s.p < s.end && !is_break(*s.p); s.p++) {
-            if (*s.p == '\\' && quote == '"' && at(&s, 1) && !is_break(at(&s, 1)))
-                s.p++;
-            else if (*s.p == quote && quote == '\'' && at(&s, 1) == quote)
+            if ((*s.p == '\\' && quote == '"' && at(&s, 1) && !is_break(at(&s, 1))) ||
+                (*s.p == quote && quote == '\'' && at(&s, 1) == quote))
                 s.p++;
             else if (*s.p == quote)
                 break;
