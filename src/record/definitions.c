@@ -8,7 +8,11 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "dds/typedesc.h"
 #include "wire/schema.h"
+
+/* A stop waits for a call under way, and must itself be over within 2 s. */
+#define PATIENCE BP_SEC
 
 void bp_recorder_want_locked(struct bp_recorder *r, struct topic *t, struct chan *c,
                              const char *node) {
@@ -36,6 +40,40 @@ static void want_free(struct want *w) {
     free(w);
 }
 
+/* Asks one node. The text is checked against the hash, so a wrong answer is no answer. */
+static int ask(const struct want *w, struct bp_buf *ret, struct bp_error *err) {
+    BP_AUTO_BUF reply = { 0 };
+    int r = bp_dds_type_description(w->topic->domain->dds, w->node, w->topic->type, w->chan->hash,
+                                    PATIENCE, &reply, err);
+
+    if (r < 0)
+        return r;
+    return bp_schema_from_type_description(reply.p, reply.n, w->topic->type, w->chan->hash, ret,
+                                           err);
+}
+
+static void answer(struct bp_recorder *r, const struct want *w) {
+    BP_AUTO_BUF text = { 0 };
+    struct bp_error err = { 0 };
+    char said[600];
+    int k = ask(w, &text, &err);
+
+    (void) pthread_mutex_lock(&r->lock);
+    if (k >= 0 && !w->chan->told.n) {
+        w->chan->told = BP_TAKE(text, (struct bp_buf){ 0 });
+        bp_recorder_channel_changed_locked(r, w->topic, w->chan);
+    }
+    (void) pthread_mutex_unlock(&r->lock);
+    if (k >= 0)
+        return;
+
+    (void) snprintf(said, sizeof said,
+                    "'%s' is recorded without the definition of '%s' (%s told none: %s); "
+                    "`bagpipe recover --definitions DIR` adds it later",
+                    w->topic->name, w->topic->type, w->node, err.text);
+    bp_recorder_notice(r, said);
+}
+
 static void *resolve(void *arg) {
     struct bp_recorder *r = arg;
 
@@ -52,6 +90,7 @@ static void *resolve(void *arg) {
         w = r->wants;
         r->wants = w->next;
         (void) pthread_mutex_unlock(&r->lock);
+        answer(r, w);
         want_free(w);
         (void) pthread_mutex_lock(&r->lock);
     }

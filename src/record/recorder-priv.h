@@ -22,6 +22,7 @@ struct chan {            /* one channel of the file; a topic has one per type ha
     uint16_t id;         /* constant */
     char hash[80];       /* constant, "" when no writer told one */
     bool has_definition; /* [lock] */
+    struct bp_buf told;  /* [lock] its definition as a node told it, or empty */
     struct chan *next;   /* [lock] */
 };
 

@@ -83,6 +83,7 @@ void bp_recorder_topic_free(struct topic *t) {
         struct chan *c = t->chans;
 
         t->chans = c->next;
+        bp_buf_done(&c->told);
         free(c);
     }
     free(t->key);
@@ -160,12 +161,25 @@ static void namespace_of(const char *topic, char *ns, size_t cap) {
         (void) snprintf(ns, cap, "/");
 }
 
+/* The definition we have is right when its hash is what the writer announced; a writer without a
+ * hash (before Iron) is believed to mean the common one. */
+static bool known_definition(const struct topic *t, const struct chan *c, struct bp_buf *ret) {
+    char hash[72];
+
+    if (c->told.n) {
+        bp_buf_put(ret, c->told.p, c->told.n);
+        return true;
+    }
+    if (*c->hash && bp_typedb_hash(t->type, hash, NULL) == 0 && !bp_streq(hash, c->hash))
+        return false;
+    return bp_typedb_text(t->type, ret, NULL) == 0;
+}
+
 /* The channel as it is known now; `schema` keeps the text the definition points into. */
 static struct bp_channel_def describe_locked(struct topic *t, struct chan *c, char *ns, size_t cap,
                                              struct bp_buf *schema) {
     namespace_of(t->original ? t->original : t->name, ns, cap);
-    if (!c->has_definition)
-        c->has_definition = bp_typedb_text(t->type, schema, NULL) == 0;
+    c->has_definition = known_definition(t, c, schema);
     return (struct bp_channel_def){
         .topic = t->name,
         .type = t->type,
@@ -188,7 +202,6 @@ void bp_recorder_channel_changed_locked(struct bp_recorder *r, struct topic *t, 
     struct bp_channel_def def;
     char ns[256];
 
-    c->has_definition = false; /* the text itself is looked up again */
     def = describe_locked(t, c, ns, sizeof ns, &schema);
     (void) bp_writer_channel_update(r->o.writer, c->id, &def);
 }
