@@ -31,6 +31,37 @@ static void put_key(struct text *t, const struct bp_op *op) {
 
 /* ---- strings ---- */
 
+static bool only(const char *s, size_t n, const char *set) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i] == '\0' || !strchr(set, s[i]))
+            return false;
+    return n > 0;
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* Integers in four bases, floats, times of day, dates. */
+static bool looks_number(const char *s, size_t n) {
+    if (n > 1 && (*s == '+' || *s == '-')) {
+        s++;
+        n--;
+    }
+    if (n == 4 && *s == '.')
+        return strncasecmp(s, ".inf", 4) == 0 || strncasecmp(s, ".nan", 4) == 0 || is_digit(s[1]);
+    if (!is_digit(*s) && !(n > 1 && *s == '.' && is_digit(s[1])))
+        return false;
+    if (n > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'b'))
+        return only(s + 2, n - 2, "0123456789abcdefABCDEF_");
+    if (n > 5 && s[4] == '-')
+        return only(s, n, "0123456789-+:. \tTtZ");
+    for (size_t i = 0; i < n; i++)
+        if (!only(s + i, 1, i > 0 && (s[i - 1] | 32) == 'e' ? "0123456789+-" : "0123456789_.:eE"))
+            return false;
+    return true;
+}
+
 /* Would a YAML 1.1 reader take the text for something else than a string? Rather once too often
  * than once too little. */
 static bool looks_typed(const char *s, size_t n) {
@@ -40,12 +71,7 @@ static bool looks_typed(const char *s, size_t n) {
     for (size_t i = 0; i < BP_COUNT(words); i++)
         if (n == strlen(words[i]) && strncasecmp(s, words[i], n) == 0)
             return true;
-    if (!strchr("0123456789+-.", s[0]))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!strchr("0123456789+-.:_ \tabcdefABCDEFxXiInNoTtZ", s[i]) || s[i] == '\0')
-            return false;
-    return true;
+    return looks_number(s, n);
 }
 
 /* What PyYAML's analyze_scalar() finds out, as far as a block value needs it. */
@@ -79,10 +105,11 @@ static bool is_special(const char *s, size_t n, size_t i, size_t *ret_length) {
         *ret_length = 1;
         return true;
     }
-    if (c == 0xc2)
-        return (unsigned char) s[i + 1] < 0xa0 && (unsigned char) s[i + 1] != 0x85;
-    return *ret_length == 3 &&
-           (memcmp(s + i, "\xef\xbb\xbf", 3) == 0 || memcmp(s + i, "\xef\xbf\xbe", 3) > 0);
+    /* C1 controls; U+2028 and U+2029, which are line breaks to YAML; BOM; non-characters */
+    return (c == 0xc2 && (unsigned char) s[i + 1] < 0xa0) ||
+           (*ret_length == 3 &&
+            (memcmp(s + i, "\xe2\x80\xa8", 3) == 0 || memcmp(s + i, "\xe2\x80\xa9", 3) == 0 ||
+             memcmp(s + i, "\xef\xbb\xbf", 3) == 0 || memcmp(s + i, "\xef\xbf\xbe", 3) >= 0));
 }
 
 static struct shape analyze(const char *s, size_t n) {
