@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "bag/complete.h"
 #include "bag/recover-priv.h"
+#include "wire/schema.h"
 
 /* What is there to recover, and who does it. */
 
@@ -100,6 +102,9 @@ static int recover_ours(const char *dir, const struct bp_recover_opts *o, struct
         r = bp_recover_session(dir, o, ret, err);
     else if (r >= 0)
         r = bp_recover_files(dir, o, ret, err); /* finished, but perhaps damaged since */
+    if (r >= 0 && o->definitions && !o->dry_run)
+        r = bp_complete_definitions(dir, o, ret, err);
+    ret->needed |= r > 0;
     (void) close(lock);
     return r;
 }
@@ -112,6 +117,9 @@ int bp_recover(const char *path, const struct bp_recover_opts *o, struct bp_reco
 
     if (stat(path, &st) < 0)
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
+    r = o->definitions ? bp_typedb_add_dir(o->definitions, err) : 0;
+    if (r < 0)
+        return r;
     if (!S_ISDIR(st.st_mode))
         r = bp_recover_file(path, o, &found, err);
     else if (is_ours(path, o))

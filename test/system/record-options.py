@@ -143,9 +143,32 @@ def overrides(folder):
     s.stop()
 
 
+def definitions(folder):
+    """A type nobody knows is recorded all the same, and completed later."""
+    peer = bp.BUILD / "test/interop/peers/cyclone-peer"
+    if not peer.exists():
+        bp.fail(f"{peer} is not built")
+        return
+    p = bp.Proc([peer, "--domain", DOMAIN + 6, "--topic", "rt/thing", "--type", "my_msgs::msg::dds_::Thing_", "--rate", "50",
+                 "--for", "60", "--log", folder / "thing.log"])
+    bag, res, out = once(folder, "unknown", "-a", domain=DOMAIN + 6)
+    p.stop()
+    before = sorted(bag.messages["/thing"])
+    bp.check(len(before) > 30 and bag.types["/thing"][2] == 0, f"unknown type: {len(before)} messages, {bag.types}")
+    bp.check(not res["topics"][0]["has_definition"], "the result says that the definition is unknown")
+    msg = folder / "defs/my_msgs/msg"
+    msg.mkdir(parents=True)
+    (msg / "Thing.msg").write_text("string data\n")
+    bp.bagpipe("recover", "--definitions", folder / "defs", out)
+    bag = Bag(out)
+    bp.check(bag.types["/thing"][2] > 0, f"completed: {bag.types}")
+    bp.check(sorted(bag.messages["/thing"]) == before, "messages stay as they are")
+    bp.bagpipe("verify", out)
+
+
 def main():
     folder = bp.scratch()
-    for part in (usage, selection, thinning, control, domains, overrides):
+    for part in (usage, selection, thinning, control, domains, overrides, definitions):
         t = time.monotonic()
         part(folder)
         bp.say(f"{part.__name__}: {time.monotonic() - t:.1f} s")
