@@ -2,12 +2,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 #include "base/log.h"
+#include "cli/domains.h"
+#include "cli/signals.h"
+#include "record/select.h"
 
 static void on_notice(void *ctx, const char *text) {
     (void) ctx;
@@ -138,36 +139,6 @@ static void on_endpoint(void *ctx, const struct bp_endpoint *e) {
 
 /* ---- opening ---- */
 
-static int add_domains(struct bp_live *l, const char *text, struct bp_error *err) {
-    char *end;
-
-    for (const char *p = text; *p; p = *end == ',' ? end + 1 : end) {
-        unsigned long id;
-
-        errno = 0;
-        id = strtoul(p, &end, 10);
-        if (end == p || (*end && *end != ',') || errno || id > 232)
-            return bp_fail(err, BP_EUSAGE, "--domain '%s': expected numbers from 0 to 232", text);
-        if (l->wanted == BP_COUNT(l->ids))
-            return bp_fail(err, BP_EUSAGE, "--domain: at most %zu domains", BP_COUNT(l->ids));
-        l->ids[l->wanted++] = (uint32_t) id;
-    }
-    return 0;
-}
-
-static int take_signals(struct bp_live *l, struct bp_error *err) {
-    sigset_t set;
-
-    (void) sigemptyset(&set);
-    (void) sigaddset(&set, SIGINT);
-    (void) sigaddset(&set, SIGTERM);
-    (void) sigaddset(&set, SIGHUP);
-    (void) pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread is made */
-    l->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return l->signals < 0 ? bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno))
-                          : 0;
-}
-
 int bp_live_open(struct bp_live *l, const struct bp_live_opts *o, struct bp_error *err) {
     struct bp_dds_events ev = { .endpoint = on_endpoint, .notice = on_notice, .ctx = l };
     struct bp_dds_opts d;
@@ -179,11 +150,13 @@ int bp_live_open(struct bp_live *l, const struct bp_live_opts *o, struct bp_erro
     pthread_mutex_init(&l->lock, NULL);
     rc = bp_dds_opts_from_env(&d, err);
     if (rc == 0)
-        rc = take_signals(l, err);
-    for (size_t i = 0; rc == 0 && o->domains && i < o->domains->n; i++)
-        rc = add_domains(l, o->domains->v[i], err);
-    if (rc == 0 && l->wanted == 0)
-        l->ids[l->wanted++] = d.domain;
+        rc = l->signals = bp_cli_signals(err);
+    if (rc >= 0)
+        rc = bp_cli_domains(o->domains, l->ids, BP_COUNT(l->ids), err);
+    if (rc > 0) {
+        l->wanted = (size_t) rc;
+        rc = 0;
+    }
     while (rc == 0 && l->n < l->wanted) {
         struct bp_dds *dds = NULL;
 
@@ -200,10 +173,14 @@ int bp_live_open(struct bp_live *l, const struct bp_live_opts *o, struct bp_erro
     return rc;
 }
 
-void bp_live_close(struct bp_live *l) {
+void bp_live_stop(struct bp_live *l) {
     for (size_t i = 0; i < l->n; i++)
         bp_dds_close(l->dds[i]);
     l->n = 0;
+}
+
+void bp_live_close(struct bp_live *l) {
+    bp_live_stop(l);
     while (l->endpoints) {
         struct bp_live_endpoint *p = l->endpoints;
 
@@ -232,9 +209,11 @@ bool bp_live_wait(struct bp_live *l, bp_ns_t mono_until) {
     return ppoll(&p, 1, &t, NULL) > 0;
 }
 
-const char *bp_live_name(const char *typed, char *buf, size_t cap) {
-    bool plain = typed[0] == '/' || typed[0] == '*' || strstr(typed, "::");
+bool bp_live_match(const char *word, const struct bp_live_topic *t) {
+    char name[512];
 
-    (void) snprintf(buf, cap, "%s%s", plain ? "" : "/", typed);
-    return buf;
+    if (bp_streq(word, t->topic))
+        return true;
+    (void) snprintf(name, sizeof name, "%s%s", word[0] == '/' || word[0] == '*' ? "" : "/", word);
+    return t->kind == BP_ENDPOINT_TOPIC && bp_topic_match(name, t->topic);
 }

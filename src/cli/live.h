@@ -55,10 +55,15 @@ struct bp_live {
 /** Joins the domains. `l` must stay where it is until bp_live_close(). */
 BP_MUST_CHECK int bp_live_open(struct bp_live *l, const struct bp_live_opts *o,
                                struct bp_error *err);
+/** Leaves the domains; nothing changes any more, topics and endpoints stay. */
+void bp_live_stop(struct bp_live *l);
 void bp_live_close(struct bp_live *l);
 
 /** Sleeps until mono_until. @return true when the user wants to end (Ctrl-C) */
 bool bp_live_wait(struct bp_live *l, bp_ns_t mono_until);
 
-/** ROS name as typed, with the leading slash that people leave out; into buf; returns it. */
-const char *bp_live_name(const char *typed, char *buf, size_t cap);
+/**
+ * Whether a topic is meant by a word of the user: a name with or without its first slash, or a
+ * pattern with '*'. A pattern never means a service or a plain DDS topic, a full name does.
+ */
+bool bp_live_match(const char *word, const struct bp_live_topic *t);

@@ -7,22 +7,29 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/live.h"
-#include "record/select.h"
+#include "wire/schema.h"
 
 struct opts {
     struct bp_opt_list domains;
-    int64_t count;
+    int64_t count, max_items;
     bp_ns_t run;
-    bool raw, once;
+    bool raw, once, json;
+    const char *definitions;
 };
 
 #define OPT(f) offsetof(struct opts, f)
 
 static const struct bp_opt options[] = {
+    { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per message and line", NULL, NULL,
+      0, 0 },
     { "raw", 0, BP_OPT_FLAG, OPT(raw), NULL, "bytes as on the wire, in hex", NULL, NULL, 0, 0 },
     { "once", 0, BP_OPT_FLAG, OPT(once), NULL, "end after one message", NULL, NULL, 0, 0 },
     { "count", 'n', BP_OPT_INT, OPT(count), "N", "end after N messages", NULL, NULL, 1, 1e15 },
     { "for", 0, BP_OPT_DURATION, OPT(run), "TIME", "end after this time", NULL, NULL, 0, 0 },
+    { "max-items", 0, BP_OPT_INT, OPT(max_items), "N",
+      "most items of an array or letters of a text, 0 = all", "128", NULL, 0, 1e15 },
+    { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
+      "folder of .msg files for types of your own", NULL, NULL, 0, 0 },
     { "domain", 0, BP_OPT_LIST, OPT(domains), "ID[,ID…]", "ROS domains (ROS_DOMAIN_ID, else 0)",
       NULL, NULL, 0, 0 },
 };
@@ -52,11 +59,8 @@ struct echo {
 
 static bool wants(void *ctx, const struct bp_live_topic *t) {
     const struct echo *e = ctx;
-    char name[256];
 
-    return (t->kind == BP_ENDPOINT_TOPIC || t->kind == BP_ENDPOINT_FOREIGN) &&
-           (bp_topic_match(bp_live_name(e->name, name, sizeof name), t->topic) ||
-            bp_streq(e->name, t->topic));
+    return bp_live_match(e->name, t);
 }
 
 static void on_sample(void *ctx, const struct bp_sample *s) {
@@ -120,6 +124,97 @@ static void print_hex(const struct message *m) {
     }
 }
 
+/* ---- decoding ---- */
+
+/* What is known of a topic's type; made with its first message, kept in its `user`. */
+struct decoder {
+    struct bp_schema *schema; /* NULL: unknown, messages are shown as bytes */
+};
+
+static int find_definition(const struct bp_live_topic *t, struct bp_schema **ret,
+                           struct bp_error *err) {
+    BP_AUTO_BUF text = { 0 };
+    char hash[72] = "";
+    int rc = bp_typedb_text(t->type, &text, err);
+
+    if (rc < 0)
+        return bp_fail(err, rc, "the definition of '%s' is not known, give it by --definitions",
+                       t->type);
+    rc = bp_schema_parse(t->type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n }, ret,
+                         err);
+    if (rc < 0)
+        return rc;
+    /* Both know the hash: then the robot's message must be the one that we know. */
+    if (t->type_hash[0] && bp_schema_hash(*ret, hash, NULL) == 0 && !bp_streq(hash, t->type_hash)) {
+        bp_schema_free(BP_TAKE_PTR(*ret));
+        return bp_fail(err, BP_EMISMATCH,
+                       "the robot's '%s' has another definition than ours (%.15s… is not %.15s…), "
+                       "give it by --definitions",
+                       t->type, t->type_hash, hash);
+    }
+    return 0;
+}
+
+static const struct bp_schema *schema_of(struct bp_live_topic *t) {
+    struct decoder *d = t->user;
+    struct bp_error err;
+
+    if (!d) {
+        d = t->user = calloc(1, sizeof *d);
+        if (d && find_definition(t, &d->schema, &err) < 0)
+            bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", t->topic));
+    }
+    return d ? d->schema : NULL;
+}
+
+static void print_json(const struct message *m, const struct bp_schema *schema) {
+    BP_AUTO_BUF b = { 0 };
+    struct bp_error err;
+    size_t before;
+
+    bp_buf_put_str(&b, "{\"topic\":");
+    bp_json_put_text(&b, m->topic->topic, strlen(m->topic->topic));
+    bp_buf_printf(&b,
+                  ",\"domain\":%u,\"sequence\":%" PRIu64 ",\"source_ns\":%" PRId64
+                  ",\"received_ns\":%" PRId64 ",\"bytes\":%zu,\"message\":",
+                  m->topic->domain, m->seq, m->source_ns, m->recv_ns, m->size);
+    before = b.n;
+    if (!schema || bp_schema_to_json(schema, m->data, m->size, false, &b, &err) < 0) {
+        b.n = before;
+        bp_buf_put_str(&b, "null");
+        if (schema)
+            bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", m->topic->topic));
+    }
+    bp_buf_put_u8(&b, '}');
+    if (bp_buf_cstr(&b))
+        (void) puts(bp_buf_cstr(&b));
+}
+
+static void print_text(const struct echo *e, const struct message *m,
+                       const struct bp_schema *schema) {
+    BP_AUTO_BUF b = { 0 };
+    struct bp_error err;
+
+    if (bp_schema_to_text(schema, m->data, m->size, (size_t) e->o->max_items, &b, &err) < 0) {
+        bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", m->topic->topic));
+        print_hex(m);
+        return;
+    }
+    (void) fwrite(b.p, 1, b.n, stdout);
+    (void) puts(b.n && b.p[b.n - 1] == '\n' ? "---" : "\n---");
+}
+
+static void print_message(const struct echo *e, const struct message *m) {
+    const struct bp_schema *schema = e->o->raw ? NULL : schema_of(m->topic);
+
+    if (e->o->json)
+        print_json(m, schema);
+    else if (schema)
+        print_text(e, m, schema);
+    else
+        print_hex(m);
+}
+
 /* Waits for a message, Ctrl-C or the end of the time. @return true when it is time to end */
 static bool wait_more(struct echo *e, bp_ns_t end) {
     struct pollfd p[2] = { { .fd = e->live.signals, .events = POLLIN },
@@ -143,7 +238,7 @@ static uint64_t loop(struct echo *e) {
         struct message *m = next_message(e);
 
         if (m) {
-            print_hex(m);
+            print_message(e, m);
             free(m);
             if (++n == wanted)
                 return n;
@@ -168,6 +263,9 @@ static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     int rc;
 
     (void) argc;
+    rc = e.o->definitions ? bp_typedb_add_dir(e.o->definitions, err) : 0;
+    if (rc < 0)
+        return rc;
     e.last = &e.first;
     pthread_mutex_init(&e.lock, NULL);
     e.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -180,6 +278,14 @@ static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
         return rc;
     }
     n = loop(&e);
+    bp_live_stop(&e.live);
+    for (struct bp_live_topic *t = e.live.topics; t; t = t->next) {
+        struct decoder *d = t->user;
+
+        if (d)
+            bp_schema_free(d->schema);
+        free(d);
+    }
     bp_live_close(&e.live);
     for (struct message *m; (m = next_message(&e));)
         free(m);
@@ -195,9 +301,14 @@ const struct bp_verb bp_verb_echo = {
     .name = "echo",
     .args = "TOPIC",
     .summary = "print the messages of a topic",
-    .description = "Joins the graph and prints what arrives on a topic. '*' matches anything.\n\n"
-                   "Exit status: 0 at least one message came, 1 none.",
-    .examples = "bagpipe echo /chatter --once\n"
+    .description =
+        "Joins the graph and prints what arrives on a topic, decoded. '*' matches anything. "
+        "Types of the common ROS 2 packages are known, others are looked for below "
+        "AMENT_PREFIX_PATH and --definitions; what stays unknown is printed as bytes."
+        "\n\n"
+        "Exit status: 0 at least one message came, 1 none.",
+    .examples = "bagpipe echo /odom --once\n"
+                "bagpipe echo '/robot1/*' --json --for 5s\n"
                 "bagpipe echo /chatter --raw -n 3",
     .opts = options,
     .nopts = BP_COUNT(options),

@@ -5,7 +5,6 @@
 
 #include "base/json.h"
 #include "cli/live.h"
-#include "record/select.h"
 
 struct opts {
     struct bp_opt_list domains;
@@ -77,13 +76,9 @@ static void on_sample(void *ctx, const struct bp_sample *s) {
 
 static bool wants(void *ctx, const struct bp_live_topic *t) {
     const struct hz *h = ctx;
-    char name[256];
 
-    if (t->kind != BP_ENDPOINT_TOPIC && t->kind != BP_ENDPOINT_FOREIGN)
-        return false;
     for (int i = 0; i < h->nnames; i++)
-        if (bp_topic_match(bp_live_name(h->names[i], name, sizeof name), t->topic) ||
-            bp_streq(h->names[i], t->topic))
+        if (bp_live_match(h->names[i], t))
             return true;
     return false;
 }

@@ -55,9 +55,31 @@ static bool is_hidden(const char *name) {
     return false;
 }
 
+/* The length of a service's name inside a topic name. */
+static size_t service_length(const char *topic) {
+    size_t n = strlen(topic);
+    static const char *const ends[] = { "Request", "Reply" };
+
+    for (size_t i = 0; i < BP_COUNT(ends); i++)
+        if (n > strlen(ends[i]) && bp_streq(topic + n - strlen(ends[i]), ends[i]))
+            return n - strlen(ends[i]);
+    return n;
+}
+
+/* "/node/get_parameters" means its request topic. */
+static bool service_match(const char *word, const struct bp_live_topic *t) {
+    size_t n = service_length(t->topic), nword = strlen(word);
+    char name[512];
+
+    if (t->kind == BP_ENDPOINT_TOPIC || t->kind == BP_ENDPOINT_FOREIGN)
+        return false;
+    (void) snprintf(name, sizeof name, "%s%s%s", word[0] == '/' || word[0] == '*' ? "" : "/", word,
+                    nword && word[nword - 1] == '*' ? "" : t->topic + n);
+    return bp_topic_match(name, t->topic);
+}
+
 static bool shown(const struct topics *s, const struct bp_live_topic *t) {
     bool service = t->kind == BP_ENDPOINT_SERVICE_REQUEST || t->kind == BP_ENDPOINT_SERVICE_REPLY;
-    char name[256];
 
     if (service != s->o->services)
         return false;
@@ -65,8 +87,7 @@ static bool shown(const struct topics *s, const struct bp_live_topic *t) {
         (t->kind == BP_ENDPOINT_FOREIGN || is_hidden(t->topic)))
         return false;
     for (int i = 0; i < s->npatterns; i++)
-        if (bp_topic_match(bp_live_name(s->patterns[i], name, sizeof name), t->topic) ||
-            bp_streq(s->patterns[i], t->topic))
+        if (service_match(s->patterns[i], t) || bp_live_match(s->patterns[i], t))
             return true;
     return s->npatterns == 0;
 }
@@ -193,17 +214,6 @@ static const char *vendor_name(uint16_t v, char buf[static 16]) {
 static void guid_text(const uint8_t guid[static BP_GUID_LEN], char out[static 33]) {
     for (int i = 0; i < BP_GUID_LEN; i++)
         (void) snprintf(out + 2 * i, 3, "%02x", guid[i]);
-}
-
-/* What follows the name of a service inside a DDS topic name. */
-static size_t service_length(const char *topic) {
-    size_t n = strlen(topic);
-    static const char *const ends[] = { "Request", "Reply" };
-
-    for (size_t i = 0; i < BP_COUNT(ends); i++)
-        if (n > strlen(ends[i]) && bp_streq(topic + n - strlen(ends[i]), ends[i]))
-            return n - strlen(ends[i]);
-    return n;
 }
 
 static void print_endpoint(const struct bp_live_endpoint *e) {
@@ -424,9 +434,7 @@ static int topics_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     while (bp_mono_ns() < end && (s.o->rate || !quiet(&s)))
         if (bp_live_wait(&s.live, BP_MIN(end, bp_mono_ns() + 50 * BP_MS)))
             break;
-    for (size_t i = 0; i < s.live.n; i++) /* nothing changes any more */
-        bp_dds_close(s.live.dds[i]);
-    s.live.n = 0;
+    bp_live_stop(&s.live);
     rc = print(&s, err);
     for (struct bp_live_topic *t = s.live.topics; t; t = t->next)
         free(t->user);

@@ -221,7 +221,8 @@ static struct ddsi_serdata *sd_from_ser(const struct ddsi_sertype *t, enum ddsi_
         chain_copy(f, d->data);
         return &d->c;
     }
-    memcpy(&d->frag, &f, sizeof f); /* the chain is ours to reference, only the API says const */
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the pointer is copied; only the API says const */
+    memcpy(&d->frag, &f, sizeof f);
     for (struct nn_rdata *g = d->frag; g; g = g->nextfrag)
         ddsrt_atomic_inc32(&g->rmsg->refcount);
     return &d->c;
