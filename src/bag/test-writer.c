@@ -20,27 +20,6 @@
  * and splitting. Read back by the reader, which shares no code with the writer, and judged by what
  * the producers noted. Foreign readers look at such files in test/system/writer.sh. */
 
-struct payload {
-    uint32_t source;
-    uint64_t seq;
-    uint32_t size;
-    bool random;
-};
-
-static void fill(const void *ctx, uint8_t *dst) {
-    const struct payload *p = ctx;
-    uint64_t x = p->seq * 0x9e3779b97f4a7c15u + p->source;
-    uint32_t at = 12;
-
-    memcpy(dst, &p->source, 4);
-    memcpy(dst + 4, &p->seq, 8);
-    for (; at + 8 <= p->size; at += 8) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        memcpy(dst + at, p->random || at % 64 < 24 ? &x : &(uint64_t){ at }, 8);
-    }
-    memset(dst + at, 0, p->size - at);
-}
-
 static const size_t sizes[] = { 12, 100, 100, 100, 4096, 65536, 1 << 20 };
 
 struct producer {
@@ -71,68 +50,6 @@ static void *produce(void *arg) {
             fail_msg("accept: %d", r);
     }
     return NULL;
-}
-
-static const char schema_text[] = "uint8[] data\n";
-
-static uint32_t add_source(struct bp_writer *w, const char *topic, uint32_t latched, uint8_t tag) {
-    struct bp_error err = { 0 };
-    struct bp_channel_def c = {
-        .topic = topic,
-        .type = "test_msgs/msg/Blob",
-        .schema_encoding = "ros2msg",
-        .schema = BP_STR(schema_text),
-        .type_hash = "RIHS01_0000",
-        .qos_yaml = "",
-        .robot = "robot",
-        .ns = "",
-        .priority = BP_PRIORITY_HIGH,
-        .latched_depth = latched,
-    };
-    struct bp_source_def s = { .guid = { tag, 1, 2, 3 }, .vendor = 0x0110, .node = "/talker" };
-    int r = bp_writer_channel(w, &c, &err);
-
-    if (r < 0)
-        fail_msg("%s", err.text);
-    s.channel = (uint16_t) r;
-    r = bp_writer_source(w, &s, &err);
-    assert_true(r >= 0);
-    return (uint32_t) r;
-}
-
-/* Counts by source what lies in the recording, and checks every byte. */
-static uint64_t check_content(const char *dir, uint64_t *per_source, size_t n) {
-    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
-    BP_CLEANUP(bp_bag_iter_freep) struct bp_bag_iter *it = NULL;
-    struct bp_error err = { 0 };
-    struct bp_bag_msg m;
-    uint64_t total = 0;
-    int r = bp_bag_open(&dir, 1, &b, &err);
-
-    if (r < 0)
-        fail_msg("open: %s", err.text);
-    assert_true(bp_bag_get_info(b)->complete);
-    assert_int_equal(bp_bag_iterate(b, &(struct bp_bag_filter){ .skip_repeated = true }, &it, &err),
-                     0);
-    while ((r = bp_bag_next(it, &m, &err)) > 0) {
-        struct payload p = { .size = (uint32_t) m.size };
-        BP_AUTO_FREE uint8_t *want = malloc(m.size);
-        uint8_t *have = want;
-
-        assert_true(m.size >= 12);
-        memcpy(&p.source, m.data, 4);
-        memcpy(&p.seq, m.data + 4, 8);
-        assert_true(p.source < n);
-        assert_int_equal((uint32_t) p.seq, m.sequence);
-        p.random = p.source % 2;
-        fill(&p, have);
-        assert_memory_equal(have, m.data, m.size);
-        per_source[p.source]++;
-        total++;
-    }
-    if (r < 0)
-        fail_msg("next: %s", err.text);
-    return total;
 }
 
 static void check_ledger(const char *dir, const struct producer *p, size_t n) {
@@ -225,14 +142,6 @@ static void test_round(void **state) {
         check_ledger(dir.session, p, 3);
         print_message("%s: %u accepted\n", s->name, p[0].accepted + p[1].accepted + p[2].accepted);
     }
-}
-
-static int send_one(struct bp_writer *w, uint32_t source, uint64_t seq) {
-    struct payload pl = { source, seq, 100, source % 2 };
-    struct bp_accept m = { .source = source, .seq = seq, .size = 100, .copy = fill, .ctx = &pl };
-
-    m.log_ns = m.publish_ns = bp_wall_ns();
-    return bp_writer_accept(w, &m);
 }
 
 /* Gaps, late fills, duplicates, refusals: every number ends in exactly one account. */

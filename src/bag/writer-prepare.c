@@ -9,7 +9,26 @@
  * also the one that notices that the disk is full, frees space where it may, and notices that there
  * is room again. */
 
-enum { RETRY_MS = 500 };
+enum { RETRY_MS = 500, CLOSE_TRIES = 3 };
+
+/* Its data is safe, only the end is missing: worth a few tries before `recover` has to do it. */
+static void close_later(struct bp_writer *w, struct closing c, int code,
+                        const struct bp_error *err) {
+    bool again = c.tries < CLOSE_TRIES;
+
+    bp_writer_failed(w, c.s->path, code, err->text[0] ? err->text : "cannot close");
+    if (again)
+        bp_sleep(100 * BP_MS);
+    bp_mutex_lock(&w->lock);
+    again = again && w->nclosing < MAX_CLOSING;
+    if (again)
+        w->closing[w->nclosing++] = c;
+    bp_mutex_unlock(&w->lock);
+    if (again)
+        return;
+    w->unclosed++;
+    bp_segment_free(c.s);
+}
 
 static void close_segment(struct bp_writer *w, struct closing *c) {
     struct bp_segment *s = c->s;
@@ -26,9 +45,7 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
     if (r == 0)
         r = bp_segment_finish(s, &err);
     if (r < 0) {
-        w->unclosed++;
-        bp_writer_failed(w, s->path, r, err.text[0] ? err.text : "cannot close");
-        bp_segment_free(s);
+        close_later(w, (struct closing){ s, c->tries + 1, c->abandoned }, r, &err);
         return;
     }
     if (bp_folder_add(&w->folder, s) < 0 || bp_folder_write_metadata(&w->folder, w->io, &err) < 0)

@@ -104,6 +104,7 @@ struct mark {
 
 struct closing {
     struct bp_segment *s;
+    unsigned tries;
     bool abandoned; /* cut it at `durable` and rebuild its index from what is there */
 };
 

@@ -91,7 +91,7 @@ void bp_writer_hand_over(struct bp_writer *w, struct bp_segment *s, bool abandon
     bp_mutex_lock(&w->lock);
     while (w->nclosing == MAX_CLOSING) /* the disk is far behind: the ring fills meanwhile */
         bp_mutex_wait(&w->lock, &w->cv_segment);
-    w->closing[w->nclosing++] = (struct closing){ s, abandoned };
+    w->closing[w->nclosing++] = (struct closing){ .s = s, .abandoned = abandoned };
     pthread_cond_signal(&w->cv_prep);
     bp_mutex_unlock(&w->lock);
 }

@@ -1,0 +1,230 @@
+#include <errno.h>
+#include <pthread.h>
+
+#include "bag/bag-ledger.h"
+#include "bag/recover.h"
+#include "bag/test-writer.h"
+#include "base/io-fault.h"
+
+/* The disk fails: at each call once, at every fourth sync, or for good. Whatever happens to the
+ * writer, every message it accepted is readable after a recovery on a disk that works again, none
+ * twice; and the sweep is proven able to fail by leaving out what it tests (last tests). */
+
+enum { MESSAGES = 400 };
+
+struct run {
+    struct bp_test_dir dir;
+    char ring_dir[64];
+    uint64_t accepted[3], refused;
+    int open_code, close_code;
+    struct bp_writer_stats stats;
+};
+
+static void run_done(const struct run *r) {
+    char command[128];
+
+    bp_test_dir_done(&r->dir);
+    (void) snprintf(command, sizeof command, "rm -rf '%s'", r->ring_dir);
+    if (r->ring_dir[0] && system(command) != 0) /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+        perror("rm");
+}
+
+static struct run run_new(void) {
+    struct run r = { .dir = bp_test_dir() };
+
+    (void) snprintf(r.ring_dir, sizeof r.ring_dir, "/dev/shm/bagpipe-test-XXXXXX");
+    assert_non_null(mkdtemp(r.ring_dir));
+    return r;
+}
+
+/* Records with small segments and a short interval, so that every kind of call is made soon. */
+static void record(struct run *r, const struct bp_io *io, bool compress) {
+    struct bp_writer_opts o = { .io = io,
+                                .dir = r->dir.session,
+                                .ring_dir = r->ring_dir,
+                                .ring_bytes = 8 << 20,
+                                .max_segment_bytes = 1 << 20,
+                                .commit_interval = 10 * BP_MS,
+                                .compression = compress ? BP_COMPRESS_LZ4 : BP_COMPRESS_NONE,
+                                .durability = BP_SYNC_COMMIT,
+                                .min_free = 0 };
+    struct bp_writer *w = NULL;
+    uint32_t id[3];
+
+    r->open_code = bp_writer_open(&o, &w, NULL);
+    if (r->open_code < 0)
+        return;
+    for (uint8_t i = 0; i < 3; i++) {
+        char topic[8];
+
+        (void) snprintf(topic, sizeof topic, "/t%u", i);
+        id[i] = add_source(w, topic, i == 2, i);
+    }
+    for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            struct payload pl = { id[i], seq, i == 1 ? 12000 : 200, i == 1 };
+            struct bp_accept m = { .source = id[i],
+                                   .seq = seq,
+                                   .size = pl.size,
+                                   .log_ns = bp_wall_ns(),
+                                   .copy = fill,
+                                   .ctx = &pl };
+
+            if (i == 2 && seq % 50 != 1)
+                continue;
+            m.publish_ns = m.log_ns;
+            if (bp_writer_accept(w, &m) == 0)
+                r->accepted[i]++;
+            else
+                r->refused++;
+        }
+        if (seq % 8 == 0)
+            bp_sleep(BP_MS);
+    }
+    bp_writer_stats(w, &r->stats);
+    r->close_code = bp_writer_close(w, NULL);
+}
+
+static void recover(const struct run *r) {
+    struct bp_recover_opts o = { .ring_dir = r->ring_dir };
+    struct bp_recovery found = { 0 };
+    struct bp_error err = { 0 };
+
+    if (bp_recover(r->dir.session, &o, &found, &err) < 0)
+        fail_msg("recover: %s", err.text);
+    bp_recovery_done(&found);
+}
+
+static uint64_t lost_after_recovery(const struct run *r) {
+    uint64_t found[3] = { 0 }, lost = 0;
+
+    recover(r);
+    (void) check_content(r->dir.session, found, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(found[i] <= r->accepted[i]);
+        lost += r->accepted[i] - found[i];
+    }
+    return lost;
+}
+
+static void check_ledger(const struct run *r) {
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+    const char *path = r->dir.session;
+    struct bp_ledger l = { 0 };
+    struct bp_ledger_totals t;
+    struct bp_error err = { 0 };
+
+    assert_int_equal(bp_bag_open(&path, 1, &b, &err), 0);
+    assert_true(bp_bag_ledger(b, &l, &err) >= 0);
+    bp_ledger_totals(&l, &t);
+    assert_int_equal(t.received, r->accepted[0] + r->accepted[1] + r->accepted[2]);
+    assert_int_equal(t.received + t.lost_all - t.lost[BP_LOSS_TRANSPORT], t.received + r->refused);
+    bp_ledger_done(&l);
+}
+
+static uint64_t sweep_one(const char *spec, bool compress, const struct run **ret) {
+    static struct run r;
+    BP_CLEANUP(bp_io_fault_freep) struct bp_io_fault *f = NULL;
+    uint64_t hits;
+
+    r = run_new();
+    assert_int_equal(bp_io_fault_new(&bp_io_posix, spec, &f, NULL), 0);
+    record(&r, bp_io_fault_io(f), compress);
+    hits = bp_io_fault_hits(f);
+    if (r.open_code == 0 && lost_after_recovery(&r))
+        fail_msg("%s: messages are missing", spec);
+    if (r.open_code == 0)
+        check_ledger(&r);
+    if (ret)
+        *ret = &r;
+    else
+        run_done(&r);
+    return hits;
+}
+
+/* One failure at each call. The first calls one by one, then in strides. */
+static void sweep(const char *error) {
+    bool full = getenv("BP_FULL") != NULL; /* NOLINT(concurrency-mt-unsafe) */
+    uint64_t hits = 1;
+    char spec[64];
+
+    for (unsigned k = 1; hits && k < 2000; k += full || k < 8 ? 1 : k < 40 ? 8 : 23) {
+        (void) snprintf(spec, sizeof spec, "op=*,at=%u,errno=%s", k, error);
+        hits = sweep_one(spec, k % 2, NULL);
+    }
+}
+
+static void test_every_call_eio(void **state) {
+    (void) state;
+    sweep("EIO");
+}
+
+static void test_every_call_enospc(void **state) {
+    (void) state;
+    sweep("ENOSPC");
+}
+
+static void test_repeated(void **state) {
+    static const char *const specs[] = {
+        "op=datasync,every=4,errno=EIO",
+        "op=datasync,from=5,errno=EIO", /* never again */
+        "op=pwrite,path=*.mcap,every=7,errno=EIO",
+        "op=pwrite,path=*.mcap,every=9,errno=EIO,half",
+        "op=pwrite,path=journal,from=20,errno=EIO",
+        "op=pwrite,path=*.mcap,from=12,to=40,errno=ENOSPC",
+        "op=allocate,from=2,errno=ENOSPC",
+        "op=sync,from=6,errno=EIO",
+        "op=open,from=9,errno=EMFILE",
+        "op=datasync,every=2,delay=30ms;op=pwrite,every=5,delay=10ms",
+        "op=truncate,errno=EIO",
+    };
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(specs); i++)
+        assert_true(sweep_one(specs[i], i % 2, NULL) > 0);
+}
+
+/* After a failed sync the same segment is never believed again. */
+static void test_rewrites(void **state) {
+    const struct run *r;
+
+    (void) state;
+    (void) sweep_one("op=datasync,at=5,errno=EIO", false, &r);
+    assert_true(r->stats.rewrites >= 1);
+    run_done(r);
+}
+
+/* ---- negative controls ---- */
+
+/* A ring that is gone and writes that did nothing must be noticed by the same judge. */
+static void test_can_fail(void **state) {
+    static const char *const specs[] = {
+        "op=pwrite,path=*.mcap,from=8,skip;op=pwrite,path=journal,skip",
+        "op=pwrite,path=*.mcap,from=8,errno=EIO;op=pwrite,path=journal,skip",
+    };
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(specs); i++) {
+        BP_CLEANUP(bp_io_fault_freep) struct bp_io_fault *f = NULL;
+        struct run r = run_new();
+        char command[128];
+
+        assert_int_equal(bp_io_fault_new(&bp_io_posix, specs[i], &f, NULL), 0);
+        record(&r, bp_io_fault_io(f), false);
+        assert_int_equal(r.open_code, 0);
+        (void) snprintf(command, sizeof command, "rm -f '%s'/*", r.ring_dir);
+        assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+        assert_true(lost_after_recovery(&r) > 0);
+        run_done(&r);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_call_eio), cmocka_unit_test(test_every_call_enospc),
+        cmocka_unit_test(test_repeated),       cmocka_unit_test(test_rewrites),
+        cmocka_unit_test(test_can_fail),
+    };
+
+    return cmocka_run_group_tests_name("bag/failures", tests, NULL, NULL);
+}
