@@ -362,14 +362,13 @@ int bp_writer_write_marks(struct bp_writer *w) {
 
 /* ---- syncing ---- */
 
-static int sync_one(struct bp_writer *w, struct bp_segment *s) {
-    int r = s->durable == s->off || w->no_sync ? 0 : s->io->datasync(s->io->ctx, s->fd);
+static int sync_one(const struct bp_writer *w, const struct bp_segment *s) {
+    return s->durable == s->off || w->no_sync ? 0 : s->io->datasync(s->io->ctx, s->fd);
+}
 
-    if (r < 0)
-        return r;
+static void note_durable(struct bp_segment *s) {
     s->durable = s->off;
     s->defined_durable = s->defined;
-    return 0;
 }
 
 /* I2: only now may slots be freed, in order of age. */
@@ -415,8 +414,13 @@ int bp_writer_sync(struct bp_writer *w) {
         abandon(w, "cannot sync", r);
         return r;
     }
-    for (unsigned i = 0; i < w->nold; i++)
+    /* All or none: when one fails, everything since the last good tick is written again, so no
+     * segment may keep a part of it. */
+    note_durable(w->seg);
+    for (unsigned i = 0; i < w->nold; i++) {
+        note_durable(w->old[i]);
         bp_writer_hand_over(w, w->old[i], false);
+    }
     w->nold = 0;
     w->unsynced = 0;
     free_slots(w);
