@@ -117,7 +117,7 @@ void bp_msg_diagnostics(struct bp_buf *b, bp_ns_t stamp, const struct bp_msg_sta
     put_head(&w, &(struct bp_msg_head){ stamp, "" });
     bp_cdrw_u32(&w, (uint32_t) n);
     for (size_t i = 0; i < n; i++) {
-        uint32_t pairs = 0;
+        size_t pairs = 0;
 
         bp_cdrw_u8(&w, v[i].level);
         bp_cdrw_str(&w, v[i].name);
@@ -125,8 +125,8 @@ void bp_msg_diagnostics(struct bp_buf *b, bp_ns_t stamp, const struct bp_msg_sta
         bp_cdrw_str(&w, v[i].hardware);
         while (v[i].pairs[2 * pairs])
             pairs++;
-        bp_cdrw_u32(&w, pairs);
-        for (uint32_t k = 0; k < 2 * pairs; k++)
+        bp_cdrw_u32(&w, (uint32_t) pairs);
+        for (size_t k = 0; k < 2 * pairs; k++)
             bp_cdrw_str(&w, v[i].pairs[k]);
     }
     bp_cdrw_end(&w);

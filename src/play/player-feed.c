@@ -146,26 +146,41 @@ static int hand_on(struct bp_player *p, const struct bp_play_bag *b, const struc
 
 /* ---- what was latched before the start ---- */
 
+/* The last messages of one topic, oldest first. */
 struct before {
-    struct bp_play_item **v; /* owned, per topic a ring of the last ones */
-    uint64_t *n;             /* how many there were */
+    struct bp_play_item *first, *last; /* owned */
+    unsigned n;
 };
 
-static void before_done(const struct bp_player *p, struct before *f) {
-    for (size_t i = 0; f->v && i < p->ntopics * LATCHED_BEFORE_MAX; i++)
-        free(f->v[i]);
-    free(f->v);
-    free(f->n);
+static void append(struct before *f, struct bp_play_item *i) {
+    i->next = NULL;
+    if (f->last)
+        f->last->next = i;
+    else
+        f->first = i;
+    f->last = i;
+    f->n++;
 }
 
-static int gather_before(struct bp_player *p, const struct bp_play_bag *b, struct before *f,
+/* @return the oldest, to be owned by the caller, or NULL */
+static struct bp_play_item *take_first(struct before *f) {
+    struct bp_play_item *i = f->first;
+
+    if (!i)
+        return NULL;
+    f->first = i->next;
+    if (!f->first)
+        f->last = NULL;
+    f->n--;
+    return i;
+}
+
+static int gather_before(struct bp_player *p, const struct bp_play_bag *b, struct before *v,
                          struct bp_error *err) {
     size_t nchannels = bp_bag_get_info(b->bag)->nchannels;
     BP_AUTO_FREE bool *latched = calloc(nchannels + 1, sizeof *latched);
     BP_CLEANUP(bp_bag_iter_freep) struct bp_bag_iter *it = NULL;
-    struct bp_bag_filter filter = { .channels = latched,
-                                    .from_ns = 0,
-                                    .to_ns = p->start_ns - b->shift };
+    struct bp_bag_filter filter = { .channels = latched, .to_ns = p->start_ns - b->shift };
     struct bp_bag_msg m;
     int r;
 
@@ -177,7 +192,7 @@ static int gather_before(struct bp_player *p, const struct bp_play_bag *b, struc
     while (r >= 0 && (r = bp_bag_next(it, &m, err)) > 0) {
         size_t topic = b->topic[m.channel->index];
         int known = m.size < 4 ? 1 : remember(&p->topics[topic], &m);
-        struct bp_play_item **slot, *i;
+        struct bp_play_item *i;
 
         if (known < 0)
             return known;
@@ -186,31 +201,29 @@ static int gather_before(struct bp_player *p, const struct bp_play_bag *b, struc
         i = item_of(b, &m, 0);
         if (!i)
             return -ENOMEM;
-        slot = &f->v[topic * LATCHED_BEFORE_MAX + f->n[topic]++ % LATCHED_BEFORE_MAX];
-        free(*slot);
-        *slot = i;
+        append(&v[topic], i);
+        if (v[topic].n > LATCHED_BEFORE_MAX)
+            free(take_first(&v[topic]));
     }
     return r;
 }
 
 static int feed_before(struct bp_player *p, bp_ns_t pos, struct bp_error *err) {
-    struct before f = { calloc(p->ntopics * LATCHED_BEFORE_MAX, sizeof *f.v),
-                        calloc(p->ntopics, sizeof *f.n) };
-    int r = f.v && f.n ? 0 : -ENOMEM;
+    struct before *v = calloc(p->ntopics + 1, sizeof *v);
+    struct bp_play_item *i;
+    int r = v ? 0 : -ENOMEM;
 
-    for (size_t i = 0; r >= 0 && i < p->nbags; i++)
-        r = gather_before(p, &p->bags[i], &f, err);
-    for (size_t t = 0; r >= 0 && t < p->ntopics; t++) {
-        uint64_t first = f.n[t] > LATCHED_BEFORE_MAX ? f.n[t] - LATCHED_BEFORE_MAX : 0;
-
-        for (uint64_t k = first; r >= 0 && k < f.n[t]; k++) {
-            struct bp_play_item **slot = &f.v[t * LATCHED_BEFORE_MAX + k % LATCHED_BEFORE_MAX];
-
-            (*slot)->pos = pos;
-            r = push(&p->queue, BP_TAKE_PTR(*slot), p->opts.read_ahead_bytes) ? 0 : -ECANCELED;
+    for (size_t b = 0; r >= 0 && b < p->nbags; b++)
+        r = gather_before(p, &p->bags[b], v, err);
+    for (size_t t = 0; v && t < p->ntopics; t++)
+        while ((i = take_first(&v[t]))) {
+            i->pos = pos;
+            if (r < 0)
+                free(i);
+            else if (!push(&p->queue, i, p->opts.read_ahead_bytes))
+                r = -ECANCELED;
         }
-    }
-    before_done(p, &f);
+    free(v);
     return r;
 }
 

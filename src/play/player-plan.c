@@ -202,7 +202,7 @@ static int set_hash(struct bp_play_topic *t, const struct bp_bag_channel *c) {
         return 0;
     free(t->type_hash);
     if (!*c->type_hash)
-        (void) hash; /* XXX bp_typedb_hash(t->type, hash, NULL) */
+        (void) bp_typedb_hash(t->type, hash, NULL); /* without one it is played all the same */
     t->type_hash = strdup(*c->type_hash ? c->type_hash : hash);
     return t->type_hash ? 0 : -ENOMEM;
 }

@@ -1,5 +1,7 @@
 /* The publisher waits for each message's moment and writes it; the time line it waits on can be
  * paused, stepped and stretched by others. See player-priv.h for who owns what. */
+#include "play/player.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -51,7 +53,7 @@ static int advertise_clock(struct bp_player *p, struct bp_node *node, struct bp_
         .node = node,
     };
 
-    /* XXX bp_typedb_hash(o.type, hash, NULL) */
+    (void) bp_typedb_hash(o.type, hash, NULL);
     o.qos.depth = 1;
     return bp_dds_advertise(p->dds, &o, &p->clock_pub, err);
 }

@@ -138,6 +138,15 @@ int bp_sim_add_camera(struct bp_sim *s, const struct bp_sim_robot *r, struct bp_
 
     if (!c)
         return bp_fail(err, -ENOMEM, "out of memory");
+
+    const struct {
+        const char *name, *type;
+        struct bp_sim_topic **ret;
+    } rows[] = {
+        { "camera/image_raw", "sensor_msgs/msg/Image", &c->raw },
+        { "camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage", &c->compressed },
+        { "camera/camera_info", "sensor_msgs/msg/CameraInfo", &c->info },
+    };
     if (bp_sim_keep(s, c, camera_free) < 0 || !lane)
         return bp_fail(err, -ENOMEM, "out of memory");
     c->bot = r;
@@ -149,16 +158,10 @@ int bp_sim_add_camera(struct bp_sim *s, const struct bp_sim_robot *r, struct bp_
         return bp_fail(err, -ENOMEM, "out of memory");
 
     k = bp_dds_node(r->dds, r->ns, "camera_driver", &node, err);
-    if (k >= 0)
-        k = bp_sim_topic_new(s, r->dds, node, r->ns, "camera/image_raw", "sensor_msgs/msg/Image",
-                             &r->sensor_qos, &c->timer, &c->raw, err);
-    if (k >= 0)
-        k = bp_sim_topic_new(s, r->dds, node, r->ns, "camera/image_raw/compressed",
-                             "sensor_msgs/msg/CompressedImage", &r->sensor_qos, &c->timer,
-                             &c->compressed, err);
-    if (k >= 0)
-        k = bp_sim_topic_new(s, r->dds, node, r->ns, "camera/camera_info",
-                             "sensor_msgs/msg/CameraInfo", &r->sensor_qos, &c->timer, &c->info,
-                             err);
+    for (size_t i = 0; k >= 0 && i < BP_COUNT(rows); i++)
+        k = bp_sim_topic_new(s,
+                             &(struct bp_sim_topic_def){ r->dds, node, r->ns, rows[i].name,
+                                                         rows[i].type, &r->sensor_qos, &c->timer },
+                             rows[i].ret, err);
     return k;
 }

@@ -111,7 +111,10 @@ int bp_sim_add_lidar(struct bp_sim *s, const struct bp_sim_robot *r, struct bp_e
 
     k = bp_dds_node(r->dds, r->ns, "lidar_driver", &node, err);
     if (k >= 0)
-        k = bp_sim_topic_new(s, r->dds, node, r->ns, "lidar/points", "sensor_msgs/msg/PointCloud2",
-                             &r->sensor_qos, &l->timer, &l->points, err);
+        k = bp_sim_topic_new(s,
+                             &(struct bp_sim_topic_def){ r->dds, node, r->ns, "lidar/points",
+                                                         "sensor_msgs/msg/PointCloud2",
+                                                         &r->sensor_qos, &l->timer },
+                             &l->points, err);
     return k;
 }

@@ -15,6 +15,7 @@ enum {
     CDR_HEAD = 16, /* encapsulation, no dimensions, offset, length */
     SHIFT = 64,    /* bytes between the windows of neighbours */
     WINDOWS = 61,
+    MAGIC = 0x51535042, /* "BPSQ" */
 };
 
 static const char type[] = "std_msgs/msg/UInt8MultiArray";
@@ -45,7 +46,7 @@ static void load_free(void *p) {
 static void stamp(uint8_t *data, const struct load_topic *t) {
     uint32_t crc;
 
-    memcpy(data, "BPSQ", 4);
+    bp_st_le32(data, MAGIC);
     bp_st_le32(data + 4, t->number);
     bp_st_le64(data + 8, t->sent + 1);
     bp_st_le32(data + 16, t->load->size);
@@ -70,7 +71,7 @@ static void fire(void *ctx, bp_ns_t due_mono) {
 
 static struct load *load_new(const struct bp_sim_load *o, uint64_t seed) {
     struct load *l = calloc(1, sizeof *l + o->topics * sizeof l->topics[0]);
-    size_t n = (size_t) CDR_HEAD + o->size_bytes + WINDOWS * SHIFT;
+    size_t n = (size_t) CDR_HEAD + o->size_bytes + (size_t) WINDOWS * SHIFT;
     struct bp_rng rng = bp_rng_of(seed);
 
     if (!l)
@@ -123,7 +124,9 @@ int bp_sim_add_load(struct bp_sim *s, struct bp_dds *d, const char *ns, unsigned
         t->timer.ctx = t;
         set_timer(&t->timer, &s->opts, i);
         (void) snprintf(name, sizeof name, "load/t%u", i);
-        r = bp_sim_topic_new(s, d, node, ns, name, type, &o->qos, &t->timer, &t->out, err);
+        r = bp_sim_topic_new(
+            s, &(struct bp_sim_topic_def){ d, node, ns, name, type, &o->qos, &t->timer }, &t->out,
+            err);
         if (r >= 0 && bp_lane_add(lane, &t->timer) < 0)
             r = bp_fail(err, -ENOMEM, "out of memory");
     }

@@ -30,6 +30,13 @@ struct bp_sim_domain {
     struct bp_dds *dds; /* owned */
 };
 
+/* A block that lanes work on; freed by its function after they have ended. */
+struct bp_sim_part {
+    void *p;
+    void (*free_fn)(void *p);
+    struct bp_sim_part *next;
+};
+
 struct bp_sim {
     struct bp_sim_opts opts;
     struct bp_sendlog *log; /* owned, or NULL */
@@ -38,12 +45,9 @@ struct bp_sim {
     size_t ntopics, topics_cap;
     struct bp_lane **lanes; /* owned */
     size_t nlanes, lanes_cap;
-    /* Blocks that lanes work on; freed by their function after the lanes have ended. */
-    struct bp_sim_part {
-        void *p;
-        void (*free_fn)(void *p);
-    } * parts;
-    size_t nparts, parts_cap;
+    struct bp_sim_part *parts;
+    const char *hash_type; /* whose hash the next field holds, or NULL */
+    char hash[72];
     bp_ns_t ready_mono; /* when the readers were first complete, 0 = not yet */
     bp_ns_t start_mono, end_mono, stop_mono;
     bp_ns_t start_wall;
@@ -52,15 +56,16 @@ struct bp_sim {
 extern const struct bp_qos bp_sim_qos_sensor;  /* best effort, keep last 5 */
 extern const struct bp_qos bp_sim_qos_latched; /* reliable, transient local, keep last 1 */
 
-/**
- * A writer of `<ns>/<name>` (or of `name` itself when it begins with a slash).
- *
- * @param timer  borrowed, see bp_sim_topic
- * @param ret    owned by the sim
- */
-BP_MUST_CHECK int bp_sim_topic_new(struct bp_sim *s, struct bp_dds *d, struct bp_node *node,
-                                   const char *ns, const char *name, const char *type,
-                                   const struct bp_qos *qos, const struct bp_timer *timer,
+/* A writer to be made. */
+struct bp_sim_topic_def {
+    struct bp_dds *dds;
+    struct bp_node *node;
+    const char *ns, *name, *type; /* of `<ns>/<name>`, or of `name` when it begins with a slash */
+    const struct bp_qos *qos;
+    const struct bp_timer *timer; /* borrowed, see bp_sim_topic */
+};
+/** @param ret  owned by the sim; @return 0, BP_EDDS, -ENOMEM */
+BP_MUST_CHECK int bp_sim_topic_new(struct bp_sim *s, const struct bp_sim_topic_def *def,
                                    struct bp_sim_topic **ret, struct bp_error *err);
 /** A lane owned by the sim, started with it. NULL: no memory. */
 struct bp_lane *bp_sim_lane_new(struct bp_sim *s, const char *name);

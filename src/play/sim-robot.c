@@ -330,8 +330,11 @@ static int add_topics(struct telemetry *t, struct bp_sim *s, struct bp_error *er
     for (int i = 0; k >= 0 && i < NODES; i++)
         k = bp_dds_node(r->dds, r->ns, names[i], &nodes[i], err);
     for (size_t i = 0; k >= 0 && i < BP_COUNT(rows); i++)
-        k = bp_sim_topic_new(s, r->dds, nodes[rows[i].node], r->ns, rows[i].name, rows[i].type,
-                             rows[i].qos, rows[i].timer, rows[i].ret, err);
+        k = bp_sim_topic_new(s,
+                             &(struct bp_sim_topic_def){ r->dds, nodes[rows[i].node], r->ns,
+                                                         rows[i].name, rows[i].type, rows[i].qos,
+                                                         rows[i].timer },
+                             rows[i].ret, err);
     return k;
 }
 

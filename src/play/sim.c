@@ -1,10 +1,13 @@
 /* Who does what: sim.c owns domains, topics, lanes and the log; sim-load.c and sim-robot.c add
  * topics and timers to it; each timer's function builds one message and hands it to bp_sim_send().
  */
-#include "play/sim-priv.h"
+#include "play/sim.h"
 
 #include <errno.h>
 #include <stdio.h>
+
+#include "play/sim-priv.h"
+#include "wire/schema.h"
 
 enum { SETTLE_MS = 300, ACK_S = 5 };
 
@@ -30,8 +33,8 @@ const struct bp_qos bp_sim_qos_latched = {
     .lease = BP_QOS_INFINITE,
 };
 
-/* Room for one more element in a growing array. */
-static int reserve(void *array, size_t n, size_t *cap, size_t size) {
+/* Room for one more pointer in a growing array of them. */
+static int reserve(void *array, size_t n, size_t *cap) {
     void *old, *v;
     size_t want;
 
@@ -39,7 +42,7 @@ static int reserve(void *array, size_t n, size_t *cap, size_t size) {
         return 0;
     want = *cap ? *cap * 2 : 16;
     memcpy(&old, array, sizeof old);
-    v = realloc(old, want * size);
+    v = realloc(old, want * sizeof(void *));
     if (!v)
         return -ENOMEM;
     memcpy(array, &v, sizeof v);
@@ -50,7 +53,7 @@ static int reserve(void *array, size_t n, size_t *cap, size_t size) {
 struct bp_lane *bp_sim_lane_new(struct bp_sim *s, const char *name) {
     struct bp_lane *l;
 
-    if (reserve(&s->lanes, s->nlanes, &s->lanes_cap, sizeof *s->lanes) < 0)
+    if (reserve(&s->lanes, s->nlanes, &s->lanes_cap) < 0)
         return NULL;
     l = bp_lane_new(name);
     if (l)
@@ -59,11 +62,14 @@ struct bp_lane *bp_sim_lane_new(struct bp_sim *s, const char *name) {
 }
 
 int bp_sim_keep(struct bp_sim *s, void *p, void (*free_fn)(void *p)) {
-    if (reserve(&s->parts, s->nparts, &s->parts_cap, sizeof *s->parts) < 0) {
+    struct bp_sim_part *part = malloc(sizeof *part);
+
+    if (!part) {
         free_fn(p);
         return -ENOMEM;
     }
-    s->parts[s->nparts++] = (struct bp_sim_part){ p, free_fn };
+    *part = (struct bp_sim_part){ p, free_fn, s->parts };
+    s->parts = part;
     return 0;
 }
 
@@ -77,31 +83,42 @@ static void topic_free(struct bp_sim_topic *t) {
 }
 BP_DEFINE_CLEANUP(struct bp_sim_topic, topic_free)
 
-int bp_sim_topic_new(struct bp_sim *s, struct bp_dds *d, struct bp_node *node, const char *ns,
-                     const char *name, const char *type, const struct bp_qos *qos,
-                     const struct bp_timer *timer, struct bp_sim_topic **ret,
-                     struct bp_error *err) {
+/* A load's many topics have one type, so the last hash is kept. */
+static const char *hash_of(struct bp_sim *s, const char *type) {
+    if (!s->hash_type || !bp_streq(s->hash_type, type)) {
+        s->hash[0] = 0;
+        (void) bp_typedb_hash(type, s->hash, NULL); /* all our types are in the embedded table */
+        s->hash_type = type;
+    }
+    return s->hash;
+}
+
+int bp_sim_topic_new(struct bp_sim *s, const struct bp_sim_topic_def *def,
+                     struct bp_sim_topic **ret, struct bp_error *err) {
     BP_CLEANUP(topic_freep) struct bp_sim_topic *t = calloc(1, sizeof *t);
-    struct bp_pub_opts o = { .type = type, .qos = *qos, .node = node };
+    struct bp_pub_opts o = { .type = def->type, .qos = *def->qos, .node = def->node };
     struct bp_buf full = { 0 };
     uint8_t guid[BP_GUID_LEN];
     int r;
 
-    if (!t || reserve(&s->topics, s->ntopics, &s->topics_cap, sizeof *s->topics) < 0)
+    if (!t || reserve(&s->topics, s->ntopics, &s->topics_cap) < 0)
         return bp_fail(err, -ENOMEM, "out of memory");
     *t = (struct bp_sim_topic){
         .sim = s,
-        .timer = timer,
-        .type = type,
-        .reliable = qos->reliability != BP_RELIABILITY_BEST_EFFORT,
+        .timer = def->timer,
+        .type = def->type,
+        .reliable = def->qos->reliability != BP_RELIABILITY_BEST_EFFORT,
     };
-    bp_buf_printf(&full, name[0] == '/' ? "%.0s%s" : "%s/%s", ns, name);
+    if (def->name[0] != '/')
+        bp_buf_printf(&full, "%s/", def->ns);
+    bp_buf_put_str(&full, def->name);
     t->name = bp_buf_take_cstr(&full);
     if (!t->name)
         return bp_fail(err, -ENOMEM, "out of memory");
 
     o.topic = t->name;
-    r = bp_dds_advertise(d, &o, &t->pub, err);
+    o.type_hash = hash_of(s, def->type);
+    r = bp_dds_advertise(def->dds, &o, &t->pub, err);
     if (r < 0)
         return r;
 
@@ -294,14 +311,16 @@ void bp_sim_free(struct bp_sim *s) {
     stop_lanes(s);
     for (size_t i = 0; i < s->ntopics; i++)
         topic_free(s->topics[i]);
-    for (size_t i = 0; i < s->nparts; i++)
-        s->parts[i].free_fn(s->parts[i].p);
+    for (struct bp_sim_part *part = s->parts, *next; part; part = next) {
+        next = part->next;
+        part->free_fn(part->p);
+        free(part);
+    }
     for (size_t i = 0; i < s->nlanes; i++)
         bp_lane_free(s->lanes[i]);
     for (size_t i = 0; s->domains && i < s->opts.ndomains; i++)
         bp_dds_close(s->domains[i].dds);
     (void) bp_sendlog_close(s->log, NULL);
-    free(s->parts);
     free(s->lanes);
     free(s->topics);
     free(s->domains);

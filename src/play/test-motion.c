@@ -26,7 +26,8 @@ static void derivatives_agree(void **state) {
     for (unsigned robot = 0; robot < 5; robot++) {
         struct bp_motion m = bp_motion_of(robot);
 
-        for (double t = 0; t < 90; t += 0.37) {
+        for (int i = 0; i < 250; i++) {
+            double t = i * 0.37;
             struct bp_motion_state a = bp_motion_at(&m, t - h), b = bp_motion_at(&m, t + h);
             struct bp_motion_state s = bp_motion_at(&m, t);
             double vx = (b.x - a.x) / (2 * h), vy = (b.y - a.y) / (2 * h);
@@ -85,7 +86,8 @@ static void rays_end_on_things(void **state) {
         if (i + 1 < BP_COUNT(cases))
             assert_int_equal(r.what, cases[i].what);
     }
-    for (double yaw = -4; yaw < 4; yaw += 0.01) {
+    for (int i = -400; i < 400; i++) {
+        double yaw = i / 100.0;
         struct bp_ray r = bp_room_ray(1, 2, yaw);
         double x = 1 + r.distance * cos(yaw), y = 2 + r.distance * sin(yaw);
 
@@ -101,8 +103,8 @@ static void battery_drains_and_charges(void **state) {
 
     (void) state;
     near(last.percentage, 1, 1e-9);
-    for (double t = 0.5; t < 1800; t += 0.5) {
-        struct bp_battery b = bp_battery_at(t);
+    for (int i = 1; i < 3600; i++) {
+        struct bp_battery b = bp_battery_at(i / 2.0);
 
         assert_true(b.percentage >= 0.2 - 1e-9 && b.percentage <= 1 + 1e-9);
         assert_true(b.charging ? b.current > 0 : b.current < 0);
