@@ -10,6 +10,7 @@
 
 #include "bag/recover.h"
 #include "bag/writer.h"
+#include "base/buf.h"
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -323,7 +324,8 @@ static int take_dir(struct run *r, struct bp_error *err) {
                        err);
     if (k < 0)
         return k;
-    if (snprintf(r->dir, sizeof r->dir, "%s/%s", r->o->dir, name) >= (int) sizeof r->dir)
+    if (snprintf(r->dir, sizeof r->dir, "%s%s%s", bp_streq(r->o->dir, ".") ? "" : r->o->dir,
+                 bp_streq(r->o->dir, ".") ? "" : "/", name) >= (int) sizeof r->dir)
         return bp_fail(err, BP_EUSAGE, "--dir: path is too long");
     return 0;
 }
