@@ -20,11 +20,15 @@ PATTERNS = [(re.compile(rf"(?<![\w.>])({'|'.join(names.split())})\s*\("), why)
             for names, why in BANNED.items()]
 
 
+IN_TESTS = {"system", "popen", "rand", "srand", "random"}  # test-*, and what lies below test/
+
+
 def check(path):
+    test = path.parts[0] == "test" or path.name.startswith("test-")
     for number, line in enumerate(code_only((ROOT / path).read_text()).splitlines(), 1):
         for pattern, why in PATTERNS:
             m = pattern.search(line)
-            if m:
+            if m and not (test and m[1] in IN_TESTS):
                 yield f"{path}:{number}: {m[1]}(): {why}"
 
 

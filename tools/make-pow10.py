@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/base/pow10.h: the powers of ten that bp_decimal_f64() multiplies by.
+"""Writes src/base/pow10.inc: the powers of ten that bp_decimal_f64() multiplies by.
 
 g(k) = ceil(10^k * 2^-(floor(log2(10^k)) - 127)), k = -292..324, as two 64-bit words.
 """
@@ -20,7 +20,7 @@ def power(k):
     return g
 
 
-with open(os.path.join(ROOT, "src/base/pow10.h"), "w") as f:
+with open(os.path.join(ROOT, "src/base/pow10.inc"), "w") as f:
     f.write("/* Made by tools/make-pow10.py, which says what the numbers are. */\n")
     for k in range(-292, 325):
         g = power(k)

@@ -20,7 +20,7 @@ __extension__ typedef unsigned __int128 wide;
 enum { POW10_MIN = -292 };
 
 static const struct u128 pow10_table[] = {
-#include "base/pow10.h"
+#include "base/pow10.inc"
 };
 
 static struct u128 mul(uint64_t a, uint64_t b) {

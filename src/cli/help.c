@@ -164,8 +164,8 @@ static void option_rows(struct bp_buf *out, const struct bp_verb *v) {
 }
 
 void bp_help_verb(struct bp_buf *out, const struct bp_verb *v) {
-    bp_buf_printf(out, "Usage: bagpipe %s [OPTION…]%s%s\n\n", v->name, v->args ? " " : "",
-                  v->args ? v->args : "");
+    bp_buf_printf(out, "Usage: bagpipe %s [OPTION…]%s%s\n\n", v->name,
+                  v->args && *v->args ? " " : "", v->args ? v->args : "");
     bp_buf_printf(out, "bagpipe %s: ", v->name);
     wrap(out, v->summary, strlen(v->summary), strlen(v->name) + 10, 0);
     if (v->description) {

@@ -13,7 +13,7 @@ struct wp_entry {
 };
 
 struct wp_source {
-    uint64_t n; /* release-stored: sequence numbers 1..n were offered */
+    uint64_t n;                    /* release-stored: sequence numbers 1..n were offered */
     struct wp_entry e[WP_ENTRIES]; /* by sequence number; mono_ns 0 = was refused */
 };
 
