@@ -21,13 +21,14 @@
  * A message's way through the files: writer-accept.c, writer-work.c, writer-segment.c,
  * writer-tick.c. docs/design/write-path.md has the reasons and the measurements. */
 
+#include "bag/writer-priv.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
 
 #include "bag/session.h"
-#include "bag/writer-priv.h"
 #include "base/thread.h"
 
 void bp_writer_until(struct timespec *ts, bp_ns_t mono_until) {

@@ -1,5 +1,7 @@
 /* The publisher waits for each message's moment and writes it; the time line it waits on can be
  * paused, stepped and stretched by others. See player-priv.h for who owns what. */
+#include "play/player-priv.h"
+
 #include "play/player.h"
 
 #include <errno.h>
@@ -9,7 +11,6 @@
 
 #include "base/thread.h"
 #include "play/messages.h"
-#include "play/player-priv.h"
 #include "wire/schema.h"
 
 /* Sleeping ends up to this late, so the rest is waited for awake. */

@@ -7,8 +7,9 @@
  *   parameter lists   each member of a struct has a header with its id and size
  *
  * A sequence without items is not followed by alignment for items. */
-#include "wire/cdr.h"
 #include "wire/schema-priv.h"
+
+#include "wire/cdr.h"
 
 struct walk {
     const uint8_t *base; /* alignment is counted from here */
