@@ -213,7 +213,7 @@ static const char *vendor_name(uint16_t v, char buf[static 16]) {
 
 static void guid_text(const uint8_t guid[static BP_GUID_LEN], char out[static 33]) {
     for (int i = 0; i < BP_GUID_LEN; i++)
-        (void) snprintf(out + 2 * i, 3, "%02x", guid[i]);
+        (void) snprintf(out + (ptrdiff_t) 2 * i, 3, "%02x", guid[i]);
 }
 
 static void print_endpoint(const struct bp_live_endpoint *e) {
