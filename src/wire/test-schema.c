@@ -281,11 +281,66 @@ static void test_hashes(void **state) {
     assert_int_equal(bp_typedb_hash("no_such/msg/Type", (char[72]){ 0 }, NULL), -2);
 }
 
+/* ---- what nodes tell; the answers were made with rosbags' serialize_cdr ---- */
+
+static const struct {
+    const char *file; /* in corpus/typedesc */
+    const char *type, *hash;
+    int code;
+    const char *want; /* the text, or part of the error */
+} answers[] = {
+    { "whole", "p/msg/T", "", 0,
+      "# mine\nint32 X=5 # five\nint32 a\nB b\nstring[] c\nstring<=9[<=3] d\nuint8[4] e "
+      "[1,2,3,4]\nfloat64 f 1.5\n" LINE "MSG: p/B\n" },
+    { "big-endian", "p/msg/T", "", 0,
+      "# mine\nint32 X=5 # five\nint32 a\nB b\nstring[] c\nstring<=9[<=3] d\nuint8[4] e "
+      "[1,2,3,4]\nfloat64 f 1.5\n" LINE "MSG: p/B\n" },
+    { "no-sources", "p/msg/T", "", 0,
+      "int32 a\np/msg/B b\nstring[] c\nstring<=9[<=3] d\nuint8[4] e\nfloat64 f\n" LINE
+      "MSG: p/B\n" },
+    { "lying-source", "p/msg/T", "", 0, /* the source gives another hash: not used */
+      "int32 a\np/msg/B b\nstring[] c\nstring<=9[<=3] d\nuint8[4] e\nfloat64 f\n" LINE
+      "MSG: p/B\n" },
+    { "whole", "p/msg/T", "RIHS01_00", BP_EMISMATCH, "has the hash RIHS01_" },
+    { "whole", "p/msg/U", "", BP_EMISMATCH, "the node describes p/msg/T" },
+    { "refused", "p/msg/T", "", -2, "unknown type" },
+    { "wchar", "p/msg/T", "", BP_EUNSUPPORTED, "field 'a'" },
+};
+
+static void test_type_descriptions(void **state) {
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(answers); i++) {
+        BP_AUTO_FREE char *cdr = NULL;
+        BP_AUTO_BUF out = { 0 };
+        struct bp_error err = { 0 };
+        char path[512];
+        size_t n;
+        int r;
+
+        (void) snprintf(path, sizeof path, "%s/corpus/typedesc/%s", BP_TEST_SOURCE,
+                        answers[i].file);
+        assert_int_equal(bp_io_read_file(&bp_io_posix, path, 1 << 20, &cdr, &n, NULL), 0);
+        r = bp_schema_from_type_description(cdr, n, answers[i].type, answers[i].hash, &out, &err);
+        if (r != answers[i].code)
+            fail_msg("%s: %d, %s", answers[i].file, r, err.text);
+        if (r == 0)
+            assert_string_equal(bp_buf_cstr(&out), answers[i].want);
+        else if (!strstr(err.text, answers[i].want))
+            fail_msg("%s: %s", answers[i].file, err.text);
+        for (size_t cut = 0; cut < n && answers[i].code == 0; cut++)
+            (void) !bp_schema_from_type_description(cdr, cut, answers[i].type, "", &out, NULL);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_legal), cmocka_unit_test(test_illegal),
-        cmocka_unit_test(test_names), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_sizes), cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_legal),
+        cmocka_unit_test(test_illegal),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_type_descriptions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

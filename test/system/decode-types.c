@@ -5,6 +5,8 @@
  *   "J" cdr                          as JSON         → JSON or "!" error
  *   "T" cdr                          as YAML text    → text or "!" error
  *   "H"                              RIHS01          → text
+ *   "R" type NUL                     RIHS01 of the embedded table
+ *   "D" type NUL hash NUL cdr        definition from a GetTypeDescription_Response
  */
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +36,13 @@ static int set_schema(const struct bp_buf *b, struct bp_error *err) {
                            err);
 }
 
+static int from_description(const struct bp_buf *b, struct bp_buf *out, struct bp_error *err) {
+    const char *type = (const char *) b->p + 1, *end = (const char *) b->p + b->n;
+    const char *hash = type + strlen(type) + 1, *cdr = hash + strlen(hash) + 1;
+
+    return bp_schema_from_type_description(cdr, (size_t) (end - cdr), type, hash, out, err);
+}
+
 static int answer(const struct bp_buf *b, struct bp_buf *out, struct bp_error *err) {
     char hash[72];
     int r;
@@ -49,6 +58,12 @@ static int answer(const struct bp_buf *b, struct bp_buf *out, struct bp_error *e
         r = bp_schema_hash(schema, hash, err);
         bp_buf_put_str(out, r == 0 ? hash : "");
         return r;
+    case 'R':
+        r = bp_typedb_hash((const char *) b->p + 1, hash, err);
+        bp_buf_put_str(out, r == 0 ? hash : "");
+        return r;
+    case 'D':
+        return from_description(b, out, err);
     default:
         return bp_fail(err, BP_EUSAGE, "unknown request");
     }
