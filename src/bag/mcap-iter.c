@@ -5,54 +5,33 @@
 
 #include <errno.h>
 
-struct entry {
-    uint64_t time;
-    uint32_t at; /* of the record's content in the unit's records */
-    uint32_t size;
-};
-
-struct open_unit {
-    struct mcap_chunk_buf buf;
-    struct entry *v; /* owned */
-    size_t n, cap, next;
-    size_t order; /* of the unit, to keep equal times stable */
-    bool repeated;
-};
-
 struct bp_source_iter {
     struct mcap_source *m; /* borrowed */
     struct bp_source_filter f;
-    const size_t *order; /* owned: units in file order, or NULL for by time */
-    size_t *order_owned;
-    size_t next_unit;
-    struct open_unit **heap; /* owned: by (next time, order) */
+    uint32_t *plan; /* owned: wanted units in the order they are opened */
+    size_t nplan, next;
+    bool started;
+    struct mcap_ahead *ahead;     /* owned; NULL = units are loaded here */
+    struct mcap_open_unit **heap; /* owned: by (time, order) */
     size_t nheap, cap_heap;
-    struct open_unit **spare; /* owned: finished ones, for reuse */
+    struct mcap_open_unit **spare; /* owned: finished ones, for reuse; room for cap_heap + 1 */
     size_t nspare;
-    struct open_unit *current; /* holds the message handed out last */
+    bool step; /* heap[0]'s message was handed out: go on from there */
     uint64_t skipped_chunks, skipped_bytes;
 };
-
-static void unit_free(struct open_unit *u) {
-    if (!u)
-        return;
-    mcap_chunk_buf_done(&u->buf);
-    free(u->v);
-    free(u);
-}
 
 void mcap_iter_free(struct bp_source_iter *it) {
     if (!it)
         return;
 
+    mcap_ahead_free(it->ahead);
     for (size_t i = 0; i < it->nheap; i++)
-        unit_free(it->heap[i]);
+        mcap_unit_free(it->heap[i]);
     for (size_t i = 0; i < it->nspare; i++)
-        unit_free(it->spare[i]);
-    unit_free(it->current);
+        mcap_unit_free(it->spare[i]);
     free(it->heap);
     free(it->spare);
-    free(it->order_owned);
+    free(it->plan);
     free(it);
 }
 
@@ -63,16 +42,16 @@ void mcap_skipped(const struct bp_source_iter *it, uint64_t *chunks, uint64_t *b
 
 /* ---- the heap ---- */
 
-static bool before(const struct open_unit *a, const struct open_unit *b) {
-    uint64_t x = a->v[a->next].time, y = b->v[b->next].time;
-
-    return x != y ? x < y : a->order < b->order;
+static bool before(const struct mcap_open_unit *a, const struct mcap_open_unit *b) {
+    return a->time != b->time ? a->time < b->time : a->order < b->order;
 }
 
-static void sift_down(struct bp_source_iter *it, size_t i) {
+static void sift_down(struct bp_source_iter *it) {
+    size_t i = 0;
+
     for (;;) {
         size_t l = 2 * i + 1, best = i;
-        struct open_unit *tmp;
+        struct mcap_open_unit *tmp;
 
         if (l < it->nheap && before(it->heap[l], it->heap[best]))
             best = l;
@@ -87,26 +66,25 @@ static void sift_down(struct bp_source_iter *it, size_t i) {
     }
 }
 
-static int push(struct bp_source_iter *it, struct open_unit *u) {
+static int push(struct bp_source_iter *it, struct mcap_open_unit *u) {
     size_t i = it->nheap;
 
     if (it->nheap == it->cap_heap) {
         size_t cap = it->cap_heap ? it->cap_heap * 2 : 16;
-        struct open_unit **heap = realloc(it->heap, cap * sizeof(struct open_unit *));
-        struct open_unit **spare;
+        struct mcap_open_unit **v = realloc(it->heap, cap * sizeof(struct mcap_open_unit *));
 
-        if (!heap)
+        if (!v)
             return -ENOMEM;
-        it->heap = heap;
-        spare = realloc(it->spare, (cap + 1) * sizeof(struct open_unit *));
-        if (!spare)
+        it->heap = v;
+        v = realloc(it->spare, (cap + 1) * sizeof(struct mcap_open_unit *));
+        if (!v)
             return -ENOMEM;
-        it->spare = spare;
+        it->spare = v;
         it->cap_heap = cap;
     }
     it->heap[it->nheap++] = u;
     while (i > 0 && before(it->heap[i], it->heap[(i - 1) / 2])) {
-        struct open_unit *tmp = it->heap[i];
+        struct mcap_open_unit *tmp = it->heap[i];
 
         it->heap[i] = it->heap[(i - 1) / 2];
         it->heap[(i - 1) / 2] = tmp;
@@ -115,219 +93,159 @@ static int push(struct bp_source_iter *it, struct open_unit *u) {
     return 0;
 }
 
-static struct open_unit *pop(struct bp_source_iter *it) {
-    struct open_unit *u = it->heap[0];
-
-    it->heap[0] = it->heap[--it->nheap];
-    sift_down(it, 0);
-    return u;
-}
-
 /* ---- units ---- */
 
-static int by_time(const void *a, const void *b) {
-    const struct entry *x = a, *y = b;
-
-    if (x->time != y->time)
-        return x->time < y->time ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
+static void retire(struct bp_source_iter *it, struct mcap_open_unit *u) {
+    if (u && it->nspare < it->cap_heap)
+        it->spare[it->nspare++] = u;
+    else
+        mcap_unit_free(u);
 }
 
-/* Lists the wanted messages of the unit's records. */
-static int list_messages(struct bp_source_iter *it, struct open_unit *u) {
-    struct bp_cur c = bp_cur_of(u->buf.records, (size_t) u->buf.n);
-    const struct bp_source_filter *f = &it->f;
-    struct bp_mcap_record rec;
-    struct bp_mcap_message msg;
-    bool sorted = true;
-    int k;
-
-    u->n = u->next = 0;
-    while ((k = bp_mcap_next(&c, &rec)) > 0) {
-        int32_t ch;
-
-        if (rec.op != BP_MCAP_MESSAGE)
-            continue;
-        if (bp_mcap_message(&rec, &msg) < 0)
-            return BP_EFORMAT;
-        ch = it->m->by_id[msg.channel_id];
-        if (ch < 0)
-            return BP_EFORMAT;
-        if (!f->channels[ch] || msg.log_time < f->from || msg.log_time >= f->to)
-            continue;
-        if (u->n == u->cap) {
-            size_t cap = u->cap ? u->cap * 2 : 256;
-            struct entry *v = realloc(u->v, cap * sizeof *v);
-
-            if (!v)
-                return -ENOMEM;
-            u->v = v;
-            u->cap = cap;
-        }
-        sorted = sorted && (u->n == 0 || u->v[u->n - 1].time <= msg.log_time);
-        u->v[u->n++] =
-            (struct entry){ msg.log_time, (uint32_t) (rec.p - u->buf.records), (uint32_t) rec.n };
-    }
-    if (k < 0)
-        return k;
-    if (!sorted && !f->file_order)
-        qsort(u->v, u->n, sizeof *u->v, by_time);
-    return 0;
+static int load(struct bp_source_iter *it, const struct mcap_unit *x, struct mcap_open_unit **u) {
+    if (it->ahead)
+        return mcap_ahead_take(it->ahead, u);
+    if (!*u)
+        *u = calloc(1, sizeof **u);
+    return *u ? mcap_unit_load(it->m, &it->f, x, *u) : -ENOMEM;
 }
 
-static int load_loose(const struct mcap_source *m, const struct mcap_unit *x,
-                      struct mcap_chunk_buf *b) {
-    int r;
+static int open_next(struct bp_source_iter *it, struct bp_error *err) {
+    const struct mcap_unit *x = &it->m->units[it->plan[it->next]];
+    struct mcap_open_unit *u = it->nspare ? it->spare[--it->nspare] : NULL;
+    int r = load(it, x, &u);
 
-    bp_buf_clear(&b->file);
-    if (!bp_buf_grow(&b->file, (size_t) x->len))
-        return -ENOMEM;
-    r = mcap_read(m, x->at, b->file.p, x->len);
-    b->records = b->file.p;
-    b->n = x->len;
-    return r;
-}
-
-static int open_unit(struct bp_source_iter *it, const struct mcap_unit *x, size_t order,
-                     struct bp_error *err) {
-    struct open_unit *u = it->nspare ? it->spare[--it->nspare] : calloc(1, sizeof *u);
-    struct bp_mcap_chunk c;
-    int r;
-
-    if (!u)
-        return -ENOMEM;
-
-    u->order = order;
-    u->repeated = x->repeated;
-    r = x->chunk ? mcap_load_chunk(it->m, x->at, !it->f.no_crc, &u->buf, &c)
-                 : load_loose(it->m, x, &u->buf);
-    if (r >= 0)
-        r = list_messages(it, u);
-    if (r >= 0 && u->n > 0) {
+    it->next++;
+    if (r > 0) {
+        u->order = it->next;
         r = push(it, u);
         if (r >= 0)
             return 0;
     }
-    if (r < 0 && r != -ENOMEM && it->f.lenient) {
+    retire(it, u);
+    if (r >= 0)
+        return 0;
+    if (r != -ENOMEM && it->f.lenient) {
         it->skipped_chunks++;
         it->skipped_bytes += x->len;
-        r = 0;
+        return 0;
     }
-    unit_free(u);
-    return r < 0 ? bp_fail(err, r, "'%s': chunk at byte %llu: %s; `bagpipe recover` saves the rest",
-                           it->m->s.file.path, (unsigned long long) x->at, bp_strerror(r))
-                 : 0;
+    return bp_fail(err, r, "'%s': chunk at byte %llu: %s; `bagpipe recover` saves the rest",
+                   it->m->s.file.path, (unsigned long long) x->at, bp_strerror(r));
 }
 
-static bool wanted(const struct bp_source_iter *it, const struct mcap_unit *x) {
-    if (x->end < it->f.from || x->start >= it->f.to)
+/* Could the first message of the next unit come before what the heap holds? */
+static bool is_due(const struct bp_source_iter *it) {
+    if (it->next == it->nplan)
         return false;
-    for (uint32_t i = 0; i < x->nids; i++)
-        if (it->f.channels[it->m->by_id[it->m->ids[x->ids + i]]])
-            return true;
-    return x->nids == 0;
+    return it->nheap == 0 ||
+           (!it->f.file_order && it->m->units[it->plan[it->next]].start <= it->heap[0]->time);
 }
 
-/* Opens every unit whose first message could come before what the heap holds. */
 static int fill(struct bp_source_iter *it, struct bp_error *err) {
-    while (it->next_unit < it->m->nunits) {
-        size_t i = it->order ? it->order[it->next_unit] : it->next_unit;
-        const struct mcap_unit *x = &it->m->units[i];
+    while (is_due(it)) {
         int r;
 
-        if (it->nheap > 0 &&
-            (it->f.file_order || x->start > it->heap[0]->v[it->heap[0]->next].time))
-            return 0;
-        it->next_unit++;
-        if (!wanted(it, x))
-            continue;
-        r = open_unit(it, x, it->next_unit, err);
+        if (!it->started) {
+            it->ahead = mcap_ahead_new(it->m, &it->f, it->plan, it->nplan);
+            it->started = true;
+        }
+        r = open_next(it, err);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
+/* ---- the plan ---- */
+
+static bool wanted(const struct mcap_source *m, const struct bp_source_filter *f,
+                   const struct mcap_unit *x) {
+    if (x->end < f->from || x->start >= f->to)
+        return false;
+    for (uint32_t i = 0; i < x->nids; i++)
+        if (f->channels[m->by_id[m->ids[x->ids + i]]])
+            return true;
+    return x->nids == 0;
+}
+
 static int by_place(const void *a, const void *b, void *units) {
     const struct mcap_unit *u = units;
-    const size_t *x = a, *y = b;
+    const uint32_t *x = a, *y = b;
 
     return u[*x].at < u[*y].at ? -1 : 1;
 }
 
-static size_t *file_order(const struct mcap_source *m) {
-    size_t *v = malloc((m->nunits + 1) * sizeof *v);
+static int make_plan(struct bp_source_iter *it) {
+    const struct mcap_source *m = it->m;
 
-    for (size_t i = 0; v && i < m->nunits; i++)
-        v[i] = i;
-    if (v && m->nunits > 1)
-        qsort_r(v, m->nunits, sizeof *v, by_place, m->units);
-    return v;
+    if (m->nunits > UINT32_MAX)
+        return BP_ELIMIT;
+    it->plan = malloc((m->nunits + 1) * sizeof *it->plan);
+    if (!it->plan)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->nunits; i++)
+        if (wanted(m, &it->f, &m->units[i]))
+            it->plan[it->nplan++] = (uint32_t) i;
+    if (it->f.file_order && it->nplan > 1)
+        qsort_r(it->plan, it->nplan, sizeof *it->plan, by_place, m->units);
+    return 0;
 }
 
 int mcap_iterate(struct bp_source *s, const struct bp_source_filter *f, struct bp_source_iter **ret,
                  struct bp_error *err) {
     struct bp_source_iter *it = calloc(1, sizeof *it);
+    int r = -ENOMEM;
 
-    if (!it)
-        return bp_fail(err, -ENOMEM, "no memory to read '%s'", s->file.path);
-
-    it->m = mcap_source_of(s);
-    it->f = *f;
-    if (f->file_order) {
-        it->order_owned = file_order(it->m);
-        it->order = it->order_owned;
-        if (!it->order) {
-            mcap_iter_free(it);
-            return bp_fail(err, -ENOMEM, "no memory to read '%s'", s->file.path);
-        }
+    if (it) {
+        it->m = mcap_source_of(s);
+        it->f = *f;
+        r = make_plan(it);
+    }
+    if (r < 0) {
+        mcap_iter_free(it);
+        return bp_fail(err, r, "cannot read '%s': %s", s->file.path, bp_strerror(r));
     }
     *ret = it;
     return 0;
 }
 
-static void retire(struct bp_source_iter *it) {
-    struct open_unit *u = it->current;
+/* The message handed out last is not needed any more. */
+static void go_on(struct bp_source_iter *it) {
+    struct mcap_open_unit *u;
 
-    it->current = NULL;
-    if (u && it->spare && it->nspare < it->cap_heap)
-        it->spare[it->nspare++] = u;
-    else
-        unit_free(u);
+    if (!it->step)
+        return;
+
+    it->step = false;
+    u = it->heap[0];
+    if (!mcap_unit_step(it->m, &it->f, u)) {
+        it->heap[0] = it->heap[--it->nheap];
+        retire(it, u);
+    }
+    if (it->nheap > 1)
+        sift_down(it);
 }
 
 int mcap_next(struct bp_source_iter *it, struct bp_source_msg *ret, struct bp_error *err) {
-    struct bp_mcap_record rec = { .op = BP_MCAP_MESSAGE };
-    struct bp_mcap_message msg;
-    struct open_unit *u;
-    struct entry e;
+    const uint8_t *p;
     int r;
 
-    retire(it); /* its bytes were borrowed until this call */
+    go_on(it);
     r = fill(it, err);
-    if (r < 0)
+    if (r < 0 || it->nheap == 0)
         return r;
-    if (it->nheap == 0)
-        return 0;
 
-    u = it->heap[0];
-    e = u->v[u->next++];
-    if (u->next == u->n)
-        it->current = pop(it);
-    else
-        sift_down(it, 0);
-
-    rec.p = u->buf.records + e.at;
-    rec.n = e.size;
-    (void) bp_mcap_message(&rec, &msg); /* was decoded when it was listed */
+    p = it->heap[0]->p + BP_MCAP_HEAD;
     *ret = (struct bp_source_msg){
-        .channel = (uint32_t) it->m->by_id[msg.channel_id],
-        .log_ns = (bp_ns_t) msg.log_time,
-        .publish_ns = (bp_ns_t) msg.publish_time,
-        .sequence = msg.sequence,
-        .data = msg.data,
-        .size = (size_t) msg.size,
-        .repeated = u->repeated,
+        .channel = (uint32_t) it->m->by_id[bp_ld_le16(p)],
+        .sequence = bp_ld_le32(p + 2),
+        .log_ns = (bp_ns_t) it->heap[0]->time,
+        .publish_ns = (bp_ns_t) bp_ld_le64(p + 14),
+        .data = p + BP_MCAP_MESSAGE_HEAD,
+        .size = (size_t) bp_ld_le64(p - 8) - BP_MCAP_MESSAGE_HEAD,
+        .repeated = it->heap[0]->repeated,
     };
+    it->step = true;
     return 1;
 }

@@ -18,6 +18,7 @@ enum {
 struct mcap_unit {
     uint64_t at, len;    /* whole records in the file */
     uint64_t start, end; /* log time of first and last message */
+    uint64_t raw;        /* bytes of records, uncompressed, as the file claims */
     bool chunk;          /* else loose messages */
     bool repeated;       /* latched messages repeated at a segment's head */
     uint32_t ids, nids;  /* channels in it: ids[ids..ids+nids); nids 0 = not known */
@@ -32,7 +33,8 @@ struct mcap_source {
     uint16_t *ids; /* owned: channel ids of the units */
     size_t nids, cap_ids;
     int32_t *by_id;                   /* owned: channel id -> index or -1; 65,536 */
-    struct mcap_schema_copy *schemas; /* owned: by id, 65,536 pointers' worth, lazily */
+    struct mcap_schema_copy *schemas; /* owned: by id, room for 65,536, lazily */
+    uint16_t max_schema;              /* highest id there */
     struct mcap_span {                /* metadata records in the file */
         uint64_t at, len;
     } * meta; /* owned */
@@ -77,6 +79,57 @@ void mcap_chunk_buf_done(struct mcap_chunk_buf *b);
 /** @return 0; BP_ECORRUPT (CRC, codec), BP_EFORMAT, BP_ELIMIT, BP_ETRUNCATED, -ENOTSUP, errno */
 int mcap_load_chunk(const struct mcap_source *m, uint64_t at, bool check_crc,
                     struct mcap_chunk_buf *b, struct bp_mcap_chunk *ret);
+
+/* ---- reading (mcap-unit.c): a unit with its messages, one after the other by log time ---- */
+
+struct mcap_entry {
+    uint64_t time;
+    uint64_t at; /* of the record in the unit's records */
+};
+
+struct mcap_open_unit {
+    struct mcap_chunk_buf buf;
+    const uint8_t *p, *end; /* the next wanted record, and the end of all */
+    uint64_t time;          /* of the next wanted message */
+    struct mcap_entry *v;   /* owned: the wanted ones by time, only where the file has them out of
+                               order; n = 0 otherwise */
+    size_t n, cap, next;
+    size_t order; /* of the unit, to keep equal times stable */
+    bool repeated;
+};
+
+void mcap_unit_free(struct mcap_open_unit *u);
+/**
+ * Loads a unit and goes to its first wanted message. Only reads `m`, so that several threads may.
+ *
+ * @return 1, 0 when it holds no wanted message, or what is wrong with it
+ */
+int mcap_unit_load(const struct mcap_source *m, const struct bp_source_filter *f,
+                   const struct mcap_unit *x, struct mcap_open_unit *u);
+/** Goes to the next wanted message; false at the end. Everything was checked by the load. */
+bool mcap_unit_step(const struct mcap_source *m, const struct bp_source_filter *f,
+                    struct mcap_open_unit *u);
+
+/* ---- reading ahead (mcap-ahead.c): threads that load the next units of a plan ---- */
+
+struct mcap_ahead;
+
+/**
+ * Starts threads where that pays: compressed units, enough of them, a core to spare.
+ *
+ * @param plan  indexes of the units in the order they will be taken; borrowed
+ * @return NULL when it does not pay (or no thread can be had): load by yourself
+ */
+struct mcap_ahead *mcap_ahead_new(const struct mcap_source *m, const struct bp_source_filter *f,
+                                  const uint32_t *plan, size_t n);
+void mcap_ahead_free(struct mcap_ahead *a);
+/**
+ * The next unit of the plan, waited for or loaded here.
+ *
+ * @param u  in: one to be used again, or NULL; out: owned by the caller, NULL when out of memory
+ * @return as mcap_unit_load()
+ */
+int mcap_ahead_take(struct mcap_ahead *a, struct mcap_open_unit **u);
 
 int mcap_iterate(struct bp_source *s, const struct bp_source_filter *f, struct bp_source_iter **ret,
                  struct bp_error *err);

@@ -76,6 +76,7 @@ static int loose_message(struct walk *w, uint64_t at, uint64_t len) {
     if (!w->loose.len)
         w->loose = (struct mcap_unit){ .at = at, .start = t, .end = t };
     w->loose.len += len;
+    w->loose.raw += len;
     w->loose.start = BP_MIN(w->loose.start, t);
     w->loose.end = BP_MAX(w->loose.end, t);
     count_message(w->m, bp_ld_le16(head + BP_MCAP_HEAD), false);
@@ -117,6 +118,7 @@ static int chunk_here(struct walk *w, uint64_t at) {
         return r;
 
     u.len = BP_MCAP_HEAD + w->chunk.file.n;
+    u.raw = w->chunk.n;
     r = look_into(w, &u);
     if (r < 0)
         return r;

@@ -67,7 +67,9 @@ static int add_chunk_index(struct mcap_source *m, const struct bp_mcap_record *r
     /* chunks that hold only definitions say start = end = 0 and have no index entries */
     if (x.start == 0 && x.end == 0 && x.noffsets == 0 && x.message_index_length == 0 &&
         x.uncompressed_size > 0) {
-        u = (struct mcap_unit){ .at = x.chunk_start, .len = x.chunk_length, .chunk = true };
+        u = (struct mcap_unit){
+            .at = x.chunk_start, .len = x.chunk_length, .raw = x.uncompressed_size, .chunk = true
+        };
         return mcap_add_unit(m, &u);
     }
 
@@ -82,6 +84,7 @@ static int add_chunk_index(struct mcap_source *m, const struct bp_mcap_record *r
     }
     u = (struct mcap_unit){ .at = x.chunk_start,
                             .len = x.chunk_length,
+                            .raw = x.uncompressed_size,
                             .start = x.start,
                             .end = x.end,
                             .chunk = true,

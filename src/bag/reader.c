@@ -26,22 +26,25 @@ struct bp_bag {
     struct bp_metadata meta; /* of the first session folder */
 };
 
+/* One file's part of the merge. A file is opened for reading when its first message could be next,
+ * and let go at its end, so that a session of many segments needs the memory of few. */
 struct cursor {
-    struct bp_source *source; /* borrowed */
-    struct bp_source_iter *it;
+    struct bp_source *source;  /* borrowed */
+    struct bp_source_iter *it; /* owned; NULL before the start and after the end */
     const uint32_t *map;
     struct bp_source_msg msg;
     bool *wanted; /* owned */
-    bool have;
+    bool started, have;
 };
 
 struct bp_bag_iter {
-    struct bp_bag *bag; /* borrowed */
-    struct cursor *v;   /* owned, one per source */
-    size_t n, current;  /* current: whose message was handed out; n = none */
-    bool file_order, skip_repeated;
-    struct bp_decompressor *z; /* owned */
-    struct bp_buf plain;       /* payload of message-wise compression */
+    struct bp_bag *bag;                     /* borrowed */
+    struct cursor *v;                       /* owned, one per source */
+    size_t n, current;                      /* current: whose message was handed out; n = none */
+    struct bp_bag_filter f;                 /* its `channels` are not used after the start */
+    uint64_t skipped_chunks, skipped_bytes; /* of files that ended */
+    struct bp_decompressor *z;              /* owned */
+    struct bp_buf plain;                    /* payload of message-wise compression */
 };
 
 void bp_bag_close(struct bp_bag *b) {
@@ -285,81 +288,102 @@ void bp_bag_iter_free(struct bp_bag_iter *it) {
     free(it);
 }
 
-static int start(struct bp_bag_iter *it, size_t i, const struct bp_bag_filter *f,
-                 struct bp_error *err) {
+static int init_cursor(struct bp_bag_iter *it, size_t i) {
     struct bp_source *s = it->bag->sources[i];
     struct cursor *c = &it->v[i];
-    struct bp_source_filter sf = {
-        .from = f->from_ns || f->to_ns ? (uint64_t) BP_MAX(f->from_ns, (bp_ns_t) 0) : 0,
-        .to = f->to_ns ? (uint64_t) f->to_ns : UINT64_MAX,
-        .file_order = f->file_order,
-        .lenient = f->lenient,
-        .no_crc = f->no_crc,
-    };
 
     c->source = s;
     c->map = it->bag->map[i];
     c->wanted = calloc(s->nchannels + 1, sizeof *c->wanted);
     if (!c->wanted)
-        return bp_fail(err, -ENOMEM, "no memory");
+        return -ENOMEM;
     for (size_t k = 0; k < s->nchannels; k++)
-        c->wanted[k] = !f->channels || f->channels[c->map[k]];
-    sf.channels = c->wanted;
-    return s->ops->iterate(s, &sf, &c->it, err);
+        c->wanted[k] = !it->f.channels || it->f.channels[c->map[k]];
+    return 0;
 }
 
-static int advance(struct cursor *c, struct bp_error *err) {
+static void let_go(struct bp_bag_iter *it, struct cursor *c) {
+    uint64_t chunks = 0, bytes = 0;
+
+    if (c->source->ops->skipped)
+        c->source->ops->skipped(c->it, &chunks, &bytes);
+    it->skipped_chunks += chunks;
+    it->skipped_bytes += bytes;
+    c->source->ops->iter_free(BP_TAKE_PTR(c->it));
+}
+
+static int advance(struct bp_bag_iter *it, struct cursor *c, struct bp_error *err) {
     int r = c->source->ops->next(c->it, &c->msg, err);
 
     c->have = r > 0;
+    if (r == 0)
+        let_go(it, c);
     return r;
+}
+
+static int start(struct bp_bag_iter *it, struct cursor *c, struct bp_error *err) {
+    const struct bp_bag_filter *f = &it->f;
+    struct bp_source_filter sf = {
+        .channels = c->wanted,
+        .from = f->from_ns > 0 ? (uint64_t) f->from_ns : 0,
+        .to = f->to_ns ? (uint64_t) f->to_ns : UINT64_MAX,
+        .file_order = f->file_order,
+        .lenient = f->lenient,
+        .no_crc = f->no_crc,
+    };
+    int r;
+
+    c->started = true;
+    r = c->source->ops->iterate(c->source, &sf, &c->it, err);
+    return r < 0 ? r : advance(it, c, err);
 }
 
 int bp_bag_iterate(struct bp_bag *b, const struct bp_bag_filter *f, struct bp_bag_iter **ret,
                    struct bp_error *err) {
     BP_CLEANUP(bp_bag_iter_freep) struct bp_bag_iter *it = calloc(1, sizeof *it);
-    static const struct bp_bag_filter everything;
-    int r;
 
     if (!it)
         return bp_fail(err, -ENOMEM, "no memory");
 
-    f = f ? f : &everything;
     it->bag = b;
-    it->file_order = f->file_order;
-    it->skip_repeated = f->skip_repeated;
+    if (f)
+        it->f = *f;
     it->v = calloc(b->nsources + 1, sizeof *it->v);
     if (!it->v)
         return bp_fail(err, -ENOMEM, "no memory");
 
-    for (it->n = 0; it->n < b->nsources;) {
-        r = start(it, it->n++, f, err);
-        if (r < 0)
-            return r;
-    }
-    for (size_t i = 0; i < it->n; i++) {
-        r = advance(&it->v[i], err);
-        if (r < 0)
-            return r;
-    }
+    for (it->n = 0; it->n < b->nsources; it->n++)
+        if (init_cursor(it, it->n) < 0)
+            return bp_fail(err, -ENOMEM, "no memory");
+    it->f.channels = NULL;
     it->current = it->n;
     *ret = BP_TAKE_PTR(it);
     return 0;
 }
 
-/* Few files, so a scan; equal times keep the order of the files. */
-static size_t earliest(const struct bp_bag_iter *it) {
+/* Whose message is next, or it->n at the end. Few files, so a scan; equal times keep the order of
+ * the files. */
+static int find_next(struct bp_bag_iter *it, struct bp_error *err) {
     size_t best = it->n;
 
     for (size_t i = 0; i < it->n; i++) {
-        if (!it->v[i].have)
+        struct cursor *c = &it->v[i];
+
+        if (!c->started && (best == it->n || c->source->file.start_ns <= it->v[best].msg.log_ns)) {
+            int r = start(it, c, err);
+
+            if (r < 0)
+                return r;
+        }
+        if (!c->have)
             continue;
-        if (it->file_order)
-            return i;
-        if (best == it->n || it->v[i].msg.log_ns < it->v[best].msg.log_ns)
+        if (best == it->n || c->msg.log_ns < it->v[best].msg.log_ns)
             best = i;
+        if (it->f.file_order)
+            break;
     }
-    return best;
+    it->current = best;
+    return 0;
 }
 
 static int unpack(struct bp_bag_iter *it, struct bp_bag_msg *m, struct bp_error *err) {
@@ -382,16 +406,15 @@ int bp_bag_next(struct bp_bag_iter *it, struct bp_bag_msg *ret, struct bp_error 
     int r;
 
     do {
-        if (it->current < it->n) {
-            r = advance(&it->v[it->current], err);
-            if (r < 0)
-                return r;
-        }
-        it->current = earliest(it);
+        r = it->current < it->n ? advance(it, &it->v[it->current], err) : 0;
+        if (r >= 0)
+            r = find_next(it, err);
+        if (r < 0)
+            return r;
         if (it->current == it->n)
             return 0;
         c = &it->v[it->current];
-    } while (it->skip_repeated && c->msg.repeated);
+    } while (it->f.skip_repeated && c->msg.repeated);
 
     *ret = (struct bp_bag_msg){
         .channel = &it->bag->channels[c->map[c->msg.channel]],
@@ -406,11 +429,12 @@ int bp_bag_next(struct bp_bag_iter *it, struct bp_bag_msg *ret, struct bp_error 
 }
 
 void bp_bag_skipped(const struct bp_bag_iter *it, uint64_t *chunks, uint64_t *bytes) {
-    *chunks = *bytes = 0;
+    *chunks = it->skipped_chunks;
+    *bytes = it->skipped_bytes;
     for (size_t i = 0; i < it->n; i++) {
         uint64_t c = 0, b = 0;
 
-        if (it->v[i].source->ops->skipped)
+        if (it->v[i].it && it->v[i].source->ops->skipped)
             it->v[i].source->ops->skipped(it->v[i].it, &c, &b);
         *chunks += c;
         *bytes += b;

@@ -136,6 +136,7 @@ int mcap_add_schema(struct mcap_source *m, const struct bp_mcap_record *r) {
     if (!m->schemas)
         return -ENOMEM;
 
+    m->max_schema = BP_MAX(m->max_schema, s.id);
     c = &m->schemas[s.id];
     if (c->name) /* repeated in the summary, or in a later chunk */
         return 0;
@@ -256,7 +257,7 @@ static void mcap_close(struct bp_source *s) {
     bp_closep(&m->fd);
     for (size_t i = 0; i < s->nchannels; i++)
         free_channel(&s->channels[i]);
-    for (size_t i = 0; m->schemas && i <= UINT16_MAX; i++) {
+    for (uint32_t i = 0; m->schemas && i <= m->max_schema; i++) {
         free(m->schemas[i].name);
         free(m->schemas[i].encoding);
         free((char *) (uintptr_t) m->schemas[i].data.p);

@@ -12,7 +12,7 @@ struct bp_cur {
 };
 
 static inline struct bp_cur bp_cur_of(const void *p, size_t n) {
-    return (struct bp_cur){ .p = p, .end = (const uint8_t *) p + n };
+    return (struct bp_cur){ .p = p, .end = n ? (const uint8_t *) p + n : p };
 }
 
 static inline bool bp_cur_ok(const struct bp_cur *c) {
