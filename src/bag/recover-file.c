@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "bag/manifest.h"
 #include "bag/metadata.h"
+#include "bag/reader.h"
 #include "bag/recover-priv.h"
+#include "bag/verify.h"
 #include "base/crc.h"
 #include "base/cursor.h"
 
@@ -241,12 +244,33 @@ static int put_loose(struct salvage *s) {
 
 static int put_metadata(struct salvage *s, const struct bp_mcap_record *rec, const uint8_t *head) {
     struct bp_mcap_metadata md;
+    struct bp_str key, value;
     uint64_t at = out_at(s);
+    size_t out, map;
+    bool closing;
+    int r;
 
     if (bp_mcap_metadata(rec, &md) < 0)
         return BP_ECORRUPT;
-    bp_buf_put(&s->out, head, (size_t) rec->n + BP_REC_HEAD);
-    bp_index_add_metadata(&s->index, at, rec->n + BP_REC_HEAD, md.name);
+    closing = bp_str_eq(md.name, BP_STR("bagpipe.segment"));
+    (void) head; /* made anew: without the commit block behind it, and without what it says of the
+                    old file's bytes */
+    out = bp_rec_begin(&s->out, BP_MCAP_METADATA);
+    bp_put_text(&s->out, md.name.p, md.name.n);
+    map = bp_map_begin(&s->out);
+    while ((r = bp_mcap_map_next(&md.map, &key, &value)) > 0) {
+        if (closing && (bp_str_eq(key, BP_STR("data_bytes")) || bp_str_eq(key, BP_STR("crc32c"))))
+            continue;
+        bp_put_text(&s->out, key.p, key.n);
+        bp_put_text(&s->out, value.p, value.n);
+    }
+    bp_map_end(&s->out, map);
+    bp_rec_end(&s->out, out);
+    if (r < 0) {
+        s->out.n = out;
+        return BP_ECORRUPT;
+    }
+    bp_index_add_metadata(&s->index, at, s->out.n - out, md.name);
     return 0;
 }
 
@@ -322,12 +346,23 @@ static bool plausible(uint8_t op) {
     return op >= BP_MCAP_HEADER && (op <= BP_MCAP_DATA_END || op >= 0x80);
 }
 
+/* Where to go on behind a record that is not good: its end, when a record begins there (a flipped
+ * bit in a payload), else the next thing that looks like a chunk. */
+static uint64_t go_on(const struct salvage *s, uint64_t at, const struct bp_mcap_record *rec) {
+    uint64_t left = s->n - at - BP_REC_HEAD, end = at + BP_REC_HEAD + rec->n;
+
+    if (rec->n <= left && s->n - end >= BP_REC_HEAD && plausible(s->p[end]) &&
+        bp_ld_le64(s->p + end + 1) <= s->n - end - BP_REC_HEAD)
+        return end;
+    return next_chunk(s, at + 1);
+}
+
 static int walk(struct salvage *s) {
     uint64_t at = BP_MCAP_MAGIC_LEN;
     bool broken = false;
 
     while (at < s->n) {
-        struct bp_mcap_record rec;
+        struct bp_mcap_record rec = { .n = UINT64_MAX };
         uint64_t next;
         int r;
 
@@ -350,7 +385,7 @@ static int walk(struct salvage *s) {
             s->lost_chunks += rec.op == BP_MCAP_CHUNK;
         }
         broken = true;
-        next = next_chunk(s, at + 1);
+        next = s->n - at >= BP_REC_HEAD ? go_on(s, at, &rec) : s->n;
         s->lost_bytes += next - at;
         at = next;
     }
@@ -412,11 +447,29 @@ static void put_header(struct salvage *s) {
     bp_rec_end(&s->out, at);
 }
 
+/* Says in the file itself that parts of it are missing, so that nobody takes the ledger, which
+ * knows more messages, for a sign of damage. */
+static void put_recovered(struct salvage *s) {
+    char kept[24], chunks[24], bytes[24];
+    const char *const kv[] = { "messages_kept", kept,  "chunks_lost", chunks,
+                               "bytes_lost",    bytes, NULL };
+    uint64_t at = out_at(s);
+    size_t start;
+
+    (void) snprintf(kept, sizeof kept, "%llu", (unsigned long long) s->messages);
+    (void) snprintf(chunks, sizeof chunks, "%llu", (unsigned long long) s->lost_chunks);
+    (void) snprintf(bytes, sizeof bytes, "%llu", (unsigned long long) s->lost_bytes);
+    start = bp_put_metadata(&s->out, "bagpipe.recovered", kv);
+    bp_index_add_metadata(&s->index, at, s->out.n - start, BP_STR("bagpipe.recovered"));
+}
+
 static int make_copy(struct salvage *s, struct bp_error *err, const char *path) {
     int r;
 
     put_header(s);
     r = walk(s);
+    if (r == 0 && s->lost_bytes)
+        put_recovered(s);
     if (r == 0)
         r = flush(s);
     if (r == 0)
@@ -451,41 +504,99 @@ static int swap(const struct bp_io *io, const char *path, const char *tmp, bool 
     return r < 0 ? bp_fail(err, r, "cannot put '%s' into place: %s", path, bp_strerror(r)) : 0;
 }
 
+/* Nothing to do when all that can be compared agrees. @return 1 whole, 0 not, or an errno */
+static int is_whole(const char *path, struct bp_recovery *ret, struct bp_error *err) {
+    struct bp_verify_result v;
+    int r = bp_verify(&path, 1, NULL, &v, err);
+
+    if (r < 0 || v.verdict != BP_VERDICT_WHOLE)
+        return r;
+    ret->segments++;
+    ret->segments_closed++;
+    ret->messages_kept += v.messages;
+    return 1;
+}
+
 int bp_recover_file(const char *path, const struct bp_recover_opts *o, struct bp_recovery *ret,
                     struct bp_error *err) {
     struct salvage s = { .io = o->io ? o->io : &bp_io_posix, .fd = -1 };
-    bool whole, keep;
     char tmp[1400];
-    int r;
+    bool keep;
+    int r = is_whole(path, ret, err);
 
+    if (r != 0)
+        return BP_MIN(r, 0);
     (void) snprintf(tmp, sizeof tmp, "%s.recovering", path);
     r = salvage_init(&s, path, tmp, err);
     if (r == 0)
         r = make_copy(&s, err, path);
     if (r == 0)
         count_lost(&s, path);
-    whole = s.ended && s.lost_bytes == 0 && bp_session_has_footer(s.io, path);
-    if (r == 0 && !whole && s.messages == 0 && s.lost_bytes)
+    if (r == 0 && s.messages == 0 && s.lost_bytes)
         r = bp_fail(err, BP_EFORMAT, "nothing in '%s' is usable", path);
-    keep = s.lost_bytes > 0 && !o->discard;
-    if (r == 0 && !whole && !o->dry_run)
+    keep = (s.lost_bytes > 0 || s.ended) && !o->discard; /* a mere lack of an end is no loss */
+    if (r == 0 && !o->dry_run)
         r = swap(s.io, path, tmp, keep, err);
     if (s.fd >= 0)
         (void) s.io->unlink(s.io->ctx, tmp); /* gone already when it was swapped in */
     if (r == 0) {
-        ret->needed |= !whole;
+        ret->needed = true;
         ret->segments++;
-        ret->segments_closed += whole;
         ret->messages_kept += s.messages;
         ret->torn_bytes += s.lost_bytes;
         ret->lost_messages += s.lost_messages;
-        if (!whole)
-            bp_recover_note(ret, "%s: %llu messages kept, %llu damaged chunks, %llu bytes unusable",
-                            path, (unsigned long long) s.messages,
-                            (unsigned long long) s.lost_chunks, (unsigned long long) s.lost_bytes);
+        bp_recover_note(ret, "%s: %llu messages kept, %llu damaged chunks, %llu bytes unusable",
+                        path, (unsigned long long) s.messages, (unsigned long long) s.lost_chunks,
+                        (unsigned long long) s.lost_bytes);
     }
     salvage_done(&s);
     return r;
+}
+
+/* A mended file has lost the record that tells how many of its messages are repeated ones. */
+static int count_repeated(struct bp_folder *f, const char *dir, struct bp_error *err) {
+    for (size_t i = 0; i < f->nfiles; i++) {
+        BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+        char path[1400];
+        const char *paths[] = { path };
+        int r;
+
+        (void) snprintf(path, sizeof path, "%s/%s", dir, f->files[i].file);
+        r = bp_bag_open(paths, 1, &b, err);
+        if (r < 0)
+            return r;
+        f->files[i].repeated = bp_bag_get_info(b)->repeated;
+    }
+    return 0;
+}
+
+/* manifest.json of a session of ours: must say what the files are now, and that they were mended.
+ */
+static int mend_manifest(struct bp_folder *f, const char *dir, const struct bp_io *io, bool mended,
+                         struct bp_recovery *ret, struct bp_error *err) {
+    struct bp_manifest_recovery rec = {
+        .wall_ns = bp_wall_ns(),
+        .kept = ret->messages_kept,
+        .lost = ret->lost_messages,
+        .torn_bytes = ret->torn_bytes,
+        .report = ret->report ? ret->report : (char[]){ "" },
+    };
+    BP_AUTO_MANIFEST m = { 0 };
+    int r = bp_manifest_read(io, dir, &m, NULL);
+    uint64_t was = 0, is = bp_folder_messages(f);
+
+    if (r == -ENOENT || (r == 0 && !mended))
+        return 0;
+    for (size_t i = 0; i < m.nsegments; i++)
+        was += m.segments[i].messages;
+    if (was > is)
+        ret->lost_messages = rec.lost = BP_MAX(ret->lost_messages, was - is);
+    r = count_repeated(f, dir, err);
+    if (r < 0)
+        return r;
+    if (mended && bp_manifest_add_recovery(&f->past, &rec) < 0)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    return bp_folder_write_manifest(f, io, err);
 }
 
 /* metadata.yaml of a folder whose files are whole: made anew when it is missing, cannot be read or
@@ -495,6 +606,7 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
     const struct bp_io *io = o->io ? o->io : &bp_io_posix;
     BP_AUTO_METADATA m = { 0 };
     struct bp_folder f = { 0 };
+    bool mended = ret->needed;
     int r = bp_metadata_read(io, dir, &m, NULL), k;
 
     k = bp_folder_load(&f, io, dir, err);
@@ -502,6 +614,8 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
         ret->needed = true;
         k = bp_folder_write_metadata(&f, io, err);
     }
+    if (k == 0)
+        k = mend_manifest(&f, dir, io, mended, ret, err);
     bp_folder_done(&f);
     return k;
 }

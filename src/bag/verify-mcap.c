@@ -210,6 +210,7 @@ static void take_metadata(struct walk *w, const struct unit_record *k) {
             walk_say(w, BP_FINDING_DAMAGE, k->at, recover, "a metadata record's map overruns it");
             return;
         }
+    w->f->recovered |= bp_str_eq(m.name, BP_STR("bagpipe.recovered"));
     take_ledger(w, k);
     take_closing(w, k, &m);
 }
@@ -450,8 +451,8 @@ static int walk_data(struct walk *w) {
         }
         if (op == BP_MCAP_FOOTER)
             return torn(w, at, "the footer comes without an end of the data section");
-        if (op == BP_MCAP_CHUNK && w->unit_chunk)
-            hand_out(w, at);
+        if ((op == BP_MCAP_CHUNK || op == BP_MCAP_METADATA) && w->unit_chunk)
+            hand_out(w, at); /* what a metadata record says may be about the next chunk */
         if (n > (uint64_t) 1 << 30)
             return torn(w, at, "a record claims more than 1 GiB");
         w->unit_chunk |= op == BP_MCAP_CHUNK;

@@ -49,7 +49,7 @@ void unit_clear(struct unit *u) {
     u->nnotes = u->ncounts = u->nentries = u->nrecords = 0;
     u->has_chunk = u->chunk_crc = u->repeated = u->committed = u->failed_memory = false;
     u->chunk_at = u->chunk_len = u->start = u->end = u->raw_size = u->stored_size = 0;
-    u->index_len = u->max_log = 0;
+    u->index_len = u->max_log = u->repeat_at = 0;
     u->min_log = UINT64_MAX;
     u->intact = true;
 }
@@ -235,6 +235,7 @@ static void on_chunk(struct unit *u, const struct bp_mcap_record *r, uint64_t at
     const uint8_t *p;
 
     u->has_chunk = true;
+    u->repeated = u->repeat_at == at;
     u->chunk_at = at;
     u->chunk_len = r->n + BP_MCAP_HEAD;
     if (bp_mcap_chunk(r, &c) < 0) {
@@ -372,7 +373,6 @@ static void on_commit(struct unit *u, const uint8_t *p, uint64_t extra, uint64_t
         return;
     }
     u->committed = true;
-    u->repeated = c.lane == BP_LANE_REPEAT;
     if (c.start != u->at || c.start + c.len != at) {
         note(u, BP_FINDING_DAMAGE, at, recover,
              "the commit block is of a group at byte %llu, the group begins at byte %llu",
@@ -423,6 +423,14 @@ static void on_attachment(struct unit *u, const struct bp_mcap_record *r, uint64
     k->attachment.media_type.p = k->names + a.name.n;
 }
 
+/* The chunk right behind a `bagpipe.repeated` record holds latched messages of earlier segments. */
+static void on_metadata(struct unit *u, const struct bp_mcap_record *r, uint64_t at) {
+    struct bp_mcap_metadata m;
+
+    if (bp_mcap_metadata(r, &m) == 0 && bp_str_eq(m.name, BP_STR("bagpipe.repeated")))
+        u->repeat_at = at + BP_MCAP_HEAD + r->n;
+}
+
 static void on_record(struct unit *u, const struct bp_mcap_record *r, uint64_t at) {
     switch (r->op) {
     case BP_MCAP_CHUNK:
@@ -444,6 +452,8 @@ static void on_record(struct unit *u, const struct bp_mcap_record *r, uint64_t a
         (void) keep_record(u, r, at);
         if (r->op == BP_MCAP_CHANNEL)
             on_channel(u, r);
+        if (r->op == BP_MCAP_METADATA)
+            on_metadata(u, r, at);
         break;
     default:
         if (r->op < 0x80)

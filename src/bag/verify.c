@@ -265,10 +265,11 @@ static void check_against_metadata(struct folder *d) {
 static void check_ledger(struct folder *d) {
     struct bp_ledger all = { 0 };
     struct bp_ledger_totals sum;
-    bool any = false;
+    bool any = false, mended = d->manifest.nrecoveries > 0;
 
     for (size_t i = 0; i < d->nfiles; i++) {
         any |= d->files[i].has_ledger;
+        mended |= d->files[i].recovered;
         (void) bp_ledger_merge(&all, &d->files[i].ledger);
     }
     (void) bp_ledger_settle(&all);
@@ -293,7 +294,12 @@ static void check_ledger(struct folder *d) {
                     messages += d->files[k].topics[j].messages;
                     repeated += d->files[k].topics[j].repeated;
                 }
-        if (first && received != messages - repeated)
+        if (first && mended && received != messages - repeated)
+            say(d, BP_FINDING_NOTE, d->path ? d->path : d->files[0].path,
+                "%llu messages of '%s' are there of %llu in the ledger: parts were damaged",
+                (unsigned long long) (messages - repeated), all.v[i]->topic,
+                (unsigned long long) received);
+        else if (first && received != messages - repeated)
             say(d, BP_FINDING_DAMAGE, d->path ? d->path : d->files[0].path,
                 "the ledger says %llu messages of '%s' were received, the recording holds %llu",
                 (unsigned long long) received, all.v[i]->topic,

@@ -92,7 +92,9 @@ def trial(job):
     import random
 
     rng = random.Random(seed)
-    d = Path(scratch) / f"{session.name}-{seed}"
+    top = Path(scratch) / str(seed)
+    # a renamed folder must do as well as one that is called as when it was recorded
+    d = top / (session.name if rng.random() < 0.8 else "renamed")
     shutil.copytree(session, d)
     wrong = []
     try:
@@ -128,7 +130,7 @@ def trial(job):
                 wrong.append(f"recover ended with {status}, but verify then with {after}: {out2[-300:]}")
         return what, wrong, kept, len(truth), verdict
     finally:
-        shutil.rmtree(d, ignore_errors=True)
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def test():
