@@ -138,6 +138,26 @@ static int add_record(struct mcap_source *m, const struct bp_mcap_record *rec, u
     }
 }
 
+/* The statistics count repeated messages like others; which they are, only their chunk tells. */
+static int count_repeated(struct mcap_source *m, uint64_t at) {
+    struct mcap_chunk_buf b = { 0 };
+    struct bp_mcap_record rec;
+    struct bp_mcap_message msg;
+    struct bp_mcap_chunk chunk;
+    struct bp_cur c;
+    int r = mcap_load_chunk(m, at, false, &b, &chunk);
+
+    for (c = bp_cur_of(b.records, r < 0 ? 0 : (size_t) b.n); bp_mcap_next(&c, &rec) > 0;) {
+        if (rec.op != BP_MCAP_MESSAGE || bp_mcap_message(&rec, &msg) < 0)
+            continue;
+        m->s.repeated++;
+        if (m->by_id[msg.channel_id] >= 0)
+            m->s.channels[m->by_id[msg.channel_id]].repeated++;
+    }
+    mcap_chunk_buf_done(&b);
+    return r == -ENOMEM ? r : 0; /* damage is told when the chunk is read */
+}
+
 /* A chunk right behind a `bagpipe.repeated` record holds latched messages repeated from earlier
  * segments. */
 static int mark_repeated(struct mcap_source *m, const struct bp_mcap_record *rec) {
@@ -146,8 +166,10 @@ static int mark_repeated(struct mcap_source *m, const struct bp_mcap_record *rec
     if (bp_mcap_metadata_index(rec, &x) < 0 || !bp_str_eq(x.name, BP_STR("bagpipe.repeated")))
         return 0;
     for (size_t i = 0; i < m->nunits; i++)
-        if (m->units[i].at == x.offset + x.length)
+        if (m->units[i].at == x.offset + x.length && !m->units[i].repeated) {
             m->units[i].repeated = true;
+            return count_repeated(m, m->units[i].at);
+        }
     return 0;
 }
 
@@ -194,8 +216,8 @@ int mcap_load_summary(struct mcap_source *m, struct bp_error *err) {
     }
 
     for (c = bp_cur_of(buf.p, buf.n); bp_mcap_next(&c, &rec) > 0;)
-        if (rec.op == BP_MCAP_METADATA_INDEX)
-            (void) mark_repeated(m, &rec);
+        if (rec.op == BP_MCAP_METADATA_INDEX && mark_repeated(m, &rec) < 0)
+            return bp_fail(err, -ENOMEM, "no memory for the summary");
     m->s.file.messages = t.stats.messages;
     for (uint32_t i = 0; i < t.stats.ncounts; i++) {
         int32_t ch = m->by_id[bp_ld_le16(t.stats.counts + 10 * (size_t) i)];
