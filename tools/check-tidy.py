@@ -74,6 +74,9 @@ def check(entry):
 
 
 todo = {e["file"]: e for e in entries()}
+bad = 0
 with ThreadPoolExecutor(int(os.environ.get("BP_TIDY_JOBS") or os.cpu_count())) as pool:
-    problems = [p for p in pool.map(check, todo.values()) if p]
-finish(problems, f"{len(todo)} files are clean")
+    for found in filter(None, pool.map(check, todo.values())):
+        print(found, flush=True)
+        bad += 1
+finish([f"{bad} files with findings"] if bad else [], f"{len(todo)} files are clean")

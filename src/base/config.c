@@ -158,8 +158,7 @@ static int set_words(const struct setting *s, const char *const *words, size_t n
         return bp_fail(s->err, -ENOMEM, "out of memory");
 
     list_done(to);
-    *to = fresh;
-    fresh = (struct bp_config_list){ 0 };
+    *to = BP_TAKE(fresh, ((struct bp_config_list){ 0 }));
     return 0;
 }
 

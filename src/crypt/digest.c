@@ -57,6 +57,6 @@ char *bp_sha256_hex(const uint8_t digest[static BP_SHA256_LEN], char hex[static 
         hex[2 * i] = digits[digest[i] >> 4];
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
-    hex[2 * BP_SHA256_LEN] = 0;
+    hex[BP_SHA256_HEX - 1] = 0;
     return hex;
 }

@@ -2,8 +2,6 @@
  * paused, stepped and stretched by others. See player-priv.h for who owns what. */
 #include "play/player-priv.h"
 
-#include "play/player.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <sys/prctl.h>
