@@ -155,7 +155,7 @@ int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
     uint8_t *p;
     int r;
 
-    if (j->dead)
+    if (bp_journal_is_dead(j))
         return -EIO;
     if (!find_room(j, len))
         return -ENOSPC;
@@ -173,7 +173,7 @@ int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
 
     r = j->io->pwrite(j->io->ctx, j->fd, j->buf, (size_t) len, j->pos);
     if (r < 0) {
-        j->dead = true;
+        __atomic_store_n(&j->dead, true, __ATOMIC_RELAXED);
         return r;
     }
     j->live[j->nlive++] = (struct bp_journal_entry){ j->pos, len, f->slot };
@@ -181,18 +181,18 @@ int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
     j->number++;
     j->frames++;
     j->bytes += len;
-    j->unsynced = !j->sync_each;
+    __atomic_store_n(&j->unsynced, !j->sync_each, __ATOMIC_RELAXED);
     return 0;
 }
 
 int bp_journal_sync(struct bp_journal *j) {
     int r;
 
-    if (!j->unsynced)
+    if (!__atomic_exchange_n(&j->unsynced, false, __ATOMIC_RELAXED))
         return 0;
-    j->unsynced = false;
     r = j->io->datasync(j->io->ctx, j->fd);
-    j->dead |= r < 0;
+    if (r < 0)
+        __atomic_store_n(&j->dead, true, __ATOMIC_RELAXED);
     return r;
 }
 

@@ -33,8 +33,8 @@ struct bp_journal {
     char path[1024];
     int fd;
     bool direct, sync_each; /* else only into the page cache; see bp_journal_sync() */
-    bool dead;              /* a write failed: nothing more goes into this file */
-    bool unsynced;
+    bool dead;              /* [atomic] a write failed: nothing more goes into this file */
+    bool unsynced;          /* [atomic] */
     uint8_t session[16];
     uint64_t size, pos, number;
     uint64_t bytes, frames; /* written, for the statistics */
@@ -60,7 +60,12 @@ void bp_journal_done(struct bp_journal *j, bool remove);
  *          the journal is dead */
 int bp_journal_append(struct bp_journal *j, const struct bp_frame *f);
 
-/** Makes appended frames durable where they are not by themselves. */
+/** Any thread. */
+static inline bool bp_journal_is_dead(const struct bp_journal *j) {
+    return __atomic_load_n(&j->dead, __ATOMIC_RELAXED);
+}
+
+/** Makes appended frames durable where they are not by themselves. May run beside an append. */
 int bp_journal_sync(struct bp_journal *j);
 
 /** Lets go of the frames of slots for which `dead` answers true. */

@@ -228,6 +228,8 @@ bool bp_writer_split_due(struct bp_writer *w);
 void bp_writer_do_split(struct bp_writer *w);
 void bp_writer_take_first(struct bp_writer *w);
 void bp_writer_hand_over(struct bp_writer *w, struct bp_segment *s, bool abandoned);
+/** Hands over all that are open. @param abandoned  what is behind `durable` does not count */
+void bp_writer_give_up_segments(struct bp_writer *w, bool abandoned);
 void bp_writer_update_room(struct bp_writer *w);
 
 /* writer-latched.c: [writer] */

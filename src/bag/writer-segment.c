@@ -15,17 +15,21 @@ static bool is_full(int code) {
     return code == -ENOSPC || code == -EDQUOT;
 }
 
+static uint64_t allocated(const struct bp_segment *s) {
+    return __atomic_load_n(&s->alloc, __ATOMIC_RELAXED); /* the preparer adds to it */
+}
+
 /* What closing the segment will need, from the size of what its summary is made of. */
 static uint64_t closing_reserve(const struct bp_segment *s) {
     uint64_t summary = s->index.schemas.n + s->index.channels.n + s->index.chunks.n +
                        s->index.metadata.n + 256 * s->ledger.n;
 
-    return BP_MIN((uint64_t) 1 << 20, s->alloc / 8) + 2 * summary;
+    return BP_MIN((uint64_t) 1 << 20, allocated(s) / 8) + 2 * summary;
 }
 
 static uint64_t left_in(const struct bp_segment *s, uint64_t from) {
     uint64_t need = from + closing_reserve(s);
-    uint64_t alloc = __atomic_load_n(&s->alloc, __ATOMIC_RELAXED);
+    uint64_t alloc = allocated(s);
 
     return alloc > need ? alloc - need : 0;
 }
@@ -96,6 +100,18 @@ void bp_writer_hand_over(struct bp_writer *w, struct bp_segment *s, bool abandon
     bp_mutex_unlock(&w->lock);
 }
 
+/* The current one goes last, and the preparer must not find it any more once it may be freed. */
+void bp_writer_give_up_segments(struct bp_writer *w, bool abandoned) {
+    struct bp_segment *s = w->seg;
+
+    set_segment(w, NULL);
+    for (unsigned i = 0; i < w->nold; i++)
+        bp_writer_hand_over(w, w->old[i], abandoned);
+    w->nold = 0;
+    if (s)
+        bp_writer_hand_over(w, s, abandoned);
+}
+
 /* ---- starting over ---- */
 
 /* Everything written but not synced goes back to READY. */
@@ -111,10 +127,7 @@ static void take_back(struct bp_writer *w) {
 
 static void abandon(struct bp_writer *w, const char *what, int code) {
     bp_writer_failed(w, w->seg->path, code, what);
-    for (unsigned i = 0; i < w->nold; i++)
-        bp_writer_hand_over(w, w->old[i], true);
-    w->nold = 0;
-    bp_writer_hand_over(w, w->seg, true);
+    bp_writer_give_up_segments(w, true);
     take_back(w);
     set_segment(w, take_spare(w)); /* may be none; the next tick tries again */
     bp_writer_update_room(w);
@@ -209,7 +222,7 @@ static bool may_split(struct bp_writer *w) {
 static bool outgrows(const struct bp_writer *w, uint64_t len) {
     const struct bp_segment *s = w->seg;
 
-    if (s->off + len > __atomic_load_n(&s->alloc, __ATOMIC_RELAXED))
+    if (s->off + len > allocated(s))
         return w->nold < MAX_OLD; /* nothing more was to be had for this one */
     return s->groups > 0 &&
            s->off + len + s->index.chunks.n + s->index.channels.n > w->o.max_segment_bytes;
@@ -269,7 +282,7 @@ static int write_group(struct bp_writer *w, struct slot *s) {
     uint64_t first = r->first_rseq, last = first + s->nmsg - 1, at;
     int e;
 
-    if (outgrows(w, s->g.len) && (s->g.len + w->seg->off > w->seg->alloc || may_split(w)))
+    if (outgrows(w, s->g.len) && (s->g.len + w->seg->off > allocated(w->seg) || may_split(w)))
         split(w);
     e = bp_segment_flush(w->seg);
     if (e == 0)

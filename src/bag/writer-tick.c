@@ -89,10 +89,13 @@ static bool await_workers(struct bp_writer *w, uint64_t goal, bp_ns_t deadline) 
 /* ---- journal ---- */
 
 bool bp_writer_slot_is_dead(void *ctx, uint64_t no) {
-    const struct bp_writer *w = ctx;
+    struct bp_writer *w = ctx;
+    bool dead;
 
-    return no < w->tail || (no < w->head && slot_by_no(w, no)->no == no &&
-                            slot_by_no(w, no)->state == SLOT_DURABLE);
+    bp_mutex_lock(&w->lock);
+    dead = no < w->tail || (no < w->head && slot_by_no(w, no)->state == SLOT_DURABLE);
+    bp_mutex_unlock(&w->lock);
+    return dead;
 }
 
 /* What of a slot is to be journaled: an open one up to the goal, a closed one whole. */
@@ -284,7 +287,7 @@ static int tick(struct bp_writer *w, bool all) {
     uint64_t goal;
     int r;
 
-    all |= w->journal.dead;
+    all |= bp_journal_is_dead(&w->journal);
     goal = set_goal(w, all || split, start);
     write_below(w, goal, tick_deadline(w, start, all));
     if (split)
@@ -305,7 +308,7 @@ static int tick(struct bp_writer *w, bool all) {
         bp_mutex_unlock(&w->lock);
         return tick(w, true); /* no room in the journal: chunks are the only way */
     }
-    if (w->journal.dead && !w->journal_told) {
+    if (bp_journal_is_dead(&w->journal) && !w->journal_told) {
         w->journal_told = true;
         bp_writer_failed(w, w->journal.path, -EIO,
                          "cannot write the journal, every commit is a chunk from now on");
@@ -405,12 +408,7 @@ void *bp_writer_thread(void *arg) {
     }
     last_ticks(w);
     note_pending(w);
-    for (unsigned i = 0; i < w->nold; i++)
-        bp_writer_hand_over(w, w->old[i], true);
-    if (w->seg)
-        bp_writer_hand_over(w, w->seg, w->unsynced > 0);
-    w->nold = 0;
-    w->seg = NULL;
+    bp_writer_give_up_segments(w, w->unsynced > 0 || w->nold > 0);
     return NULL;
 }
 
@@ -424,7 +422,7 @@ void *bp_writer_flusher(void *arg) {
 
     while (!end) {
         bp_mutex_lock(&w->journal_lock);
-        for (unsigned i = 0; i < BP_LANES && !w->journal.dead; i++) {
+        for (unsigned i = 0; i < BP_LANES && !bp_journal_is_dead(&w->journal); i++) {
             struct goal_slot *g = &w->flush_goal;
             bool open;
 
