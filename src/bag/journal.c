@@ -164,8 +164,10 @@ int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
         return r;
 
     p = j->buf + FRAME_HEAD;
-    memcpy(p, f->records, (size_t) f->records_bytes);
-    memcpy(p + f->records_bytes, f->runs, f->runs_bytes);
+    if (f->records_bytes)
+        memcpy(p, f->records, (size_t) f->records_bytes);
+    if (f->runs_bytes)
+        memcpy(p + f->records_bytes, f->runs, f->runs_bytes);
     memset(p + body, 0, (size_t) (len - FRAME_HEAD - body));
     memcpy(head.session, j->session, 16);
     head.number = j->number;

@@ -51,6 +51,7 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
     if (bp_folder_add(&w->folder, s) < 0 || bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
         bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s",
                         err.text[0] ? err.text : "out of memory for metadata.yaml");
+    w->unhashed = true;
     bp_writer_event(w, BP_WRITER_SEGMENT_CLOSED, s->path, "segment '%s' closed", s->path);
     bp_segment_free(s);
 }
@@ -187,7 +188,7 @@ static void serve_spare(struct bp_writer *w) {
     }
 }
 
-enum work { WORK_NONE, WORK_CLOSE, WORK_SPARE, WORK_EXTEND, WORK_END };
+enum work { WORK_NONE, WORK_CLOSE, WORK_SPARE, WORK_EXTEND, WORK_HASH, WORK_END };
 
 /* What is most urgent: a segment the writer may be waiting for, space, then closing. */
 static enum work next_work_locked(const struct bp_writer *w, struct closing *c) {
@@ -201,7 +202,30 @@ static enum work next_work_locked(const struct bp_writer *w, struct closing *c) 
         *c = w->closing[0];
         return WORK_CLOSE;
     }
-    return w->finished ? WORK_END : WORK_NONE;
+    if (w->finished)
+        return WORK_END;
+    return w->unhashed ? WORK_HASH : WORK_NONE;
+}
+
+static int stop_hashing(void *ctx, uint64_t bytes) {
+    struct bp_writer *w = ctx;
+    struct closing c;
+    enum work job;
+
+    (void) bytes;
+    bp_mutex_lock(&w->lock);
+    job = next_work_locked(w, &c);
+    bp_mutex_unlock(&w->lock);
+    return job != WORK_HASH;
+}
+
+/* While there is nothing better to do: SHA-256 of closed segments, so that little is left for the
+ * end. Interrupted, it starts that file again later. */
+static void hash_segments(struct bp_writer *w) {
+    int r = bp_folder_hash(&w->folder, w->io, stop_hashing, w, NULL);
+
+    if (r != -ECANCELED)
+        w->unhashed = false;
 }
 
 static enum work wait_for_work(struct bp_writer *w, struct closing *c) {
@@ -239,6 +263,9 @@ void *bp_writer_preparer(void *arg) {
             break;
         case WORK_EXTEND:
             serve_extension(w);
+            break;
+        case WORK_HASH:
+            hash_segments(w);
             break;
         default:
             return NULL;

@@ -186,6 +186,7 @@ struct bp_writer {
     size_t npast;
     struct bp_folder folder; /* [preparer] closed segments, metadata.yaml, manifest */
     bp_ns_t retry_at;        /* [preparer] when the disk is asked again */
+    bool unhashed;           /* [preparer] a closed segment has no SHA-256 yet */
     unsigned unclosed;       /* [preparer] segments that could not be finished */
     int failed;              /* [lock] first error that kept something from the disk */
     char failed_text[300];   /* [lock] */

@@ -334,14 +334,23 @@ int bp_writer_channel_stats(struct bp_writer *w, uint16_t channel, struct bp_cha
 
 /* ---- close ---- */
 
+static int past_deadline(void *ctx, uint64_t bytes) {
+    const bp_ns_t *deadline = ctx;
+
+    (void) bytes;
+    return bp_mono_ns() > *deadline;
+}
+
+/* Who ends a recording waits for it: what is not hashed within a second stays without. */
 static int finish_folder(struct bp_writer *w, struct bp_error *err) {
+    bp_ns_t deadline = bp_mono_ns() + BP_SEC;
     int r = bp_folder_add_channels(&w->folder, &w->defs);
 
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
     if (r == 0)
-        r = bp_folder_hash(&w->folder, w->io, NULL, NULL, err);
-    return r < 0 ? r : bp_folder_write_manifest(&w->folder, w->io, err);
+        r = bp_folder_hash(&w->folder, w->io, past_deadline, &deadline, err);
+    return r < 0 && r != -ECANCELED ? r : bp_folder_write_manifest(&w->folder, w->io, err);
 }
 
 int bp_writer_close(struct bp_writer *w, struct bp_error *err) {
