@@ -15,6 +15,7 @@
 #include "bag/reader.h"
 #include "bag/test-writer.h"
 #include "bag/writer.h"
+#include "base/io-fault.h"
 
 /* The write path in one process: several receive threads, random sizes, every way of compressing
  * and splitting. Read back by the reader, which shares no code with the writer, and judged by what
@@ -232,6 +233,85 @@ static void test_latched(void **state) {
     assert_int_equal(repeated, 2);
 }
 
+static uint32_t add_priority(struct bp_writer *w, const char *topic, enum bp_priority prio,
+                             uint64_t budget, uint8_t tag) {
+    struct bp_channel_def c = { .topic = topic,
+                                .type = "test_msgs/msg/Blob",
+                                .schema_encoding = "ros2msg",
+                                .schema = BP_STR(schema_text),
+                                .type_hash = "",
+                                .qos_yaml = "",
+                                .priority = prio,
+                                .budget_bytes = budget };
+    struct bp_source_def s = { .guid = { tag, 5 }, .node = "" };
+    int r = bp_writer_channel(w, &c, NULL);
+
+    assert_true(r > 0);
+    s.channel = (uint16_t) r;
+    r = bp_writer_source(w, &s, NULL);
+    assert_true(r >= 0);
+    return (uint32_t) r;
+}
+
+static int send_big(struct bp_writer *w, uint32_t source, uint64_t seq) {
+    struct payload pl = { source, seq, 100000, false };
+    struct bp_accept m = {
+        .source = source, .seq = seq, .size = pl.size, .copy = fill, .ctx = &pl
+    };
+
+    m.log_ns = m.publish_ns = bp_wall_ns();
+    return bp_writer_accept(w, &m);
+}
+
+/* The disk stands still: low priority is refused first, high last, a budget before all; what was
+ * refused is ledgered by cause, and nothing that was accepted is lost. */
+static void test_overload(void **state) {
+    BP_AUTO_TEST_DIR dir = bp_test_dir();
+    BP_CLEANUP(bp_io_fault_freep) struct bp_io_fault *f = NULL;
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+    const char *path = dir.session;
+    struct bp_writer_opts o = { .dir = dir.session,
+                                .ring_bytes = 32 << 20,
+                                .min_free = 1 << 20,
+                                .durability = BP_SYNC_COMMIT };
+    uint64_t first[3] = { 0 }, sent = 0, refused = 0;
+    struct bp_writer *w = NULL;
+    struct bp_ledger l = { 0 };
+    struct bp_ledger_totals t;
+    uint32_t id[4];
+
+    (void) state;
+    assert_int_equal(bp_io_fault_new(&bp_io_posix, "op=datasync,delay=1500ms", &f, NULL), 0);
+    o.io = bp_io_fault_io(f);
+    assert_int_equal(bp_writer_open(&o, &w, NULL), 0);
+    id[0] = add_priority(w, "/low", BP_PRIORITY_LOW, 0, 1);
+    id[1] = add_priority(w, "/normal", BP_PRIORITY_NORMAL, 0, 2);
+    id[2] = add_priority(w, "/high", BP_PRIORITY_HIGH, 0, 3);
+    id[3] = add_priority(w, "/budget", BP_PRIORITY_HIGH, 1000000, 4);
+    for (uint64_t seq = 1; seq <= 11; seq++)
+        assert_int_equal(send_big(w, id[3], seq), seq <= 10 ? 0 : -EDQUOT);
+    for (uint64_t seq = 1; seq <= 200 && !first[2]; seq++)
+        for (size_t p = 0; p < 3; p++) {
+            int r = send_big(w, id[p], seq);
+
+            assert_true(r == 0 || r == -ENOBUFS);
+            sent++;
+            refused += r != 0;
+            if (r < 0 && !first[p])
+                first[p] = sent;
+        }
+    assert_true(first[0] && first[0] < first[1] && first[1] < first[2]);
+    assert_int_equal(bp_writer_close(w, NULL), 0);
+
+    assert_int_equal(bp_bag_open(&path, 1, &b, NULL), 0);
+    assert_true(bp_bag_ledger(b, &l, NULL) > 0);
+    bp_ledger_totals(&l, &t);
+    assert_int_equal(t.received, 10 + sent - refused);
+    assert_int_equal(t.lost[BP_LOSS_RING], refused);
+    assert_int_equal(t.lost[BP_LOSS_BUDGET], 1);
+    bp_ledger_done(&l);
+}
+
 /* A folder that holds a recording is not written into. */
 static void test_refuses_finished(void **state) {
     BP_AUTO_TEST_DIR dir = bp_test_dir();
@@ -253,6 +333,7 @@ int main(void) {
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_ledger_of_gaps),
         cmocka_unit_test(test_latched),
+        cmocka_unit_test(test_overload),
         cmocka_unit_test(test_refuses_finished),
     };
 
