@@ -172,7 +172,8 @@ static const struct {
 };
 
 int bp_defs_sort(struct bp_defs *d, struct bp_error *err) {
-    qsort(d->v, d->n, sizeof(struct bp_draft *), by_name);
+    if (d->n > 0)
+        qsort(d->v, d->n, sizeof(struct bp_draft *), by_name);
     for (size_t i = 0; i < BP_COUNT(implicit); i++) {
         int r;
 
