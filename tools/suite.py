@@ -186,7 +186,7 @@ def plan(a):
     if a.cross:
         only += ["i386", "s390x", "arm64"]
     if a.lint:
-        return [(VARIANTS["gcc"], ["lint"])]
+        return [(VARIANTS["gcc"], ["lint", "tidy"])]
     if a.names:
         return [(VARIANTS[n], []) for n in only or ["gcc"]]
     chosen = [s for s in ("unit", "system") if getattr(a, s)]
