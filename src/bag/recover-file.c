@@ -7,6 +7,7 @@
 #include "bag/metadata.h"
 #include "bag/reader.h"
 #include "bag/recover-priv.h"
+#include "bag/recover-trust.h"
 #include "bag/verify.h"
 #include "base/crc.h"
 #include "base/cursor.h"
@@ -39,6 +40,7 @@ struct salvage {
     uint64_t raw_cap;
     uint64_t messages, lost_chunks, lost_bytes, lost_messages;
     bool ended; /* DataEnd was reached without a break */
+    struct bp_trust trust;
 };
 
 static int flush(struct salvage *s) {
@@ -291,6 +293,11 @@ static int put_record(struct salvage *s, const struct bp_mcap_record *rec, const
         r = put_loose(s); /* keeps their place in the order */
     if (r < 0)
         return r;
+    if ((rec->op == BP_MCAP_SCHEMA || rec->op == BP_MCAP_CHANNEL || rec->op == BP_MCAP_METADATA) &&
+        !bp_trust_has(&s->trust, (uint64_t) (head - s->p))) {
+        s->lost_bytes += rec->n + BP_REC_HEAD; /* a name with a flipped bit is worse than none */
+        return 0;
+    }
     switch (rec->op) {
     case BP_MCAP_SCHEMA:
         return put_schema(s, rec, head);
@@ -403,13 +410,15 @@ static int salvage_init(struct salvage *s, const char *path, const char *tmp,
         return r;
     s->p = (const uint8_t *) s->text;
     s->n = n;
-    if (n < BP_MCAP_MAGIC_LEN || memcmp(s->p, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) != 0)
+    if (n < BP_MCAP_MAGIC_LEN || !bp_mcap_magic_nearly(s->p))
         return bp_fail(err, BP_EFORMAT, "'%s' does not begin as an MCAP file", path);
     s->ch = calloc(CHANNELS, sizeof *s->ch);
     s->schema_seen = calloc(CHANNELS, 1);
     s->channel_seen = calloc(CHANNELS, 1);
     s->z = bp_decompressor_new();
     r = bp_builder_init(&s->b, BP_CODEC_NONE, 0, false);
+    if (r == 0)
+        r = bp_trust_find(s->p, s->n, &s->trust);
     if (r < 0 || !s->ch || !s->schema_seen || !s->channel_seen || !s->z)
         return bp_fail(err, -ENOMEM, "out of memory");
     s->fd = s->io->open(s->io->ctx, tmp, O_RDWR | O_CREAT | O_TRUNC, 0644);
@@ -419,6 +428,7 @@ static int salvage_init(struct salvage *s, const char *path, const char *tmp,
 static void salvage_done(struct salvage *s) {
     if (s->fd >= 0)
         (void) s->io->close(s->io->ctx, s->fd);
+    bp_trust_done(&s->trust);
     free(s->text);
     free(s->ch);
     free(s->schema_seen);
@@ -438,13 +448,26 @@ static void put_header(struct salvage *s) {
     struct bp_mcap_record rec;
     size_t at;
 
-    if (bp_mcap_next(&c, &rec) <= 0 || rec.op != BP_MCAP_HEADER || bp_mcap_header(&rec, &h) < 0)
+    if (bp_mcap_next(&c, &rec) <= 0 || rec.op != BP_MCAP_HEADER || bp_mcap_header(&rec, &h) < 0 ||
+        !bp_trust_has(&s->trust, BP_MCAP_MAGIC_LEN))
         h = (struct bp_mcap_header){ BP_STR("ros2"), BP_STR("bagpipe " BP_VERSION) };
     bp_buf_put(&s->out, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN);
     at = bp_rec_begin(&s->out, BP_MCAP_HEADER);
     bp_put_text(&s->out, h.profile.p, h.profile.n);
     bp_put_text(&s->out, h.library.p, h.library.n);
     bp_rec_end(&s->out, at);
+}
+
+/* Definitions that the summary vouches for come first: those in the data may be damaged. */
+static int put_definitions(struct salvage *s) {
+    struct bp_cur c = bp_cur_of(s->trust.defs, s->trust.ndefs);
+    struct bp_mcap_record rec;
+    int r = 0;
+
+    while (r == 0 && bp_mcap_next(&c, &rec) > 0)
+        r = rec.op == BP_MCAP_SCHEMA ? put_schema(s, &rec, rec.p - BP_REC_HEAD)
+                                     : put_channel(s, &rec, rec.p - BP_REC_HEAD);
+    return r == BP_ECORRUPT ? 0 : r;
 }
 
 /* Says in the file itself that parts of it are missing, so that nobody takes the ledger, which
@@ -467,7 +490,9 @@ static int make_copy(struct salvage *s, struct bp_error *err, const char *path) 
     int r;
 
     put_header(s);
-    r = walk(s);
+    r = put_definitions(s);
+    if (r == 0)
+        r = walk(s);
     if (r == 0 && s->lost_bytes)
         put_recovered(s);
     if (r == 0)
@@ -610,7 +635,8 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
     int r = bp_metadata_read(io, dir, &m, NULL), k;
 
     k = bp_folder_load(&f, io, dir, err);
-    if (k == 0 && (r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f))) {
+    if (k == 0 &&
+        (mended || r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f))) {
         ret->needed = true;
         k = bp_folder_write_metadata(&f, io, err);
     }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bag/group.h"
+#include "bag/recover-trust.h"
 #include "base/crc.h"
 #include "base/pool.h"
 #include "crypt/digest.h"
@@ -603,7 +604,12 @@ static void count_topics(struct walk *w) {
 static bool is_mcap(struct walk *w) {
     const uint8_t *p = w->size >= BP_MCAP_MAGIC_LEN ? look(w, 0, BP_MCAP_MAGIC_LEN) : NULL;
 
-    return p && memcmp(p, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) == 0;
+    if (!p || !bp_mcap_magic_nearly(p))
+        return false;
+    w->f->no_magic = memcmp(p, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) != 0;
+    if (w->f->no_magic)
+        walk_say(w, BP_FINDING_DAMAGE, 0, recover, "MCAP's magic bytes are damaged");
+    return true;
 }
 
 static void run(struct walk *w) {

@@ -34,6 +34,7 @@ struct verify_file {
     char sha256[65];         /* when it was asked for */
     bool damaged;            /* counts may be short */
     bool ours, has_ledger;   /* groups end in commits; a ledger was read */
+    bool no_magic;           /* damaged at its very start: readers refuse it, recover does not */
     bool recovered;          /* parts of it are known to be missing */
     struct bp_ledger ledger; /* of this file */
 };
@@ -86,7 +87,7 @@ struct unit {
     size_t nrecords;
     bool has_chunk, chunk_crc, repeated, committed, failed_memory;
     uint64_t chunk_at, chunk_len, start, end, raw_size, stored_size, index_len;
-    uint64_t repeat_at; /* where a chunk of repeated messages would start */
+    uint64_t repeat_at;        /* where a chunk of repeated messages would start */
     uint64_t min_log, max_log; /* of all messages */
     char compression[16];
     bool intact; /* checksums and indexes of this unit agree */

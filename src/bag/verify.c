@@ -405,7 +405,7 @@ static int verify_files(struct folder *d, char *const *paths, const size_t *of, 
         d->v->ret->messages += f->messages;
         d->v->ret->repeated += f->repeated;
         d->damaged |= f->damaged;
-        if (f->damaged && d->v->ret->findings[BP_FINDING_UNUSABLE] == before)
+        if (f->damaged && !f->no_magic && d->v->ret->findings[BP_FINDING_UNUSABLE] == before)
             count_readable(d, f);
     }
     return 0;
