@@ -9,6 +9,7 @@ void bp_index_done(struct bp_index *x) {
     bp_buf_done(&x->channels);
     bp_buf_done(&x->chunks);
     bp_buf_done(&x->metadata);
+    bp_buf_done(&x->attachments);
     free(x->counts);
     *x = (struct bp_index){ 0 };
 }
@@ -105,13 +106,28 @@ void bp_index_add_metadata(struct bp_index *x, uint64_t at, uint64_t len, struct
     x->nmetadata++;
 }
 
+void bp_index_add_attachment(struct bp_index *x, uint64_t at, uint64_t len,
+                             const struct bp_mcap_attachment *a) {
+    size_t rec = bp_rec_begin(&x->attachments, BP_MCAP_ATTACHMENT_INDEX);
+
+    bp_buf_put_le64(&x->attachments, at);
+    bp_buf_put_le64(&x->attachments, len);
+    bp_buf_put_le64(&x->attachments, a->log_time);
+    bp_buf_put_le64(&x->attachments, a->create_time);
+    bp_buf_put_le64(&x->attachments, a->size);
+    bp_put_text(&x->attachments, a->name.p, a->name.n);
+    bp_put_text(&x->attachments, a->media_type.p, a->media_type.n);
+    bp_rec_end(&x->attachments, rec);
+    x->nattachments++;
+}
+
 static void put_statistics(const struct bp_index *x, struct bp_buf *b) {
     size_t rec = bp_rec_begin(b, BP_MCAP_STATISTICS), map;
 
     bp_buf_put_le64(b, x->messages);
     bp_buf_put_le16(b, (uint16_t) x->nschemas);
     bp_buf_put_le32(b, x->nchannels);
-    bp_buf_put_le32(b, 0);
+    bp_buf_put_le32(b, x->nattachments);
     bp_buf_put_le32(b, x->nmetadata);
     bp_buf_put_le32(b, x->nchunks);
     bp_buf_put_le64(b, x->t_first);
@@ -155,7 +171,7 @@ static void put_footer(struct bp_buf *b, uint64_t base, size_t summary, size_t o
 int bp_index_summary(const struct bp_index *x, uint64_t data_end, struct bp_buf *out) {
     size_t start = out->n, rec = bp_rec_begin(out, BP_MCAP_DATA_END), summary, offsets;
     uint64_t base = data_end - start; /* of out->p[0] in the file */
-    struct section s[5];
+    struct section s[6];
 
     bp_buf_put_le32(out, 0);
     bp_rec_end(out, rec);
@@ -167,7 +183,8 @@ int bp_index_summary(const struct bp_index *x, uint64_t data_end, struct bp_buf 
     put_statistics(x, out);
     s[2].len = out->n - s[2].at;
     put_section(out, &x->chunks, BP_MCAP_CHUNK_INDEX, &s[3]);
-    put_section(out, &x->metadata, BP_MCAP_METADATA_INDEX, &s[4]);
+    put_section(out, &x->attachments, BP_MCAP_ATTACHMENT_INDEX, &s[4]);
+    put_section(out, &x->metadata, BP_MCAP_METADATA_INDEX, &s[5]);
 
     offsets = out->n;
     for (size_t i = 0; i < BP_COUNT(s); i++) {
@@ -181,7 +198,7 @@ int bp_index_summary(const struct bp_index *x, uint64_t data_end, struct bp_buf 
     }
     put_footer(out, base, summary, offsets);
     return out->failed || x->failed || x->schemas.failed || x->channels.failed ||
-                   x->chunks.failed || x->metadata.failed
+                   x->chunks.failed || x->metadata.failed || x->attachments.failed
                ? -ENOMEM
                : 0;
 }

@@ -6,7 +6,8 @@
  * Not for several threads. */
 struct bp_index {
     struct bp_buf schemas, channels, chunks, metadata; /* encoded records of the summary */
-    uint32_t nschemas, nchannels, nchunks, nmetadata;
+    struct bp_buf attachments;
+    uint32_t nschemas, nchannels, nchunks, nmetadata, nattachments;
     uint64_t messages, t_first, t_last;
     uint64_t *counts; /* messages by channel id; 65,536 once the first channel came; owned */
     uint16_t max_channel;
@@ -29,6 +30,9 @@ void bp_index_add_channel(struct bp_index *x, uint16_t id, const void *rec, size
 void bp_index_add_chunk(struct bp_index *x, const struct bp_chunk_info *c);
 /** Chunk of a group that lies at byte `at` of its file. */
 void bp_index_add_group(struct bp_index *x, const struct bp_group *g, uint64_t at);
+/** Attachment record of `len` bytes at byte `at`; only recovery meets them, in files of others. */
+void bp_index_add_attachment(struct bp_index *x, uint64_t at, uint64_t len,
+                             const struct bp_mcap_attachment *a);
 void bp_index_add_metadata(struct bp_index *x, uint64_t at, uint64_t len, struct bp_str name);
 
 /**

@@ -276,6 +276,18 @@ static int put_metadata(struct salvage *s, const struct bp_mcap_record *rec, con
     return 0;
 }
 
+static int put_attachment(struct salvage *s, const struct bp_mcap_record *rec,
+                          const uint8_t *head) {
+    struct bp_mcap_attachment a;
+    uint64_t at = out_at(s);
+
+    if (bp_mcap_attachment(rec, &a) < 0 || (a.crc && a.crc != a.computed_crc))
+        return BP_ECORRUPT;
+    bp_buf_put(&s->out, head, (size_t) rec->n + BP_REC_HEAD);
+    bp_index_add_attachment(&s->index, at, rec->n + BP_REC_HEAD, &a);
+    return flush_large(s);
+}
+
 static int put_message(struct salvage *s, const struct bp_mcap_record *rec, const uint8_t *head) {
     struct bp_mcap_message m;
 
@@ -309,6 +321,8 @@ static int put_record(struct salvage *s, const struct bp_mcap_record *rec, const
         return put_chunk(s, rec, head);
     case BP_MCAP_METADATA:
         return put_metadata(s, rec, head);
+    case BP_MCAP_ATTACHMENT:
+        return put_attachment(s, rec, head);
     case BP_MCAP_DATA_END:
         return 1;
     default:

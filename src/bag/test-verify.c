@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "bag/metadata.h"
+#include "bag/recover.h"
 #include "bag/verify.h"
 #include "base/crc.h"
 #include "base/io.h"
@@ -411,6 +412,48 @@ static void test_what_must_agree(void **state) {
     }
 }
 
+/* Times a text stands in the file. */
+static unsigned count_text(const char *text) {
+    BP_AUTO_FREE char *p = NULL;
+    const char *at;
+    struct bp_error err;
+    unsigned times = 0;
+    size_t n;
+
+    assert_int_equal(bp_io_read_file(&bp_io_posix, path, 1 << 20, &p, &n, &err), 0);
+    for (at = p; (at = memmem(at, (size_t) (p + n - at), text, strlen(text))) != NULL; at++)
+        times++;
+    return times;
+}
+
+/* A file of others whose end is missing, or with a flipped bit in a message: recovery keeps all
+ * that is good, attachments and metadata too. */
+static void test_recovered_keeps_all(void **state) {
+    (void) state;
+    for (int flip = 0; flip < 2; flip++) {
+        struct made m = { 0 };
+        struct bp_recovery rec = { 0 };
+        struct bp_verify_result r;
+        struct bp_error err = { 0 };
+        struct heard h;
+
+        make(&m, true);
+        if (flip)
+            m.b.p[m.chunks[0].chunk + 49 + 31] ^= 4;
+        store(m.b.p, flip ? m.b.n : m.chunks[1].chunk + m.chunks[1].chunk_len + 3);
+        if (bp_recover(path, &(struct bp_recover_opts){ .discard = true }, &rec, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_true(rec.needed);
+        bp_recovery_done(&rec);
+        if (check(path, &h, &r) != BP_VERDICT_WHOLE)
+            fail_msg("%s", h.text);
+        assert_int_equal(r.messages, flip ? 3 : 6);
+        assert_int_equal(count_text("text/plain"), 2); /* the attachment and its index */
+        assert_int_equal(count_text("notes"), 2);
+        bp_buf_done(&m.b);
+    }
+}
+
 static void test_folder(void **state) {
     BP_AUTO_METADATA meta = { 0 };
     struct made m = { 0 };
@@ -459,9 +502,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_what_must_agree),
+        cmocka_unit_test(test_whole),           cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_what_must_agree), cmocka_unit_test(test_recovered_keeps_all),
         cmocka_unit_test(test_folder),
     };
 
