@@ -28,6 +28,8 @@ void bp_folder_done(struct bp_folder *f) {
     for (size_t i = 0; i < f->ntopics; i++)
         topic_free(&f->topics[i]);
     free(f->topics);
+    for (size_t i = 0; i < f->nfiles; i++)
+        free(f->files[i].counts);
     free(f->files);
     bp_ledger_done(&f->ledger);
     bp_manifest_done(&f->past);
@@ -118,21 +120,38 @@ int bp_folder_add_channels(struct bp_folder *f, const struct bp_defs *defs) {
     return r;
 }
 
+/* Messages so far by topic; heap. */
+static uint64_t *counts_of(const struct bp_folder *f) {
+    uint64_t *v = calloc(f->ntopics + 1, sizeof *v);
+
+    for (size_t i = 0; v && i < f->ntopics; i++)
+        v[i] = f->topics[i].messages;
+    return v;
+}
+
 int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
     struct bp_folder_file *v = realloc(f->files, (f->nfiles + 1) * sizeof *v);
+    BP_AUTO_FREE uint64_t *before = NULL, *now = NULL;
+    size_t nbefore = f->ntopics;
     const struct bp_index *x = &s->index;
     int r;
 
     if (!v)
         return -ENOMEM;
     f->files = v;
-    r = add_topics(f, x);
+    before = counts_of(f);
+    r = before ? add_topics(f, x) : -ENOMEM;
     if (r == 0)
         r = bp_ledger_merge(&f->ledger, &s->ledger);
-    if (r < 0)
-        return r;
+    now = r == 0 ? counts_of(f) : NULL;
+    if (!now)
+        return r < 0 ? r : -ENOMEM;
+    for (size_t i = 0; i < nbefore; i++)
+        now[i] -= before[i];
     v = &f->files[f->nfiles++];
-    *v = (struct bp_folder_file){ .start_ns = (bp_ns_t) x->t_first,
+    *v = (struct bp_folder_file){ .counts = BP_TAKE_PTR(now),
+                                  .ncounts = f->ntopics,
+                                  .start_ns = (bp_ns_t) x->t_first,
                                   .end_ns = (bp_ns_t) x->t_last,
                                   .messages = x->messages,
                                   .repeated = s->repeated,
@@ -142,8 +161,12 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
 }
 
 void bp_folder_drop_first(struct bp_folder *f) {
-    if (f->nfiles)
-        memmove(f->files, f->files + 1, --f->nfiles * sizeof *f->files);
+    if (!f->nfiles)
+        return;
+    for (size_t i = 0; i < f->files[0].ncounts; i++)
+        f->topics[i].messages -= f->files[0].counts[i];
+    free(f->files[0].counts);
+    memmove(f->files, f->files + 1, --f->nfiles * sizeof *f->files);
 }
 
 /* Id and history of an earlier part of the session; a missing or strange manifest costs nothing. */

@@ -11,7 +11,9 @@ struct bp_folder_file {
     char file[256];
     bp_ns_t start_ns, end_ns;
     uint64_t messages, repeated, bytes;
-    char sha256[65]; /* "" = not known yet */
+    char sha256[65];  /* "" = not known yet */
+    uint64_t *counts; /* messages by topic, ncounts of them; owned */
+    size_t ncounts;
 };
 
 struct bp_folder_topic {
@@ -40,7 +42,7 @@ void bp_folder_done(struct bp_folder *f);
 
 /** Adds a finished segment (written just now, or loaded). @return 0 or -ENOMEM */
 int bp_folder_add(struct bp_folder *f, const struct bp_segment *s);
-/** Takes the oldest file out, its messages stay counted in the ledger. */
+/** Takes the oldest file out, and its messages off the topics; the ledger keeps them. */
 void bp_folder_drop_first(struct bp_folder *f);
 
 /** Channels without messages are shown, too. */
