@@ -160,10 +160,10 @@ def need(*programs):
 class Proc:
     """A started program with its output in files; stopped at the end if still there."""
 
-    def __init__(self, args, env=None, ns=None, log=None, cwd=None):
+    def __init__(self, args, env=None, ns=None, log=None, cwd=None, under=()):
         e = dict(os.environ)
         e.update(env or {})
-        args = [str(a) for a in args]
+        args = [str(a) for a in [*under, *args]]
         if ns:
             args = ["ip", "netns", "exec", ns] + args
         self.args = args
@@ -276,9 +276,10 @@ def until(fn, timeout, what, step=0.01):
         time.sleep(step)
 
 
-def record(out, *args, domain, env=None, ns=None, log=None, wait=True):
+def record(out, *args, domain, env=None, ns=None, log=None, wait=True, under=()):
     """Starts `bagpipe record -a -o OUT …` and waits until it says that it records."""
-    p = Proc([BAGPIPE, "record", "-a", "-o", out, "--domain", domain, *args], env=env, ns=ns, log=log)
+    p = Proc([BAGPIPE, "record", "-a", "-o", out, "--domain", domain, *args], env=env, ns=ns, log=log,
+             under=under)
     end = time.monotonic() + 30
     while wait and "recording" not in p.text():
         if not p.alive():

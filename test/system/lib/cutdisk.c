@@ -1,10 +1,12 @@
 /* nbdkit plugin: a disk with a volatile write cache and a cruel power cut.
  *
- *   nbdkit cutdisk.so image=FILE cut=CONTROL [keep=PERCENT] [sector=BYTES] [delay=MS] [seed=N]
+ *   nbdkit cutdisk.so image=FILE cut=CONTROL [keep=PERCENT] [sector=BYTES] [delay=MS] [wait=MS]
+ *       [seed=N]
  *
- * Writes go to memory; only a flush (or FUA) moves dirty sectors to the stable image. As soon as
- * CONTROL exists, every dirty sector survives with the given chance, so unflushed writes arrive in
- * any order and torn; the image is saved, `CONTROL.done` gets one line
+ * Writes go to memory; only a flush (or FUA) moves dirty sectors to the stable image. Once CONTROL
+ * exists, and a write is unflushed or `wait` has passed (the cache is clean most of the time, and a
+ * cut then shows nothing), every dirty sector survives with the given chance, so unflushed writes
+ * arrive in any order and torn; the image is saved, `CONTROL.done` gets one line
  *
  *   <CLOCK_MONOTONIC ns of the cut> <dirty sectors> <of them kept> <writes> <flushes>
  *
@@ -26,11 +28,11 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 static char *image, *cut;
-static unsigned keep = 50, sector = 512, delay_ms, seed = 1;
+static unsigned keep = 50, sector = 512, delay_ms, wait_ms, seed = 1;
 static size_t size; /* constant after start */
 static unsigned char *now, *stable,
-    *dirty;                      /* [lock] what reads see; what a cut leaves; per sector */
-static uint64_t flushes, writes; /* [lock] */
+    *dirty;                              /* [lock] what reads see; what a cut leaves; per sector */
+static uint64_t flushes, writes, ndirty; /* [lock] */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* leaf */
 
 static int set_number(const char *key, const char *value, unsigned *ret) {
@@ -48,6 +50,8 @@ static int config(const char *key, const char *value) {
         return set_number(key, value, &sector);
     if (strcmp(key, "delay") == 0)
         return set_number(key, value, &delay_ms);
+    if (strcmp(key, "wait") == 0)
+        return set_number(key, value, &wait_ms);
     if (strcmp(key, "seed") == 0)
         return set_number(key, value, &seed);
     nbdkit_error("unknown parameter '%s'", key);
@@ -71,13 +75,12 @@ static int save(void) {
     return close(fd);
 }
 
-static void power_off(void) {
+static void power_off_locked(void) {
     char done[4096], tmp[4096 + 8];
     struct timespec t;
     uint64_t n = 0, kept = 0;
     FILE *f;
 
-    pthread_mutex_lock(&lock); /* never released: nothing happens after the cut */
     clock_gettime(CLOCK_MONOTONIC, &t);
     for (size_t i = 0; i < size / sector; i++) {
         if (!dirty[i])
@@ -103,12 +106,18 @@ static void power_off(void) {
 }
 
 static void *watch(void *arg) {
-    const struct timespec pause = { .tv_nsec = 500000 };
+    const struct timespec pause = { .tv_nsec = 500000 }, tick = { .tv_nsec = 40000 };
 
     (void) arg;
     while (access(cut, F_OK) != 0)
         nanosleep(&pause, NULL);
-    power_off();
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < wait_ms * 10 && !ndirty; i++) {
+        pthread_mutex_unlock(&lock);
+        nanosleep(&tick, NULL);
+        pthread_mutex_lock(&lock);
+    }
+    power_off_locked(); /* never unlocked: nothing happens after the cut */
     return NULL;
 }
 
@@ -171,6 +180,7 @@ static void settle_locked(size_t from, size_t to) {
             continue;
         memcpy(stable + i * sector, now + i * sector, sector);
         dirty[i] = 0;
+        ndirty--;
     }
 }
 
@@ -187,7 +197,10 @@ static int disk_write(void *h, const void *buf, uint32_t n, uint64_t off, uint32
     (void) h;
     pthread_mutex_lock(&lock);
     memcpy(now + off, buf, n);
-    memset(dirty + from, 1, to - from);
+    for (size_t i = from; i < to; i++) {
+        ndirty += !dirty[i];
+        dirty[i] = 1;
+    }
     writes++;
     pthread_mutex_unlock(&lock);
     if (flags & NBDKIT_FLAG_FUA) {

@@ -45,7 +45,7 @@ class CutDisk:
         sock, pid = self.dir / "sock", self.dir / "pid"
         self.kit = bp.Proc(["nbdkit", "-f", "-U", sock, "-P", pid, PLUGIN, f"image={self.image}",
                             f"cut={self.dir / 'cut'}", f"keep={keep}", f"sector={sector}",
-                            f"delay={delay_ms}", f"seed={seed}"])
+                            f"delay={delay_ms}", "wait=300", f"seed={seed}"])
         bp.until(lambda: sock.exists() and pid.exists() and pid.read_text().strip(), 10, "nbdkit")
         self.fuse = bp.Proc(["nbdfuse", self.nbd, "--unix", sock])
         bp.until(lambda: (self.nbd / "nbd").exists(), 10, "nbdfuse")
