@@ -15,17 +15,18 @@ static int open_domains(struct bp_recorder *r, struct bp_error *err) {
         struct domain *d = &r->domains[i];
         struct bp_dds_events ev = { bp_recorder_on_endpoint, on_notice, d };
         struct bp_dds_opts o = { 0 };
-        struct bp_dds *dds = NULL;
         int k = bp_dds_opts_from_env(&o, err);
 
         if (k < 0)
             return k;
 
         o.domain = r->o.domains[i];
-        k = bp_dds_open(&o, &ev, &dds, err);
-        if (k < 0)
+        /* straight into its place: the graph thread calls back before bp_dds_open() returns */
+        k = bp_dds_open(&o, &ev, &d->dds, err);
+        if (k < 0) {
+            d->dds = NULL;
             return bp_prefix(err, k, "domain %u", o.domain);
-        d->dds = dds;
+        }
     }
     return 0;
 }
