@@ -294,7 +294,6 @@ void *bp_play_feed(void *arg) {
         n = feed_round(p, base, &p->feed_error);
         if (n < 0 || !p->opts.loop || n == 0)
             break;
-        p->rounds++;
     }
     if (n < 0 && n != -ECANCELED) {
         p->feed_result = (int) n;

@@ -225,6 +225,8 @@ static void publish(struct bp_player *p, const struct bp_play_item *i) {
         p->failed++;
         return;
     }
+    if (p->opts.loop)
+        p->rounds = (uint64_t) (i->pos / (p->end_ns - p->start_ns));
     t->published++;
     p->messages++;
     p->bytes += i->size;

@@ -97,7 +97,8 @@ void bp_player_topic(const struct bp_player *p, size_t i, struct bp_player_topic
 struct bp_player_stats {
     bp_ns_t start_ns, end_ns; /* recorded time of the part that is played */
     bp_ns_t now_ns;           /* recorded time playback has reached */
-    uint64_t messages, bytes, failed, rounds;
+    uint64_t messages, bytes, failed;
+    uint64_t rounds;           /* of a loop, completed */
     uint64_t skipped_repeated; /* latched messages repeated at segment heads, not played again */
     /* How far behind their time messages were written (not in bursts and steps). */
     uint64_t timed;

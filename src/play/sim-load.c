@@ -6,6 +6,7 @@
 #include "play/sim-priv.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "base/crc.h"
@@ -97,7 +98,7 @@ static void set_timer(struct bp_timer *t, const struct bp_sim_opts *o, unsigned 
         t->period_ns = BP_LANE_UNPACED;
         return;
     }
-    t->period_ns = BP_MAX((bp_ns_t) (1e9 / hz + 0.5), (bp_ns_t) 1);
+    t->period_ns = (bp_ns_t) ceil(1e9 / hz); /* never one more than asked for */
     t->offset_ns = t->period_ns * (bp_ns_t) i / (bp_ns_t) o->load.topics;
 }
 

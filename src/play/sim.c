@@ -4,6 +4,7 @@
 #include "play/sim.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "play/sim-priv.h"
@@ -190,7 +191,7 @@ double bp_sim_time(const struct bp_sim *s) {
 struct bp_timer bp_sim_timer(const struct bp_sim_robot *r, double hz,
                              void (*fire)(void *ctx, bp_ns_t due_mono), void *ctx) {
     return (struct bp_timer){
-        .period_ns = hz > 0 ? (bp_ns_t) (1e9 / (hz * r->scale) + 0.5) : 0,
+        .period_ns = hz > 0 ? (bp_ns_t) ceil(1e9 / (hz * r->scale)) : 0,
         .fire = fire,
         .ctx = ctx,
     };
