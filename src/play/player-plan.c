@@ -98,7 +98,7 @@ static uint32_t writers_of(const struct bp_ledger *l, const char *topic) {
 static void deepen(struct bp_play_topic *t, bp_ns_t span) {
     double hz = span > 0 ? (double) t->messages * 1e9 / (double) span : 0;
 
-    if (t->qos.history == BP_HISTORY_KEEP_ALL || t->latched ||
+    if (t->qos.history == BP_HISTORY_KEEP_ALL || t->latched || t->fixed ||
         t->qos.reliability != BP_RELIABILITY_RELIABLE)
         return;
     t->qos.depth = BP_MAX(t->qos.depth, (uint32_t) BP_MIN(hz, 1000));
@@ -235,6 +235,7 @@ static int plan_channel(struct bp_player *p, size_t bag, const struct bp_bag_cha
         t->qos = q;
     }
     t->messages += c->messages - c->repeated;
+    t->fixed = t->fixed || override;
     t->latched = t->qos.durability == BP_DURABILITY_TRANSIENT_LOCAL;
     p->bags[bag].topic[c->index] = (size_t) (t - p->topics);
     p->bags[bag].wanted[c->index] = true;

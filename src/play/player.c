@@ -78,7 +78,8 @@ int bp_player_join(struct bp_player *p, struct bp_error *err) {
                                   .node = node };
 
         /* As fast as it goes, a writer that forgets would lose what a reader must ask for again. */
-        if (p->opts.burst >= 0 && t->qos.reliability == BP_RELIABILITY_RELIABLE && !t->latched)
+        if (p->opts.burst >= 0 && t->qos.reliability == BP_RELIABILITY_RELIABLE && !t->latched &&
+            !t->fixed)
             po.qos.history = BP_HISTORY_KEEP_ALL;
         r = bp_dds_advertise(p->dds, &po, &t->pub, err);
     }
