@@ -256,7 +256,7 @@ static int hex_digit(char c) {
 }
 
 static int decode_key(struct bp_str key, uint8_t guid[16], char topic[static 1024]) {
-    if (key.n < 34 || key.p[32] != ' ' || key.n - 33 >= 1024)
+    if (key.n < 34 || key.p[32] != ' ' || key.n - 33 >= 1024 || memchr(key.p, 0, key.n))
         return BP_EFORMAT;
     for (size_t i = 0; i < 16; i++) {
         int a = hex_digit(key.p[2 * i]), b = hex_digit(key.p[2 * i + 1]);

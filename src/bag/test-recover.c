@@ -212,6 +212,53 @@ static void test_killed_recovery(void **state) {
     scene_done(&s);
 }
 
+/* A latched message of the first life stands at the head of the second's segments, too. */
+static void test_resume_latched(void **state) {
+    struct scene s = scene_new();
+    struct bp_writer_opts o = { .dir = s.dir.session,
+                                .ring_dir = s.ring_dir,
+                                .ring_bytes = 16 << 20,
+                                .durability = BP_SYNC_COMMIT,
+                                .resume = true };
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+    BP_CLEANUP(bp_bag_iter_freep) struct bp_bag_iter *it = NULL;
+    const char *path = s.dir.session;
+    struct bp_bag_msg m;
+    unsigned originals = 0, repeated = 0;
+    struct bp_writer *w = NULL;
+    uint32_t map, tf;
+    pid_t pid = fork();
+
+    (void) state;
+    if (pid == 0) {
+        if (bp_writer_open(&o, &w, NULL) < 0)
+            _exit(9);
+        map = add_source(w, "/map", 1, 1);
+        (void) send_one(w, map, 1);
+        (void) raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(bp_writer_open(&o, &w, NULL), 0);
+    map = add_source(w, "/map", 1, 1);
+    tf = add_source(w, "/tf", 0, 2);
+    assert_int_equal(send_one(w, map, 1), 1); /* its sender's history: known */
+    assert_int_equal(send_one(w, tf, 1), 0);
+    bp_writer_split(w);
+    bp_sleep(300 * BP_MS);
+    assert_int_equal(send_one(w, tf, 2), 0);
+    assert_int_equal(bp_writer_close(w, NULL), 0);
+
+    assert_int_equal(bp_bag_open(&path, 1, &b, NULL), 0);
+    assert_int_equal(bp_bag_iterate(b, &(struct bp_bag_filter){ 0 }, &it, NULL), 0);
+    while (bp_bag_next(it, &m, NULL) > 0) {
+        originals += bp_streq(m.channel->topic, "/map") && !m.repeated;
+        repeated += bp_streq(m.channel->topic, "/map") && m.repeated;
+    }
+    assert_int_equal(originals, 1);
+    assert_int_equal(repeated, 2);
+    scene_done(&s);
+}
+
 static void test_alive(void **state) {
     struct scene s = scene_new();
     struct bp_writer_opts o = { .dir = s.dir.session,
@@ -231,9 +278,9 @@ static void test_alive(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kill),   cmocka_unit_test(test_power_cut),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_killed_recovery),
-        cmocka_unit_test(test_alive),
+        cmocka_unit_test(test_kill),           cmocka_unit_test(test_power_cut),
+        cmocka_unit_test(test_resume),         cmocka_unit_test(test_killed_recovery),
+        cmocka_unit_test(test_resume_latched), cmocka_unit_test(test_alive),
     };
 
     return cmocka_run_group_tests_name("bag/recover", tests, NULL, NULL);

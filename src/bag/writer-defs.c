@@ -110,6 +110,8 @@ int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struc
         __atomic_store_n(&w->nchannels, id + 1, __ATOMIC_RELEASE);
     }
     bp_mutex_unlock(&w->defs_lock);
+    if (r == 0 && d->latched_depth)
+        (void) bp_writer_relatch(w, (uint16_t) id, d->topic, d->latched_depth); /* a courtesy */
     if (r == 0)
         return (int) id;
 

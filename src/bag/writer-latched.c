@@ -28,6 +28,41 @@ static int add(struct bp_writer *w, struct latched l) {
     return 0;
 }
 
+/* What registration has read from files of an earlier life. */
+static int take_reloaded(struct bp_writer *w) {
+    int r = 0;
+
+    bp_mutex_lock(&w->defs_lock);
+    while (w->nreloaded && r == 0) {
+        r = add(w, w->reloaded[0]);
+        if (r == 0)
+            memmove(w->reloaded, w->reloaded + 1, --w->nreloaded * sizeof *w->reloaded);
+    }
+    bp_mutex_unlock(&w->defs_lock);
+    return r;
+}
+
+/* A source of an earlier life speaks again: those of its messages that were read from files are its
+ * own, by number. */
+static void adopt(struct bp_writer *w, uint32_t source, uint16_t channel, uint32_t depth) {
+    const struct bp_def_source *def;
+    uint32_t last = 0;
+    bool known = false;
+
+    bp_mutex_lock(&w->defs_lock);
+    def = &w->defs.sources[source];
+    for (size_t i = 0; i < w->npast && !known; i++) {
+        known = memcmp(w->past[i].guid, def->guid, 16) == 0 &&
+                bp_streq(w->past[i].topic, w->defs.topics[channel]);
+        last = (uint32_t) w->past[i].last;
+    }
+    bp_mutex_unlock(&w->defs_lock);
+    for (size_t i = 0; known && i < w->nlatched; i++)
+        if (w->latched[i].source == LATCHED_UNKNOWN && w->latched[i].channel == channel &&
+            last - bp_ld_le32(w->latched[i].record + 11) < depth)
+            w->latched[i].source = source;
+}
+
 /* Drops the oldest of a source that now has one too many. */
 static void trim(struct bp_writer *w, uint32_t source, uint32_t depth) {
     size_t oldest = w->nlatched;
@@ -68,6 +103,13 @@ int bp_writer_latch(struct bp_writer *w, const struct slot *s) {
         if (run->kind != BP_RUN_LATCHED)
             continue;
         rec = bp_ring_slot_records(&w->ring, r) + run->last;
+        if (w->npast_paths) {
+            e = take_reloaded(w);
+            if (e < 0)
+                return e;
+            adopt(w, run->source, bp_ld_le16(rec + 9),
+                  w->channels[bp_ld_le16(rec + 9)]->latched_depth);
+        }
         if (known(w, run->source, rec))
             continue;
         l = (struct latched){ run->source, bp_ld_le16(rec + 9),
@@ -109,17 +151,19 @@ static void put_announcement(struct bp_buf *b, uint64_t messages) {
 }
 
 int bp_writer_repeat(struct bp_writer *w, struct bp_segment *seg, uint64_t log_ns) {
-    BP_AUTO_FREE struct bp_group_channel *ch = calloc(w->nlatched + 1, sizeof *ch);
+    BP_AUTO_FREE struct bp_group_channel *ch = NULL;
     BP_AUTO_FREE uint8_t *records = NULL;
     BP_AUTO_FREE void *out = NULL;
     BP_AUTO_BUF head = { 0 };
-    struct bp_group_in in = { .ch = ch };
+    struct bp_group_in in = { 0 };
     struct bp_builder b;
     struct bp_group g;
     int r;
 
-    if (!w->nlatched)
-        return 0;
+    r = take_reloaded(w);
+    if (r < 0 || !w->nlatched)
+        return r;
+    ch = in.ch = calloc(w->nlatched, sizeof *ch);
     records = gather(w, log_ns, &in.raw);
     if (!ch || !records)
         return -ENOMEM;

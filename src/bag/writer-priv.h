@@ -89,6 +89,8 @@ struct past {
     uint64_t last;
 };
 
+#define LATCHED_UNKNOWN UINT32_MAX /* read from a file: its source has not spoken yet */
+
 struct latched {
     uint32_t source;
     uint16_t channel;
@@ -184,12 +186,16 @@ struct bp_writer {
     bool spare_busy;                     /* [lock] the preparer makes one */
     struct past *past;                   /* constant: where each source had got to before a crash */
     size_t npast;
-    struct bp_folder folder; /* [preparer] closed segments, metadata.yaml, manifest */
-    bp_ns_t retry_at;        /* [preparer] when the disk is asked again */
-    bool unhashed;           /* [preparer] a closed segment has no SHA-256 yet */
-    unsigned unclosed;       /* [preparer] segments that could not be finished */
-    int failed;              /* [lock] first error that kept something from the disk */
-    char failed_text[300];   /* [lock] */
+    char **past_paths; /* constant: files that hold its latched messages */
+    size_t npast_paths;
+    struct latched *reloaded; /* [defs_lock] read from them, on their way to the writer */
+    size_t nreloaded;         /* [defs_lock] */
+    struct bp_folder folder;  /* [preparer] closed segments, metadata.yaml, manifest */
+    bp_ns_t retry_at;         /* [preparer] when the disk is asked again */
+    bool unhashed;            /* [preparer] a closed segment has no SHA-256 yet */
+    unsigned unclosed;        /* [preparer] segments that could not be finished */
+    int failed;               /* [lock] first error that kept something from the disk */
+    char failed_text[300];    /* [lock] */
 
     struct bp_mutex journal_lock;
     struct bp_journal journal;     /* [journal_lock] */
@@ -237,6 +243,12 @@ void bp_writer_update_room(struct bp_writer *w);
 int bp_writer_latch(struct bp_writer *w, const struct slot *s);
 int bp_writer_repeat(struct bp_writer *w, struct bp_segment *seg, uint64_t log_ns);
 void bp_writer_latched_done(struct bp_writer *w);
+
+/* writer-relatch.c: latched topics of a session that goes on */
+int bp_writer_remember_files(struct bp_writer *w);
+/** Reads a topic's latest messages from the files of an earlier life. Any thread, no lock held. */
+int bp_writer_relatch(struct bp_writer *w, uint16_t channel, const char *topic, uint32_t depth);
+void bp_writer_relatch_done(struct bp_writer *w);
 
 /* writer-tick.c */
 void *bp_writer_thread(void *arg);

@@ -209,6 +209,7 @@ static void writer_free(struct bp_writer *w, bool remove) {
     for (unsigned i = 0; i < BP_LANES; i++)
         free(w->goal[i].runs);
     bp_writer_latched_done(w);
+    bp_writer_relatch_done(w);
     bp_writer_defs_done(w);
     bp_folder_done(&w->folder);
     if (w->lock_fd >= 0)
@@ -262,6 +263,8 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
         r = prepare_folder(w, o, err);
     if (r == 0)
         r = bp_writer_remember(w);
+    if (r == 0)
+        r = bp_writer_remember_files(w);
     if (r == 0)
         r = make_ring(w, err);
     if (r < 0) {
