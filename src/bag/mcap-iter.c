@@ -164,7 +164,7 @@ static bool wanted(const struct mcap_source *m, const struct bp_source_filter *f
     if (x->end < f->from || x->start >= f->to)
         return false;
     for (uint32_t i = 0; i < x->nids; i++)
-        if (f->channels[m->by_id[m->ids[x->ids + i]]])
+        if (f->channels[mcap_channel(m, m->ids[x->ids + i])])
             return true;
     return x->nids == 0;
 }
@@ -238,7 +238,7 @@ int mcap_next(struct bp_source_iter *it, struct bp_source_msg *ret, struct bp_er
 
     p = it->heap[0]->p + BP_MCAP_HEAD;
     *ret = (struct bp_source_msg){
-        .channel = (uint32_t) it->m->by_id[bp_ld_le16(p)],
+        .channel = (uint32_t) mcap_channel(it->m, bp_ld_le16(p)),
         .sequence = bp_ld_le32(p + 2),
         .log_ns = (bp_ns_t) it->heap[0]->time,
         .publish_ns = (bp_ns_t) bp_ld_le64(p + 14),

@@ -32,7 +32,7 @@ struct mcap_source {
     size_t nunits, cap_units;
     uint16_t *ids; /* owned: channel ids of the units */
     size_t nids, cap_ids;
-    int32_t *by_id;                   /* owned: channel id -> index or -1; 65,536 */
+    int32_t *by_id;                   /* owned: channel id -> index + 1, 0 = unknown; 65,536 */
     struct mcap_schema_copy *schemas; /* owned: by id, room for 65,536, lazily */
     uint16_t max_schema;              /* highest id there */
     struct mcap_span {                /* metadata records in the file */
@@ -50,8 +50,15 @@ struct mcap_schema_copy {
 
 struct mcap_source *mcap_source_of(struct bp_source *s);
 
+/** Index of the channel with this id, or -1. */
+static inline int32_t mcap_channel(const struct mcap_source *m, uint16_t id) {
+    return m->by_id[id] - 1;
+}
+
 /** Reads exactly n bytes. @return 0, BP_ETRUNCATED, or an errno */
 int mcap_read(const struct mcap_source *m, uint64_t at, void *p, uint64_t n);
+/** Grows buf by n bytes that are about to be filled. @return NULL when out of memory */
+uint8_t *mcap_buf_room(struct bp_buf *b, uint64_t n);
 /** Reads the whole record at `at`, at most BP_MCAP_RECORD_MAX, into buf (cleared before). */
 int mcap_read_record(const struct mcap_source *m, uint64_t at, struct bp_buf *buf,
                      struct bp_mcap_record *ret);

@@ -44,7 +44,7 @@ static int end_loose(struct walk *w) {
 }
 
 static void count_message(struct mcap_source *m, uint16_t id, bool repeated) {
-    int32_t ch = m->by_id[id];
+    int32_t ch = mcap_channel(m, id);
 
     m->s.file.messages++;
     m->s.repeated += repeated;
@@ -66,7 +66,7 @@ static int loose_message(struct walk *w, uint64_t at, uint64_t len) {
         return r;
 
     t = bp_ld_le64(head + BP_MCAP_HEAD + 6);
-    if (w->m->by_id[bp_ld_le16(head + BP_MCAP_HEAD)] < 0)
+    if (mcap_channel(w->m, bp_ld_le16(head + BP_MCAP_HEAD)) < 0)
         return BP_EFORMAT;
     if (w->loose.len && (w->loose.at + w->loose.len != at || w->loose.len > BP_MCAP_LOOSE_MAX)) {
         r = end_loose(w);

@@ -176,7 +176,7 @@ static int mark_repeated(struct mcap_source *m, const struct bp_mcap_record *rec
 /* Is what the summary holds enough to find every message? */
 static bool enough(const struct mcap_source *m, const struct totals *t) {
     for (size_t i = 0; i < m->nids; i++)
-        if (m->by_id[m->ids[i]] < 0)
+        if (mcap_channel(m, m->ids[i]) < 0)
             return false;
     for (size_t i = 0; i < m->nunits; i++)
         if (m->units[i].nids == 0) /* index without offsets: channels are only inside */
@@ -220,7 +220,7 @@ int mcap_load_summary(struct mcap_source *m, struct bp_error *err) {
             return bp_fail(err, -ENOMEM, "no memory for the summary");
     m->s.file.messages = t.stats.messages;
     for (uint32_t i = 0; i < t.stats.ncounts; i++) {
-        int32_t ch = m->by_id[bp_ld_le16(t.stats.counts + 10 * (size_t) i)];
+        int32_t ch = mcap_channel(m, bp_ld_le16(t.stats.counts + 10 * (size_t) i));
 
         if (ch >= 0)
             m->s.channels[ch].messages += bp_ld_le64(t.stats.counts + 10 * (size_t) i + 2);

@@ -27,7 +27,8 @@ static bool is_wanted(const struct mcap_source *m, const struct bp_source_filter
                       const uint8_t *record) {
     uint64_t t = time_of(record);
 
-    return f->channels[m->by_id[bp_ld_le16(record + BP_MCAP_HEAD)]] && t >= f->from && t < f->to;
+    return f->channels[mcap_channel(m, bp_ld_le16(record + BP_MCAP_HEAD))] && t >= f->from &&
+           t < f->to;
 }
 
 struct view {
@@ -50,7 +51,7 @@ static int look_through(const struct mcap_source *m, const struct bp_source_filt
         if (len > left - BP_MCAP_HEAD)
             return BP_ETRUNCATED;
         if (p[0] == BP_MCAP_MESSAGE) {
-            if (len < BP_MCAP_MESSAGE_HEAD || m->by_id[bp_ld_le16(p + BP_MCAP_HEAD)] < 0)
+            if (len < BP_MCAP_MESSAGE_HEAD || mcap_channel(m, bp_ld_le16(p + BP_MCAP_HEAD)) < 0)
                 return BP_EFORMAT;
             if (is_wanted(m, f, p)) {
                 uint64_t t = time_of(p);
@@ -103,7 +104,7 @@ static int sort(const struct mcap_source *m, const struct bp_source_filter *f,
 static int load_loose(const struct mcap_source *m, const struct mcap_unit *x,
                       struct mcap_chunk_buf *b) {
     bp_buf_clear(&b->file);
-    if (!bp_buf_grow(&b->file, (size_t) x->len))
+    if (!mcap_buf_room(&b->file, x->len))
         return -ENOMEM;
     b->records = b->file.p;
     b->n = x->len;

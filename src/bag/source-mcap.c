@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,18 @@ int mcap_read(const struct mcap_source *m, uint64_t at, void *p, uint64_t n) {
     return 0;
 }
 
+/* Page by page faults of a fresh buffer cost more than the copy into it. */
+uint8_t *mcap_buf_room(struct bp_buf *b, uint64_t n) {
+    enum { PAGE = 4096, WORTH = 256 << 10 };
+    size_t cap = b->cap;
+    uint8_t *p = n <= SIZE_MAX ? bp_buf_grow(b, (size_t) n) : NULL;
+    uintptr_t from = BP_ALIGN((uintptr_t) p, (uintptr_t) PAGE);
+
+    if (p && b->cap > cap && n >= WORTH && n <= BP_MCAP_LOOSE_MAX)
+        (void) madvise((void *) from, (size_t) n - PAGE, MADV_POPULATE_WRITE);
+    return p;
+}
+
 int mcap_read_record(const struct mcap_source *m, uint64_t at, struct bp_buf *buf,
                      struct bp_mcap_record *ret) {
     uint8_t head[BP_MCAP_HEAD];
@@ -49,7 +62,7 @@ int mcap_read_record(const struct mcap_source *m, uint64_t at, struct bp_buf *bu
         return BP_ELIMIT;
 
     bp_buf_clear(buf);
-    if (!bp_buf_grow(buf, (size_t) n))
+    if (!mcap_buf_room(buf, n))
         return -ENOMEM;
     r = mcap_read(m, at + BP_MCAP_HEAD, buf->p, n);
     if (r < 0)
@@ -73,7 +86,7 @@ static int decompress(struct mcap_chunk_buf *b, enum bp_codec codec,
     if (!b->z)
         b->z = bp_decompressor_new();
     bp_buf_clear(&b->raw);
-    if (!b->z || !bp_buf_grow(&b->raw, (size_t) c->uncompressed_size))
+    if (!b->z || !mcap_buf_room(&b->raw, c->uncompressed_size))
         return -ENOMEM;
 
     b->records = b->raw.p;
@@ -167,7 +180,7 @@ int mcap_add_channel(struct mcap_source *m, const struct bp_mcap_record *r) {
 
     if (k < 0)
         return k;
-    if (m->by_id[in.id] >= 0)
+    if (mcap_channel(m, in.id) >= 0)
         return 0;
 
     grown = realloc(m->s.channels, (m->s.nchannels + 1) * sizeof *grown);
@@ -184,7 +197,7 @@ int mcap_add_channel(struct mcap_source *m, const struct bp_mcap_record *r) {
         c->schema_encoding = schema->encoding;
         c->schema = schema->data;
     }
-    m->by_id[in.id] = (int32_t) m->s.nchannels++;
+    m->by_id[in.id] = (int32_t) ++m->s.nchannels;
     return c->topic && c->message_encoding && c->type_hash && c->qos_yaml && c->robot &&
                    c->original_topic
                ? 0
@@ -300,12 +313,11 @@ static struct mcap_source *mcap_new(const char *path) {
     m->s = (struct bp_source){
         .ops = &bp_source_mcap, .file.path = path, .compression = "", .ros_distro = ""
     };
-    m->by_id = malloc((UINT16_MAX + 1) * sizeof *m->by_id);
+    m->by_id = calloc(UINT16_MAX + 1, sizeof *m->by_id);
     if (!m->by_id) {
         free(m);
         return NULL;
     }
-    memset(m->by_id, 0xff, (UINT16_MAX + 1) * sizeof *m->by_id);
     return m;
 }
 

@@ -32,7 +32,7 @@ def rust_peer():
     exe = target / "release/mcap-rust-peer"
     src = target / "src"
     shutil.copytree(HERE / "mcap-rust", src, dirs_exist_ok=True)
-    r = subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=src, capture_output=True, text=True,
+    r = subprocess.run(["cargo", "build", "--release", "--quiet", "--locked"], cwd=src, capture_output=True, text=True,
                        env={**os.environ, "CARGO_TARGET_DIR": str(target)}) if shutil.which("cargo") else None
     if r is None or r.returncode:
         print("the Rust peer could not be built:", r.stderr[-400:] if r else "no cargo", file=sys.stderr)
@@ -147,12 +147,13 @@ def main():
                     continue
                 pay = shm / "payload"
                 pay.write_bytes(b"".join(struct.pack("<I", len(m)) + m for m in msgs))
-                for codec in ("none", "lz4", "zstd"):
+                for codec in ("none", "lz4", "zstd", "zstd fast"):
                     for where in ("memory", "disk"):
-                        if where == "disk" and kind != "real":
+                        if where == "disk" and (kind != "real" or codec == "zstd fast"):
                             continue
                         a, b = ("-", "-") if where == "memory" else (disk / "ours.mcap", disk / "rust.mcap")
-                        cmds = [[OURS, "write", pay, a, codec, mb, cores], [OURS, "write", pay, a, codec, mb, 1]]
+                        codec, *preset = codec.split()
+                        cmds = [[OURS, "write", pay, a, codec, mb, cores, *preset], [OURS, "write", pay, a, codec, mb, 1, *preset]]
                         if rust:
                             cmds += [[rust, "write", pay, b, codec, mb, 1]]
                             if codec == "zstd":
@@ -161,9 +162,9 @@ def main():
                         if where == "disk" and rust:
                             check_equal(a, b, rust)
                         speed = [mb * 1.048576 / s for s, _, _ in r]
-                        py = python_write(msgs, codec, 8 << 20) if where == "memory" else None
+                        py = python_write(msgs, codec, 8 << 20) if where == "memory" and not preset else None
                         best = max(speed[2:]) if rust else None
-                        write_rows.append([name, kind, codec, where, f"{speed[0]:.0f}", f"{speed[1]:.0f}",
+                        write_rows.append([name, kind, " ".join([codec, *preset]), where, f"{speed[0]:.0f}", f"{speed[1]:.0f}",
                                            f"{best:.0f}" if best else "-", f"{speed[0] / best:.2f}x" if best else "-",
                                            f"{speed[1] / speed[2]:.2f}x" if best else "-",
                                            f"{r[2][1] / r[0][1]:.2f}x" if best else "-",
@@ -180,7 +181,8 @@ def main():
                             r = compare(cmds, runs)
                             read_rows.append([name, codec, what, f"{r[0][0] * 1e3:.1f}",
                                               f"{r[1][0] * 1e3:.1f}" if rust else "-",
-                                              f"{r[1][0] / r[0][0]:.2f}x" if rust else "-"])
+                                              f"{r[1][0] / r[0][0]:.2f}x" if rust else "-",
+                                              f"{r[1][1] / r[0][1]:.2f}x" if rust else "-"])
                         f.unlink()
     finally:
         shutil.rmtree(shm, ignore_errors=True)
@@ -189,7 +191,7 @@ def main():
     text += [machine.table(["message", "payload", "codec", "to", f"ours {cores} threads MB/s", "ours 1 thread",
                             "Rust best", "ratio", "ratio, one thread", "CPU ratio", "pip mcap", "file size Rust/ours"],
                            write_rows), "",
-             machine.table(["message", "codec", "read", "ours ms", "Rust ms", "ratio"], read_rows)]
+             machine.table(["message", "codec", "read", "ours ms", "Rust ms", "ratio", "CPU ratio"], read_rows)]
     machine.report("mcap", "\n".join(text))
     behind = [r for r in write_rows if r[7] != "-" and float(r[7][:-1]) < 1]
     if behind:
