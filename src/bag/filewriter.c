@@ -7,12 +7,13 @@
 
 #include "bag/defs.h"
 #include "bag/segment.h"
+#include "base/crc.h"
 
 /* The producer fills the records of one buffer; a full one goes to a worker; finished groups leave
  * in the order they were filled, written by whoever finished the one that is next. With all buffers
  * in use the producer takes a waiting one and builds it itself, so no core stands idle. */
 
-enum { MAX_WORKERS = 16, CHANNELS = 4096, SPARE_BUFFERS = 3 };
+enum { MAX_WORKERS = 16, CHANNELS = 4096, SPARE_BUFFERS = 3, BIG = 256 << 10 };
 
 enum state { FREE, FILLING, FULL, BUSY, DONE };
 
@@ -280,6 +281,99 @@ static int take_chunk(struct bp_filewriter *w, uint64_t need) {
     return 0;
 }
 
+/* ---- large messages, stored: from the caller's memory, without a copy ---- */
+
+/* Everything that was appended before is written. */
+static int drain(struct bp_filewriter *w) {
+    int r;
+
+    hand_over(w);
+    (void) pthread_mutex_lock(&w->lock);
+    while (w->next_out < w->next_no)
+        if (!build_one_locked(w, &w->builders[MAX_WORKERS]))
+            (void) pthread_cond_wait(&w->room, &w->lock);
+    r = w->failed;
+    (void) pthread_mutex_unlock(&w->lock);
+    return r;
+}
+
+/* What stands behind the payload: index of the one message, commit block, zeros to the boundary. */
+static size_t put_big_tail(struct bp_filewriter *w, uint8_t *tail, uint64_t at, uint16_t channel,
+                           uint64_t log_ns, uint32_t crc) {
+    uint64_t end = at + BP_INDEX_HEAD + BP_INDEX_ENTRY;
+    uint64_t len = BP_ALIGN(end + BP_COMMIT_BYTES, (uint64_t) BP_BLOCK);
+    struct bp_commit c = { .start = w->off,
+                           .len = end,
+                           .first = w->next_no,
+                           .last = w->next_no,
+                           .lane = BP_LANE_MAIN,
+                           .runs_crc = bp_crc32c(0, NULL, 0) };
+    uint8_t *p = tail;
+
+    p = bp_put_rec(p, BP_MCAP_MESSAGE_INDEX, len - at - BP_REC_HEAD);
+    p = bp_put32(bp_put16(p, channel), BP_INDEX_ENTRY);
+    p = bp_put64(bp_put64(p, log_ns), 0);
+    c.crc = bp_crc32c(crc, tail, (size_t) (p - tail));
+    memcpy(c.session, w->session, sizeof c.session);
+    bp_commit_encode(p, &c);
+    memset(p + BP_COMMIT_BYTES, 0, (size_t) (len - end - BP_COMMIT_BYTES));
+    return (size_t) (len - at);
+}
+
+static int append_big(struct bp_filewriter *w, uint16_t channel, uint32_t sequence, uint64_t log_ns,
+                      uint64_t publish_ns, const void *data, size_t n) {
+    uint8_t head[BP_CHUNK_HEAD + BP_MESSAGE_HEAD], tail[2 * BP_BLOCK], *p;
+    uint64_t raw = BP_MESSAGE_HEAD + (uint64_t) n, at = BP_CHUNK_HEAD + raw, start = w->off;
+    struct bp_group_channel ch = { .id = channel, .count = 1, .bytes = n, .index_at = at };
+    uint32_t crc;
+    size_t tail_n;
+    int r = drain(w);
+
+    if (r < 0)
+        return r;
+
+    p = bp_put_rec(head + BP_CHUNK_HEAD, BP_MCAP_MESSAGE, raw - BP_REC_HEAD);
+    p = bp_put32(bp_put16(p, channel), sequence);
+    (void) bp_put64(bp_put64(p, log_ns), publish_ns);
+    crc = bp_crc32(bp_crc32(0, head + BP_CHUNK_HEAD, BP_MESSAGE_HEAD), data, n);
+    p = bp_put_rec(head, BP_MCAP_CHUNK, at - BP_REC_HEAD);
+    p = bp_put32(bp_put64(bp_put64(bp_put64(p, log_ns), log_ns), raw), crc);
+    (void) bp_put64(bp_put32(p, 0), raw);
+    start = w->off;
+    tail_n = put_big_tail(w, tail, at, channel, log_ns,
+                          bp_crc32c(bp_crc32c(0, head, sizeof head), data, n));
+    r = write_bytes(w, head, sizeof head);
+    if (r >= 0)
+        r = write_bytes(w, data, n);
+    if (r >= 0)
+        r = write_bytes(w, tail, tail_n);
+    if (r < 0)
+        return w->failed = r;
+
+    bp_index_add_group(&w->index,
+                       &(struct bp_group){ .chunk_len = at,
+                                           .index_len = tail_n,
+                                           .stored = raw,
+                                           .raw = raw,
+                                           .t_first = log_ns,
+                                           .t_last = log_ns,
+                                           .ch = &ch,
+                                           .nch = 1 },
+                       start);
+    w->next_out = ++w->next_no;
+    return w->index.failed ? -ENOMEM : 0;
+}
+
+/* What was defined since the last time; the first time with the file's head. Definitions lie
+ * between groups, so what is being filled goes out first. */
+static int define(struct bp_filewriter *w) {
+    bool known = w->off > 0 && w->defined.schemas == w->defs.nschemas &&
+                 w->defined.channels == w->defs.nchannels;
+    int r = drain(w);
+
+    return r < 0 || known ? r : write_definitions(w, w->off == 0);
+}
+
 static uint64_t room_for(uint64_t raw, uint64_t index) {
     return BP_ALIGN(BP_CHUNK_HEAD + raw + index + BP_COMMIT_BYTES + BP_BLOCK, (uint64_t) BP_BLOCK);
 }
@@ -296,6 +390,14 @@ int bp_filewriter_append(struct bp_filewriter *w, uint16_t channel, uint32_t seq
     if (channel == 0 || channel >= w->defs.nchannels)
         return -EINVAL;
 
+    if (channel >= w->defined.channels) {
+        r = define(w);
+        if (r < 0)
+            return r;
+        c = w->filling;
+    }
+    if (n >= BIG && w->o.codec == BP_CODEC_NONE && !w->direct)
+        return append_big(w, channel, sequence, log_ns, publish_ns, data, n);
     if (c && (c->raw + len > w->o.chunk_bytes || c->nch == CHANNELS ||
               room_for(c->raw + len, c->index_room + INDEX) > c->in_cap)) {
         hand_over(w);
@@ -330,19 +432,6 @@ int bp_filewriter_append(struct bp_filewriter *w, uint16_t channel, uint32_t seq
 
 /* ---- definitions ---- */
 
-static int definitions_changed(struct bp_filewriter *w) {
-    int r;
-
-    /* definitions lie between groups: what is being filled goes out first */
-    hand_over(w);
-    (void) pthread_mutex_lock(&w->lock);
-    while (w->next_out < w->next_no)
-        if (!build_one_locked(w, &w->builders[MAX_WORKERS]))
-            (void) pthread_cond_wait(&w->room, &w->lock);
-    r = w->failed ? w->failed : write_definitions(w, w->off == 0);
-    (void) pthread_mutex_unlock(&w->lock);
-    return r;
-}
 
 int bp_filewriter_schema(struct bp_filewriter *w, const char *name, const char *encoding,
                          struct bp_str data) {
@@ -385,8 +474,6 @@ int bp_filewriter_channel(struct bp_filewriter *w, uint16_t schema, const char *
     bp_map_end(&b, map);
     bp_rec_end(&b, at);
     r = b.failed ? -ENOMEM : bp_defs_put_channel(&w->defs, b.p, b.n);
-    if (r >= 0)
-        r = definitions_changed(w);
     return r < 0 ? r : (int) id;
 }
 
@@ -503,8 +590,6 @@ int bp_filewriter_open(const char *path, const struct bp_filewriter_opts *o,
     w->path = strdup(path);
     r = w->path ? allocate(w) : -ENOMEM;
     if (r >= 0)
-        r = write_definitions(w, true);
-    if (r >= 0)
         r = start_workers(w);
     if (r < 0)
         return bp_fail(err, r, "cannot write '%s': %s", path, bp_strerror(r));
@@ -538,14 +623,7 @@ int bp_filewriter_close(struct bp_filewriter *w, uint64_t *ret_bytes, struct bp_
     if (!w)
         return 0;
 
-    hand_over(w);
-    (void) pthread_mutex_lock(&w->lock);
-    while (w->next_out < w->next_no)
-        if (!build_one_locked(w, &w->builders[MAX_WORKERS]))
-            (void) pthread_cond_wait(&w->room, &w->lock);
-    r = w->failed;
-    (void) pthread_mutex_unlock(&w->lock);
-
+    r = define(w);
     if (r >= 0)
         r = write_end(w);
     if (ret_bytes)

@@ -31,7 +31,7 @@ static size_t message(unsigned i, uint8_t *p, size_t cap) {
 
 static int write_all(const struct bp_filewriter_opts *o, struct bp_error *err) {
     BP_CLEANUP(bp_filewriter_abortp) struct bp_filewriter *w = NULL;
-    static uint8_t data[70000];
+    static uint8_t data[300000];
     const char *const md[] = { "offered_qos_profiles", "", "bagpipe.robot", "r1", NULL };
     uint16_t ch[CHANNELS];
     uint64_t bytes;
@@ -66,7 +66,7 @@ static void read_all(bool file_order) {
     BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
     BP_CLEANUP(bp_bag_iter_freep) struct bp_bag_iter *it = NULL;
     const struct bp_bag_filter f = { .file_order = file_order };
-    static uint8_t data[70000];
+    static uint8_t data[300000];
     struct bp_error err = { 0 };
     const char *p = path;
     struct bp_bag_msg m;
@@ -116,10 +116,9 @@ static void walk_strictly(void) {
     assert_true(chunks > 1);
 }
 
-static void write_and_read(void **state) {
+static void write_and_read(void) {
     static const enum bp_codec codecs[] = { BP_CODEC_NONE, BP_CODEC_LZ4, BP_CODEC_ZSTD };
 
-    (void) state;
     for (size_t i = 0; i < BP_COUNT(codecs); i++)
         for (unsigned workers = 0; workers <= 3; workers += 3) {
             const struct bp_filewriter_opts o = {
@@ -133,6 +132,23 @@ static void write_and_read(void **state) {
             read_all(true);
             walk_strictly();
         }
+}
+
+static void on_disk(void **state) {
+    (void) state;
+    write_and_read();
+}
+
+/* Without O_DIRECT large messages are stored from the caller's memory. */
+static void on_tmpfs(void **state) {
+    char before[sizeof path];
+
+    (void) state;
+    memcpy(before, path, sizeof path);
+    (void) snprintf(path, sizeof path, "/dev/shm/bp-filewriter-%d.mcap", (int) getpid());
+    write_and_read();
+    (void) unlink(path);
+    memcpy(path, before, sizeof path);
 }
 
 static void refuses(void **state) {
@@ -208,7 +224,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(write_and_read),
+        cmocka_unit_test(on_disk),
+        cmocka_unit_test(on_tmpfs),
         cmocka_unit_test(refuses),
         cmocka_unit_test(every_operation_fails),
     };

@@ -1,7 +1,8 @@
 """MCAP writing and reading beside the Rust `mcap` crate and pip `mcap`.
 
 mcap.py [--quick] [--runs N]: the same messages, chunk size, codec and level, chunk CRC on, no data
-section CRC; runs of all programs take turns; medians. The pip library is timed on a smaller amount.
+section CRC; "memory" is a file on tmpfs, "disk" one that is synced at the end; runs of all programs
+take turns; medians. The pip library is timed on a smaller amount.
 The written files are read back by the other side and must hold the same messages.
 """
 import json
@@ -151,7 +152,8 @@ def main():
                     for where in ("memory", "disk"):
                         if where == "disk" and (kind != "real" or codec == "zstd fast"):
                             continue
-                        a, b = ("-", "-") if where == "memory" else (disk / "ours.mcap", disk / "rust.mcap")
+                        to = shm if where == "memory" else disk
+                        a, b = to / "ours.mcap", to / "rust.mcap"
                         codec, *preset = codec.split()
                         cmds = [[OURS, "write", pay, a, codec, mb, cores, *preset], [OURS, "write", pay, a, codec, mb, 1, *preset]]
                         if rust:
@@ -159,7 +161,7 @@ def main():
                             if codec == "zstd":
                                 cmds += [[rust, "write", pay, b, codec, mb, cores]]
                         r = compare(cmds, runs)
-                        if where == "disk" and rust:
+                        if rust:
                             check_equal(a, b, rust)
                         speed = [mb * 1.048576 / s for s, _, _ in r]
                         py = python_write(msgs, codec, 8 << 20) if where == "memory" and not preset else None
