@@ -381,7 +381,7 @@ static void read_segment(struct input *in, const json_t *o, struct bp_manifest *
         return;
 
     s.file = file;
-    memcpy(s.sha256, sha256, sizeof s.sha256);
+    memcpy(s.sha256, sha256, strlen(sha256) + 1); /* 64 digits, or none */
     if (bp_manifest_add_segment(m, &s) < 0)
         in->r = bp_fail(in->err, -ENOMEM, "out of memory");
 }
