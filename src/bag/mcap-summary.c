@@ -148,11 +148,14 @@ static int count_repeated(struct mcap_source *m, uint64_t at) {
     int r = mcap_load_chunk(m, at, false, &b, &chunk);
 
     for (c = bp_cur_of(b.records, r < 0 ? 0 : (size_t) b.n); bp_mcap_next(&c, &rec) > 0;) {
+        int32_t ch;
+
         if (rec.op != BP_MCAP_MESSAGE || bp_mcap_message(&rec, &msg) < 0)
             continue;
         m->s.repeated++;
-        if (m->by_id[msg.channel_id] >= 0)
-            m->s.channels[m->by_id[msg.channel_id]].repeated++;
+        ch = mcap_channel(m, msg.channel_id);
+        if (ch >= 0)
+            m->s.channels[ch].repeated++;
     }
     mcap_chunk_buf_done(&b);
     return r == -ENOMEM ? r : 0; /* damage is told when the chunk is read */
