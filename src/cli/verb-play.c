@@ -47,8 +47,9 @@ static const struct bp_opt options[] = {
     { "exclude-regex", 0, BP_OPT_TEXT, OPT(not_regex), "REGEX", "but not these", NULL, NULL, 0, 0 },
     { "remap", 'm', BP_OPT_LIST, OPT(remaps), "OLD:=NEW…", "publish under another name", NULL, NULL,
       0, 0 },
-    { "prefix", 0, BP_OPT_LIST, OPT(prefixes), "NAMESPACE…",
-      "put in front of all topics; several: one per PATH, in order", NULL, NULL, 0, 0 },
+    { "prefix", 0, BP_OPT_LIST, OPT(prefixes), "NAMESPACE|ROBOT=NAMESPACE…",
+      "put in front of all topics (several: one per PATH, in order), or of those of a robot", NULL,
+      NULL, 0, 0 },
     { "align", 0, BP_OPT_FLAG, OPT(align), NULL,
       "several PATHs begin together, instead of at the time they were recorded", NULL, NULL, 0, 0 },
     { "clock", 0, BP_OPT_NUMBER, OPT(clock), "HZ", "publish the recorded time on /clock", NULL,
@@ -85,10 +86,11 @@ struct run {
     struct bp_player *player;
     struct bp_select *select;
     struct bp_qos_overrides *qos;
-    struct bp_play_remap *remaps; /* their texts are halves of `words` */
+    struct bp_play_remap *remaps, *robots; /* their texts are halves of `words` */
+    const char **prefixes;                 /* one for all or per path; borrowed words */
     struct bp_play_wait *waits;
     char **words; /* owned copies */
-    size_t nwords, nwaits;
+    size_t nwords, nwaits, nrobots, nprefixes;
     bp_ns_t wait_at_most; /* --wait-for-readers TIME; 0 = none */
     uint32_t domain;
     int signals;
@@ -107,6 +109,8 @@ static void run_done(struct run *r) {
         free(r->words[i]);
     free(r->words);
     free(r->remaps);
+    free(r->robots);
+    free(r->prefixes);
     free(r->waits);
 }
 
@@ -183,14 +187,30 @@ static int take_wait(struct run *r, const char *word, struct bp_error *err) {
     return 0;
 }
 
+static int take_prefix(struct run *r, const char *word, struct bp_error *err) {
+    struct bp_play_remap *p = &r->robots[r->nrobots];
+
+    if (!strchr(word, '=')) {
+        r->prefixes[r->nprefixes++] = word;
+        return 0;
+    }
+    p->to = split(r, word, "=", &p->from);
+    if (!p->to)
+        return bp_fail(err, BP_EUSAGE, "--prefix '%s': expected ROBOT=NAMESPACE", word);
+    r->nrobots++;
+    return 0;
+}
+
 static int take_words(struct run *r, struct bp_error *err) {
     const struct opts *o = r->o;
     int k = 0;
 
-    r->words = calloc(o->remaps.n + o->waits.n + 1, sizeof *r->words);
+    r->words = calloc(o->remaps.n + o->waits.n + o->prefixes.n + 1, sizeof *r->words);
+    r->robots = calloc(o->prefixes.n + 1, sizeof *r->robots);
+    r->prefixes = calloc(o->prefixes.n + 1, sizeof *r->prefixes);
     r->remaps = calloc(o->remaps.n + 1, sizeof *r->remaps);
     r->waits = calloc(o->waits.n + 1, sizeof *r->waits);
-    if (!r->words || !r->remaps || !r->waits)
+    if (!r->words || !r->remaps || !r->waits || !r->robots || !r->prefixes)
         return bp_fail(err, -ENOMEM, "out of memory");
 
     for (size_t i = 0; i < o->remaps.n; i++) {
@@ -198,6 +218,8 @@ static int take_words(struct run *r, struct bp_error *err) {
         if (!r->remaps[i].to)
             return bp_fail(err, BP_EUSAGE, "--remap '%s': expected OLD:=NEW", o->remaps.v[i]);
     }
+    for (size_t i = 0; k >= 0 && i < o->prefixes.n; i++)
+        k = take_prefix(r, o->prefixes.v[i], err);
     for (size_t i = 0; k >= 0 && i < o->waits.n; i++)
         k = take_wait(r, o->waits.v[i], err);
     return k;
@@ -208,8 +230,10 @@ static int open_player(struct run *r, char **paths, int npaths, struct bp_error 
     struct bp_play_opts p = {
         .paths = (const char *const *) paths,
         .npaths = (size_t) npaths,
-        .prefixes = o->prefixes.v,
-        .nprefixes = o->prefixes.n,
+        .prefixes = r->prefixes,
+        .nprefixes = r->nprefixes,
+        .robot_prefixes = r->robots,
+        .nrobot_prefixes = r->nrobots,
         .align = o->align,
         .domain = r->domain,
         .rate = o->rate,

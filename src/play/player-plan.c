@@ -106,13 +106,16 @@ static void deepen(struct bp_play_topic *t, bp_ns_t span) {
 
 /* ---- names ---- */
 
-static const char *prefix_of(const struct bp_play_opts *o, size_t bag) {
+static const char *prefix_of(const struct bp_play_opts *o, size_t bag, const char *robot) {
+    for (size_t i = 0; i < o->nrobot_prefixes; i++)
+        if (bp_streq(o->robot_prefixes[i].from, robot))
+            return o->robot_prefixes[i].to;
     return o->nprefixes == 0 ? "" : o->prefixes[o->nprefixes == 1 ? 0 : bag];
 }
 
 /* @return heap text, NULL when out of memory */
-static char *name_of(const struct bp_play_opts *o, size_t bag, const char *recorded) {
-    const char *prefix = prefix_of(o, bag);
+static char *name_of(const struct bp_play_opts *o, size_t bag, const struct bp_bag_channel *c) {
+    const char *prefix = prefix_of(o, bag, c->robot), *recorded = c->topic;
     size_t n = strlen(prefix);
     struct bp_buf b = { 0 };
 
@@ -209,7 +212,7 @@ static int set_hash(struct bp_play_topic *t, const struct bp_bag_channel *c) {
 
 static int plan_channel(struct bp_player *p, size_t bag, const struct bp_bag_channel *c,
                         const struct bp_ledger *ledger) {
-    char *topic = name_of(&p->opts, bag, c->topic), *type = full_type(c->type);
+    char *topic = name_of(&p->opts, bag, c), *type = full_type(c->type);
     const struct bp_qos *override = p->opts.qos ? p->opts.qos(p->opts.ctx, c->topic) : NULL;
     struct bp_play_topic *t = topic && type ? find(p, topic, type) : NULL;
     struct bp_qos q;

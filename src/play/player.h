@@ -26,6 +26,10 @@ struct bp_play_opts {
     size_t npaths;
     const char *const *prefixes; /* put in front of topics: one for all paths, or one per path */
     size_t nprefixes;
+    /* Instead of those, for topics of one robot (as the recording tells it): from = robot, to =
+     * prefix. */
+    const struct bp_play_remap *robot_prefixes;
+    size_t nrobot_prefixes;
     bool align; /* all recordings begin at the same moment, instead of at their own time */
     uint32_t domain;
     double rate;

@@ -57,7 +57,7 @@ def names(d, bag):
     bp.check(set(h.texts) == {"/map"}, f"--regex: {set(h.texts)}")
     _, h = play(d, "remap", bag, "--remap", "/a:=/deep/z", "--prefix", "bot/", "--until", "0.2", domain=DOMAIN)
     bp.check(set(h.texts) == {"/bot/deep/z", "/bot/b", "/bot/map"}, f"--remap, --prefix: {set(h.texts)}")
-    for words in (["--remap", "/a"], ["--prefix", "/x", "/y"], ["--rate", "0"], ["--wait-for-readers", "x"]):
+    for words in (["--remap", "/a"], ["--prefix", "/x", "/y"], ["--prefix", "r="], ["--rate", "0"], ["--wait-for-readers", "x"]):
         bp.bagpipe("play", bag, *words, "--domain", DOMAIN, ok=(2,))
 
 
@@ -219,6 +219,9 @@ def segments(d):
     bp.check(len(h.bag.messages["/robot1/tf_static"]) == 1, "a segment alone brings what was latched")
     j, h = play(d, "tails", *files[-3:], "--align", domain=DOMAIN)
     bp.check(len(h.bag.messages["/robot1/tf_static"]) == 1, "three segments, named one by one")
+    _, j = bp.bagpipe_json("play", "--dry-run", "--json", d / "split", "--prefix", "robot1=/lab", "/rest")
+    names = {t["topic"] for t in j["topics"]}
+    bp.check("/lab/robot1/imu" in names and "/rest/rosout" in names, f"prefix of a robot: {names}")
 
 
 def damage(d, bag):
