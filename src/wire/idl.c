@@ -520,7 +520,7 @@ static int member(struct idl *x, struct bp_draft *t) {
         r = type_spec(x, &op);
     while (r == 0) {
         struct bp_op one = op;
-        struct bp_str name;
+        struct bp_str name = { 0 };
         unsigned line = x->line;
 
         r = identifier(x, "a member's name", &name);
@@ -544,7 +544,7 @@ static int member(struct idl *x, struct bp_draft *t) {
 static int structure(struct idl *x) {
     char full[BP_MAX_NAME + 1];
     struct bp_draft *t;
-    struct bp_str name;
+    struct bp_str name = { 0 };
     int r = next(x);
 
     if (r == 0)
@@ -593,7 +593,7 @@ static int type_definition(struct idl *x) {
         r = type_spec(x, &op);
     while (r == 0) {
         struct bp_op one = op;
-        struct bp_str name;
+        struct bp_str name = { 0 };
 
         r = identifier(x, "a type's name", &name);
         if (r == 0)
@@ -611,7 +611,7 @@ static int type_definition(struct idl *x) {
 
 static int enumeration(struct idl *x) {
     struct bp_op op = { .prim = BP_PRIM_UINT32, .size = 4 };
-    struct bp_str name, def;
+    struct bp_str name = { 0 }, def = { 0 };
     int r = next(x);
 
     if (r == 0)
@@ -637,7 +637,7 @@ static int enumeration(struct idl *x) {
 static int constant(struct idl *x) {
     struct value v = { 0 };
     struct bp_op op = { 0 };
-    struct bp_str name;
+    struct bp_str name = { 0 };
     int r = next(x);
 
     if (r == 0)
@@ -672,7 +672,7 @@ static int constant(struct idl *x) {
 
 static int open_module(struct idl *x) {
     char inner[BP_MAX_NAME + 1];
-    struct bp_str name;
+    struct bp_str name = { 0 };
     int r = next(x);
 
     if (r == 0)

@@ -54,7 +54,8 @@ def one(net, case):
         bp.fail(f"{name}: {p}")
     lost = bag.lost("transport")
     # what a best-effort writer sent before the first sample that was heard looks like a late join
-    bp.check(r.before <= (50 if env else 10), f"{name}: {r.before} before the first that was heard")
+    # (a megabyte needs 750 fragments in a row: under load it can take long until one gets through)
+    bp.check(r.before <= (1000 if env else 10), f"{name}: {r.before} before the first that was heard")
     bp.check(r.stored + r.lost + r.missing + r.before == r.sent, f"{name}: the sums agree")
     bp.check(r.missing <= 30, f"{name}: {r.missing} at the end are unaccounted for")
     if expected:
