@@ -9,7 +9,11 @@
  * also the one that notices that the disk is full, frees space where it may, and notices that there
  * is room again. */
 
-enum { RETRY_MS = 500, CLOSE_TRIES = 3 };
+enum {
+    RETRY_MS = 500,
+    CLOSE_TRIES = 3,
+    HASH_BELOW = 32 << 20, /* bytes per second: reading back must not compete with recording */
+};
 
 /* Its data is safe, only the end is missing: worth a few tries before `recover` has to do it. */
 static void close_later(struct bp_writer *w, struct closing c, int code,
@@ -204,7 +208,7 @@ static enum work next_work_locked(const struct bp_writer *w, struct closing *c) 
     }
     if (w->finished)
         return WORK_END;
-    return w->unhashed ? WORK_HASH : WORK_NONE;
+    return w->unhashed && w->write_rate < HASH_BELOW ? WORK_HASH : WORK_NONE;
 }
 
 static int stop_hashing(void *ctx, uint64_t bytes) {
@@ -235,9 +239,10 @@ static enum work wait_for_work(struct bp_writer *w, struct closing *c) {
     while ((job = next_work_locked(w, c)) == WORK_NONE) {
         struct timespec ts;
         bool retry = (!w->spare || w->want_extend) && !w->finished;
+        bp_ns_t nap = w->unhashed ? BP_SEC : 10 * BP_SEC;
 
-        bp_writer_until(&ts, retry ? BP_MAX(w->retry_at, bp_mono_ns() + BP_MS)
-                                   : bp_mono_ns() + 10 * BP_SEC);
+        bp_writer_until(&ts,
+                        retry ? BP_MAX(w->retry_at, bp_mono_ns() + BP_MS) : bp_mono_ns() + nap);
         (void) pthread_cond_timedwait(&w->cv_prep, &w->lock.m, &ts);
     }
     if (job == WORK_CLOSE) {

@@ -153,6 +153,7 @@ struct bp_writer {
     uint16_t used_channel;      /* [lock] highest with a message */
     bool disk_full, refuse_all; /* [lock] */
     bool stopping, finished;    /* [lock] */
+    uint64_t write_rate;        /* [lock] bytes per second to segments, by the last second or so */
     bool pending_dirty;         /* [lock] */
     struct bp_writer_stats st;  /* [lock] counters */
 
@@ -176,6 +177,8 @@ struct bp_writer {
     bool journal_told;               /* [writer] */
     bool pending_noted;              /* [writer] the last segment's ledger has the pending runs */
     struct bp_clock_watch clock;     /* [writer] */
+    bp_ns_t rate_since;              /* [writer] */
+    uint64_t rate_bytes;             /* [writer] */
     bool held;                       /* [writer] the disk refuses even what was allocated */
 
     struct bp_segment *spare;            /* [lock] */

@@ -250,6 +250,18 @@ static void note_duration(struct bp_writer *w, bp_ns_t d) {
     bp_mutex_unlock(&w->lock);
 }
 
+static void note_rate(struct bp_writer *w) {
+    bp_ns_t now = bp_mono_ns(), past = now - w->rate_since;
+
+    if (past < BP_SEC)
+        return;
+    bp_mutex_lock(&w->lock);
+    w->write_rate = (uint64_t) ((double) (w->st.file_bytes - w->rate_bytes) * 1e9 / (double) past);
+    w->rate_bytes = w->st.file_bytes;
+    bp_mutex_unlock(&w->lock);
+    w->rate_since = now;
+}
+
 static void publish(struct bp_writer *w, bp_ns_t wall) {
     char line[64];
     int n;
@@ -399,6 +411,7 @@ void *bp_writer_thread(void *arg) {
         if (bp_mono_ns() < next && w->unsynced < w->ring.hdr->data_size / 4)
             continue;
         watch_clock(w);
+        note_rate(w);
         wall = bp_wall_ns();
         if (anything_new(w))
             (void) tick(w, false);
