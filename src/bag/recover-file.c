@@ -418,7 +418,7 @@ static int walk(struct salvage *s) {
 static int salvage_init(struct salvage *s, const char *path, const char *tmp,
                         struct bp_error *err) {
     size_t n = 0;
-    int r = bp_io_read_file(s->io, path, (size_t) 1 << 40, &s->text, &n, err);
+    int r = bp_io_read_file(s->io, path, SIZE_MAX, &s->text, &n, err);
 
     if (r < 0)
         return r;
