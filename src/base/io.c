@@ -191,7 +191,7 @@ int bp_io_read_file(const struct bp_io *io, const char *path, size_t limit, char
         return bp_fail(err, fd, "cannot open '%s': %s", path, bp_strerror(fd));
 
     size = io->size(io->ctx, fd);
-    if (size > (int64_t) limit)
+    if (size >= 0 && ((uint64_t) size > limit || (uint64_t) size == SIZE_MAX))
         size = -EFBIG;
     n = (ssize_t) size; /* a failure, or at most `limit` */
     if (size >= 0) {
