@@ -182,8 +182,8 @@ static bool enough(const struct mcap_source *m, const struct totals *t) {
         if (mcap_channel(m, m->ids[i]) < 0)
             return false;
     for (size_t i = 0; i < m->nunits; i++)
-        if (m->units[i].nids == 0) /* index without offsets: channels are only inside */
-            return false;
+        if (m->units[i].nids == 0 && m->units[i].end > 0)
+            return false; /* index without offsets: channels are only inside */
     return t->have_stats && t->stats.chunks == t->chunks &&
            (t->chunks > 0 || t->stats.messages == 0);
 }

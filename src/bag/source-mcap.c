@@ -286,21 +286,23 @@ static void mcap_close(struct bp_source *s) {
 
 static void sum_up(struct mcap_source *m) {
     struct bp_source *s = &m->s;
-    uint32_t codecs = m->codecs_seen;
+    uint32_t codecs = m->codecs_seen & ~(1u << BP_CODEC_NONE); /* what does not shrink is stored */
 
     if (m->nunits > 1)
         qsort(m->units, m->nunits, sizeof *m->units, by_start);
     s->file.bytes = m->size;
     s->compression = codecs == 1u << BP_CODEC_ZSTD  ? "zstd"
                      : codecs == 1u << BP_CODEC_LZ4 ? "lz4"
-                     : codecs & ~1u                 ? "mixed"
+                     : codecs                       ? "mixed"
                                                     : "";
     s->file.start_ns = INT64_MAX;
     for (size_t i = 0; i < m->nunits; i++) {
+        if (m->units[i].end == 0) /* definitions only */
+            continue;
         s->file.start_ns = BP_MIN(s->file.start_ns, (bp_ns_t) m->units[i].start);
         s->file.end_ns = BP_MAX(s->file.end_ns, (bp_ns_t) m->units[i].end);
     }
-    if (!m->nunits)
+    if (s->file.start_ns == INT64_MAX)
         s->file.start_ns = 0;
 }
 

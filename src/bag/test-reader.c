@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "bag/index.h"
 #include "bag/paths.h"
 #include "bag/reader.h"
 #include "base/crc.h"
@@ -174,6 +175,79 @@ static void test_truncated_anywhere(void **state) {
     }
 }
 
+/* libmcap puts definitions that outgrow a chunk into one of their own, with times 0: it must
+ * neither cost a walk over the file nor make the recording start in 1970. */
+static void test_chunk_of_definitions(void **state) {
+    BP_AUTO_BUF b = { 0 }, r = { 0 };
+    struct bp_index x = { 0 };
+    struct bp_group_channel ch = { .id = 1, .count = 1 };
+    struct bp_chunk_info c = { .codec = BP_STR("") };
+    size_t mark;
+
+    (void) state;
+    put_head(&b);
+    c.at = b.n;
+    put_channel(&r, 1, "/a");
+    bp_index_add_channel(&x, 1, r.p, r.n);
+    put_chunk(&b, 0, 0, &r);
+    c.len = b.n - c.at;
+    c.raw = c.stored = r.n;
+    bp_index_add_chunk(&x, &c);
+
+    c = (struct bp_chunk_info){ .at = b.n, .t_first = 7000, .t_last = 7000, .codec = c.codec };
+    bp_buf_clear(&r);
+    put_message(&r, 1, 7000, "a7000");
+    put_chunk(&b, 7000, 7000, &r);
+    c.len = b.n - c.at;
+    c.raw = c.stored = r.n;
+    c.ch = &ch;
+    c.nch = 1;
+    ch.index_at = b.n;
+    bp_index_add_chunk(&x, &c);
+    mark = b.n;
+    assert_int_equal(bp_index_summary(&x, b.n, &b), 0);
+    bp_index_done(&x);
+
+    for (int summary = 1; summary >= 0; summary--) {
+        BP_CLEANUP(bp_bag_closep) struct bp_bag *bag = NULL;
+        struct file f;
+        const char *path = f.path;
+        char text[32];
+
+        b.n = summary ? b.n : mark;
+        f = in_memory(&b);
+        assert_int_equal(bp_bag_open(&path, 1, &bag, NULL), 0);
+        assert_int_equal(bp_bag_file(bag, 0)->indexed, summary);
+        assert_int_equal(bp_bag_get_info(bag)->start_ns, 7000);
+        assert_int_equal(bp_bag_get_info(bag)->end_ns, 7000);
+        assert_int_equal(read_all(path, NULL, text, sizeof text), 0);
+        assert_string_equal(text, "a7000 ");
+        (void) close(f.fd);
+    }
+}
+
+/* What a chunk claims is not allocated before it is believed. */
+static void test_claims_too_much(void **state) {
+    BP_AUTO_BUF b = { 0 }, c = { 0 };
+    char text[32];
+
+    (void) state;
+    put_head(&b);
+    put_channel(&b, 1, "/a");
+    bp_buf_put_le64(&c, 5);
+    bp_buf_put_le64(&c, 5);
+    bp_buf_put_le64(&c, (uint64_t) 1 << 40);
+    bp_buf_put_le32(&c, 0);
+    put_text(&c, "zstd");
+    bp_buf_put_le64(&c, 4);
+    bp_buf_put_str(&c, "zstd");
+    put_record(&b, BP_MCAP_CHUNK, &c);
+    struct file f = in_memory(&b);
+    assert_int_equal(read_all(f.path, NULL, text, sizeof text), 0);
+    assert_string_equal(text, "");
+    (void) close(f.fd);
+}
+
 static void test_not_a_recording(void **state) {
     BP_AUTO_BUF b = { 0 };
     char text[16];
@@ -198,8 +272,9 @@ static void test_natural_order(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merges_by_time),     cmocka_unit_test(test_gets_past_damage),
-        cmocka_unit_test(test_truncated_anywhere), cmocka_unit_test(test_not_a_recording),
+        cmocka_unit_test(test_merges_by_time),       cmocka_unit_test(test_gets_past_damage),
+        cmocka_unit_test(test_truncated_anywhere),   cmocka_unit_test(test_not_a_recording),
+        cmocka_unit_test(test_chunk_of_definitions), cmocka_unit_test(test_claims_too_much),
         cmocka_unit_test(test_natural_order),
     };
 

@@ -175,9 +175,9 @@ char *bp_duration_format(bp_ns_t ns, char text[static BP_UNITS_TEXT]) {
 
     if (u < (uint64_t) BP_US)
         (void) snprintf(text, BP_UNITS_TEXT, "%s%" PRIu64 " ns", sign, u);
-    else if (u < (uint64_t) BP_MS)
+    else if (u < (uint64_t) BP_MS - 500) /* what would be rounded to 1e+03 is the next unit's */
         (void) snprintf(text, BP_UNITS_TEXT, "%s%.3g us", sign, (double) u / 1e3);
-    else if (u < (uint64_t) BP_SEC)
+    else if (u < (uint64_t) BP_SEC - 500000)
         (void) snprintf(text, BP_UNITS_TEXT, "%s%.3g ms", sign, (double) u / 1e6);
     else if (s < 120)
         (void) snprintf(text, BP_UNITS_TEXT, "%s%.4g s", sign, (double) u / 1e9);

@@ -19,8 +19,8 @@ struct opts {
 
 static const struct bp_opt options[] = {
     { "topics", 't', BP_OPT_LIST, OPT(topics), "TOPIC…", "show only these", NULL, NULL, 0, 0 },
-    { "scan", 's', BP_OPT_FLAG, OPT(scan), NULL,
-      "read every message: bytes and longest gap per topic", NULL, NULL, 0, 0 },
+    { "scan", 's', BP_OPT_FLAG, OPT(scan), NULL, "read every message: bytes and gaps per topic",
+      NULL, NULL, 0, 0 },
     { "digest", 0, BP_OPT_FLAG, OPT(digest), NULL,
       "decode every message; SHA-256 over what independent readers see too", NULL, NULL, 0, 0 },
     { "verbose", 'v', BP_OPT_FLAG, OPT(verbose), NULL, "QoS, type hashes, every writer", NULL, NULL,
@@ -121,6 +121,8 @@ static int take_scan(struct view *v, struct bp_error *err) {
         bp_ns_t gap = m.log_ns - row->last;
 
         row->bytes += m.size;
+        if (m.repeated)
+            continue;
         if (row->messages++ > 0) {
             row->gap_max = BP_MAX(row->gap_max, gap);
             row->gap_min = row->messages == 2 ? gap : BP_MIN(row->gap_min, gap);
@@ -178,10 +180,12 @@ static double seconds(const struct bp_bag_info *f) {
     return (double) (f->end_ns - f->start_ns) / 1e9;
 }
 
+/* Without the latched messages that were only repeated at segment heads. */
 static double rate(const struct view *v, const struct row *r) {
+    uint64_t n = r->c->messages - BP_MIN(r->c->messages, r->c->repeated);
     double s = seconds(v->info);
 
-    return s > 0 && r->c->messages > 1 ? (double) r->c->messages / s : 0;
+    return s > 0 && n > 1 ? (double) n / s : 0;
 }
 
 /* ---- for machines ---- */
@@ -350,14 +354,44 @@ static void print_json(const struct view *v) {
 /* ---- for people ---- */
 
 static void print_files(const struct view *v) {
+    enum { MANY = 12, EDGE = 4 };
+    bool all = v->info->nfiles <= MANY || v->o->verbose;
     char size[BP_UNITS_TEXT];
 
     for (size_t i = 0; i < v->info->nfiles; i++) {
         const struct bp_bag_file *f = bp_bag_file(v->bag, i);
 
+        if (!all && f->indexed && i >= EDGE && i + EDGE < v->info->nfiles) {
+            if (i == EDGE)
+                (void) printf("             … %zu more (-v shows them)\n",
+                              v->info->nfiles - 2 * EDGE);
+            continue;
+        }
+
         (void) printf("%s %s  %" PRIu64 " messages, %s%s\n", i ? "            " : "files       ",
                       f->path, f->messages, bp_size_format(f->bytes, size),
                       f->indexed ? "" : "  (no index: cut off, or still being written)");
+    }
+}
+
+/* One line per robot, where the recording tells robots apart. */
+static void print_robots(const struct view *v) {
+    for (size_t i = 0; i < v->n; i++) {
+        const char *robot = v->rows[i].c->robot;
+        uint64_t messages = 0;
+        size_t topics = 0, first = 0;
+
+        while (!bp_streq(v->rows[first].c->robot, robot))
+            first++;
+        if (!*robot || first < i)
+            continue;
+        for (size_t k = i; k < v->n; k++)
+            if (bp_streq(v->rows[k].c->robot, robot)) {
+                messages += v->rows[k].c->messages;
+                topics++;
+            }
+        (void) printf("robot        %s: %zu topics, %" PRIu64 " messages\n", robot, topics,
+                      messages);
     }
 }
 
@@ -386,6 +420,7 @@ static void print_head(const struct view *v) {
         (void) printf("lost         %s%" PRIu64 "%s of %" PRIu64 " sent by %zu writers\n",
                       bp_cli_color(v->total.lost_all ? "\033[31m" : "\033[32m"), v->total.lost_all,
                       bp_cli_color("\033[0m"), v->total.lost_all + v->total.received, v->ledger.n);
+    print_robots(v);
 }
 
 static void print_table(const struct view *v) {
@@ -399,10 +434,12 @@ static void print_table(const struct view *v) {
     }
     (void) printf("\n%-*s  %-*s  %10s %9s %8s", topic, "topic", type, "type", "messages", "Hz",
                   "lost");
-    (void) printf(v->o->scan ? " %10s %10s  robot\n" : "  robot\n", "MB", "gap max");
+    if (v->o->scan)
+        (void) printf(" %10s %10s %10s", "MB", "gap min", "gap max");
+    (void) printf("  robot\n");
     for (size_t i = 0; i < v->n; i++) {
         const struct row *r = &v->rows[i];
-        char gap[BP_UNITS_TEXT];
+        char least[BP_UNITS_TEXT], most[BP_UNITS_TEXT];
 
         if (!r->shown)
             continue;
@@ -414,8 +451,9 @@ static void print_table(const struct view *v) {
         else
             (void) printf("%8s", "?");
         if (v->o->scan)
-            (void) printf(" %10.2f %10s", (double) r->bytes / 1e6,
-                          bp_duration_format(r->gap_max, gap));
+            (void) printf(" %10.2f %10s %10s", (double) r->bytes / 1e6,
+                          bp_duration_format(r->gap_min, least),
+                          bp_duration_format(r->gap_max, most));
         (void) printf("  %s%s\n", r->c->robot, r->c->schema.n ? "" : "  (definition unknown)");
     }
 }
