@@ -122,7 +122,7 @@ static void test_answer(void **state) {
         (void) bp_rd_view(&c, 2);
         assert_true(bp_cur_ok(&c));
     }
-    assert_int_equal(atomic_load(&v.served), 3);
+    assert_true(atomic_load(&v.served) >= 3); /* a request that was lost is sent again */
     bp_dds_close(d);
     server_stop(&v);
 }
