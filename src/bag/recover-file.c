@@ -123,6 +123,12 @@ static int put_indexes(struct salvage *s, const struct bp_mcap_chunk *c, uint64_
         s->messages++;
     }
     info.t_first = info.nch ? first : 0;
+    if (!s->out.failed) { /* the two fields before the records, which the chunk's CRC leaves out */
+        uint8_t *times = s->out.p + (chunk_at - s->off) + BP_REC_HEAD;
+
+        bp_st_le64(times, info.t_first);
+        bp_st_le64(times + 8, info.t_last);
+    }
     for (unsigned i = 0; i < info.nch; i++) {
         uint8_t *p = bp_buf_grow(&s->out, BP_INDEX_HEAD + (size_t) s->ch[i].count * BP_INDEX_ENTRY);
 
