@@ -367,11 +367,14 @@ static int append_big(struct bp_filewriter *w, uint16_t channel, uint32_t sequen
 /* What was defined since the last time; the first time with the file's head. Definitions lie
  * between groups, so what is being filled goes out first. */
 static int define(struct bp_filewriter *w) {
-    bool known = w->off > 0 && w->defined.schemas == w->defs.nschemas &&
-                 w->defined.channels == w->defs.nchannels;
-    int r = drain(w);
+    int r = drain(w); /* afterwards no worker touches what follows */
+    bool known;
 
-    return r < 0 || known ? r : write_definitions(w, w->off == 0);
+    if (r < 0)
+        return r;
+    known = w->off > 0 && w->defined.schemas == w->defs.nschemas &&
+            w->defined.channels == w->defs.nchannels;
+    return known ? 0 : write_definitions(w, w->off == 0);
 }
 
 static uint64_t room_for(uint64_t raw, uint64_t index) {
