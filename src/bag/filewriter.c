@@ -435,7 +435,6 @@ int bp_filewriter_append(struct bp_filewriter *w, uint16_t channel, uint32_t seq
 
 /* ---- definitions ---- */
 
-
 int bp_filewriter_schema(struct bp_filewriter *w, const char *name, const char *encoding,
                          struct bp_str data) {
     uint32_t id = w->defs.nschemas ? w->defs.nschemas : 1;

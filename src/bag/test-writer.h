@@ -66,7 +66,8 @@ static inline void fill(const void *ctx, uint8_t *dst) {
 
 static const char schema_text[] = "uint8[] data\n";
 
-static inline uint32_t add_source(struct bp_writer *w, const char *topic, uint32_t latched, uint8_t tag) {
+static inline uint32_t add_source(struct bp_writer *w, const char *topic, uint32_t latched,
+                                  uint8_t tag) {
     struct bp_error err = { 0 };
     struct bp_channel_def c = {
         .topic = topic,

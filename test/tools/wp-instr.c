@@ -14,7 +14,9 @@ static void copy(const void *ctx, uint8_t *dst) {
 
 int main(int argc, char **argv) {
     struct bp_writer_opts o = { .ring_bytes = 256 << 20, .durability = BP_SYNC_FAST };
-    struct bp_channel_def c = { .topic = "/t", .type = "test_msgs/msg/Blob", .schema_encoding = "",
+    struct bp_channel_def c = { .topic = "/t",
+                                .type = "test_msgs/msg/Blob",
+                                .schema_encoding = "",
                                 .priority = BP_PRIORITY_HIGH };
     struct bp_source_def s = { .guid = { 1 }, .node = "" };
     struct bp_accept m = { .size = sizeof payload, .copy = copy, .ctx = payload };
