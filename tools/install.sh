@@ -80,6 +80,15 @@ need_packages() {
         echo "run: $system lacks one of these packages; the project is built on Debian 12" >&2
         exit 2
     fi
+    look_again
+}
+
+# What was configured without the new packages left out what needs them (the peers of the tests).
+look_again() {
+    local ninja
+    for ninja in build/build.ninja build/*/build.ninja; do
+        [ ! -f "$ninja" ] || quietly meson setup --reconfigure "$(dirname "$ninja")"
+    done
 }
 
 # Installs once per list: the stamp holds the list it was made from.
