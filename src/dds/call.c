@@ -14,6 +14,13 @@
 
 enum { CYCLONE = 0x0110, EPROSIMA = 0x010f, ID_BYTES = 16, SETTLE_MS = 50 };
 
+/* Who serves is only known once everybody has been heard: those who were there before us answer
+ * our first announcement within JOIN, and tell what they offer within MEET of being met. Where
+ * participants keep coming, the call does not wait for them longer than ENOUGH. */
+#define JOIN   (1 * BP_SEC)
+#define MEET   (700 * BP_MS)
+#define ENOUGH (4 * BP_SEC)
+
 struct call {
     pthread_mutex_t lock;
     pthread_cond_t answered;
@@ -132,14 +139,24 @@ static int check_servers(const struct servers *s, const char *service, struct bp
     return 0;
 }
 
-/* Waits until the service shows up in the graph. */
+/* When the graph may be believed complete, monotonic. */
+static bp_ns_t complete_at_locked(const struct bp_dds *d) {
+    bp_ns_t met = d->met_last ? d->met_last + MEET : 0;
+
+    return BP_MIN(BP_MAX(d->joined + JOIN, met), d->joined + ENOUGH);
+}
+
+/* Waits until the service shows up in the graph, and everybody else who may offer it. */
 static int find_servers(struct bp_dds *d, const char *topic, const char *service, bp_ns_t end,
                         struct servers *ret, struct bp_error *err) {
     for (;;) {
+        bp_ns_t now = bp_mono_ns(), complete;
+
         pthread_mutex_lock(&d->lock);
         *ret = servers_locked(d, topic);
+        complete = complete_at_locked(d);
         pthread_mutex_unlock(&d->lock);
-        if (ret->n || bp_mono_ns() >= end)
+        if (now >= end || (ret->n && now >= complete))
             return check_servers(ret, service, err);
         bp_sleep(5 * BP_MS);
     }

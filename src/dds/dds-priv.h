@@ -113,6 +113,8 @@ struct bp_dds {
     struct bp_node *nodes; /* [lock] list */
     bool nodes_changed;    /* [lock] ros_discovery_info must be sent anew */
     bool fixed_interfaces; /* the user's configuration names them */
+    bp_ns_t joined;        /* constant; monotonic, when this was opened */
+    bp_ns_t met_last;      /* [lock] monotonic, when the newest participant was met */
 
     /* Participants of ours, ever; written by whoever opens a path, read in receive threads. */
     uint8_t own[16][12];

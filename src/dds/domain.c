@@ -468,6 +468,7 @@ int bp_dds_open(const struct bp_dds_opts *o, const struct bp_dds_events *ev, str
         (void) close(d->netlink_fd);
         d->netlink_fd = -1;
     }
+    d->joined = bp_mono_ns();
     if (rc == 0) {
         *ret = d; /* callbacks may use it from their first call on */
         rc = bp_graph_start(d, err);

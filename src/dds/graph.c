@@ -294,8 +294,10 @@ static void take_participants(struct bp_path *p) {
 
             if (info[i].instance_state == DDS_IST_ALIVE) {
                 if (info[i].valid_data && info[i].view_state == DDS_VST_NEW &&
-                    !is_ours(p->d, s->key.v))
+                    !is_ours(p->d, s->key.v)) {
                     p->npeople++;
+                    p->d->met_last = bp_mono_ns();
+                }
                 continue;
             }
             if (p->npeople)
