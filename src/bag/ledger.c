@@ -26,11 +26,16 @@ static const struct {
     [BP_LOSS_RATE] = { "rate", "thinned out on request" },
     [BP_LOSS_PAUSED] = { "paused", "recording was paused" },
     [BP_LOSS_BAD] = { "bad", "too large or malformed" },
+    [BP_LOSS_CONTROL] = { "control", "no message, an instance went away" },
 };
 static_assert(BP_COUNT(causes) == BP_LOSS_N_, "a row per cause");
 
 const char *bp_loss_name(enum bp_loss why) {
     return causes[why].name;
+}
+
+bool bp_loss_is_loss(enum bp_loss why) {
+    return why != BP_LOSS_RATE && why != BP_LOSS_PAUSED && why != BP_LOSS_CONTROL;
 }
 
 const char *bp_loss_text(enum bp_loss why) {
@@ -203,7 +208,7 @@ void bp_ledger_source_totals(const struct bp_ledger_source *s, struct bp_ledger_
     for (size_t c = 0; c < BP_LOSS_N_; c++) {
         ret->lost[c] = bp_spans_count(&s->lost[c]);
         widen(&s->lost[c], ret);
-        if (c != BP_LOSS_RATE && c != BP_LOSS_PAUSED)
+        if (bp_loss_is_loss((enum bp_loss) c))
             ret->lost_all += ret->lost[c];
     }
 }

@@ -47,11 +47,13 @@ struct bp_ledger_totals {
     uint64_t first, last; /* lowest and highest number heard of; 0, 0 = nothing */
     uint64_t received, late, duplicates;
     uint64_t lost[BP_LOSS_N_];
-    uint64_t lost_all; /* without BP_LOSS_RATE and BP_LOSS_PAUSED, which were asked for */
+    uint64_t lost_all; /* of those that bp_loss_is_loss() */
 };
 
-/** "transport", "ring", "budget", "disk", "rate", "paused", "bad". */
+/** "transport", "ring", "budget", "disk", "rate", "paused", "bad", "control". */
 const char *bp_loss_name(enum bp_loss why);
+/** False for what was asked for (rate, paused) and for numbers that carry no message (control). */
+bool bp_loss_is_loss(enum bp_loss why);
 /** The same in words: "never reached us", "the ring was too full", … */
 const char *bp_loss_text(enum bp_loss why);
 

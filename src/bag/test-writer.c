@@ -175,6 +175,10 @@ static void test_ledger_of_gaps(void **state) {
     assert_int_equal(send_one(w, s, 11), 0); /* late, in a later segment than its gap */
     bp_sleep(250 * BP_MS);
     bp_writer_note_loss(w, s, BP_LOSS_PAUSED, 31, 31);
+    bp_writer_note_loss(w, s, BP_LOSS_TRANSPORT, 30, 40); /* heard of, not received */
+    bp_writer_note_loss(w, s, BP_LOSS_TRANSPORT, 30, 40);
+    assert_int_equal(send_one(w, s, 35), 0); /* and then it comes */
+    bp_writer_note_loss(w, s, BP_LOSS_CONTROL, 41, 42);
     assert_int_equal(bp_writer_close(w, &err), 0);
 
     assert_int_equal(bp_bag_open(&path, 1, &b, &err), 0);
@@ -182,11 +186,13 @@ static void test_ledger_of_gaps(void **state) {
     assert_int_equal(l.n, 1);
     bp_ledger_source_totals(l.v[0], &t);
     assert_int_equal(t.first, 10);
-    assert_int_equal(t.last, 31);
-    assert_int_equal(t.received, 5);
-    assert_int_equal(t.late, 2);
+    assert_int_equal(t.last, 42);
+    assert_int_equal(t.received, 6);
+    assert_int_equal(t.late, 3);
     assert_int_equal(t.duplicates, 2);
-    assert_int_equal(t.lost[BP_LOSS_TRANSPORT], 7 + 4);
+    assert_int_equal(t.lost[BP_LOSS_TRANSPORT], 7 + 4 + 8);
+    assert_int_equal(t.lost[BP_LOSS_CONTROL], 2);
+    assert_int_equal(t.lost_all, 7 + 4 + 8);
     assert_int_equal(t.lost[BP_LOSS_RATE], 5);
     assert_int_equal(t.lost[BP_LOSS_PAUSED], 1);
     bp_ledger_done(&l);

@@ -387,7 +387,10 @@ void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why,
     s = w->sources[source];
     if (s->seen && first > s->last + 1)
         note_gap_locked(w, s, s->last + 1, first - 1);
-    refuse_locked(w, s, why, first, last);
+    if (why != BP_LOSS_TRANSPORT)
+        refuse_locked(w, s, why, first, last);
+    else if (!s->seen || last > s->last) /* it may still come */
+        note_gap_locked(w, s, s->seen ? BP_MAX(first, s->last + 1) : first, last);
     s->last = s->seen ? BP_MAX(s->last, last) : last;
     s->seen = true;
     bp_mutex_unlock(&w->lock);

@@ -30,6 +30,7 @@ enum bp_loss {
     BP_LOSS_RATE,      /* --max-rate / --keep-every asked for it: not a loss, but counted */
     BP_LOSS_PAUSED,    /* recording was paused */
     BP_LOSS_BAD,       /* larger than can be stored, or malformed on the wire */
+    BP_LOSS_CONTROL,   /* no message: a keyed instance was disposed of or unregistered */
     BP_LOSS_N_,
 };
 

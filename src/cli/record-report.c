@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "bag/ledger.h"
 #include "cli/verb.h"
 
 /* Words for people and keys for machines, by enum bp_loss. */
@@ -20,17 +21,14 @@ static const struct {
     [BP_LOSS_RATE] = { "rate", "left out as asked (--max-rate, --keep-every)" },
     [BP_LOSS_PAUSED] = { "paused", "left out while paused" },
     [BP_LOSS_BAD] = { "bad", "refused: too large to store" },
+    [BP_LOSS_CONTROL] = { "control", "no messages: instances disposed of or unregistered" },
 };
-
-static bool is_loss(int cause) {
-    return cause != BP_LOSS_RATE && cause != BP_LOSS_PAUSED;
-}
 
 static uint64_t lost_total(const uint64_t lost[static BP_LOSS_N_]) {
     uint64_t n = 0;
 
     for (int i = 0; i < BP_LOSS_N_; i++)
-        n += is_loss(i) ? lost[i] : 0;
+        n += bp_loss_is_loss((enum bp_loss) i) ? lost[i] : 0;
     return n;
 }
 

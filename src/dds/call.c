@@ -192,7 +192,9 @@ static int ends_open(struct bp_path *p, const char *topics[2], const char *types
     e->topics[1] = bp_raw_topic(p->participant, topics[1], types[1], false, false, NULL);
     if (e->topics[0] >= 0 && e->topics[1] >= 0) {
         c->refs++; /* nobody else knows c yet */
-        e->reader = bp_raw_reader(p->participant, e->topics[1], q, on_reply, call_release, c);
+        e->reader = bp_raw_reader(
+            p->participant, e->topics[1], q,
+            &(struct bp_raw_events){ .sample = on_reply, .released = call_release }, c);
         e->writer = dds_create_writer(p->participant, e->topics[0], q, NULL);
     }
     dds_delete_qos(q);

@@ -171,6 +171,9 @@ void bp_sub_extend_locked(struct bp_dds *d, struct bp_path *p);
 void bp_sub_retract_locked(struct bp_dds *d, const struct bp_path *p);
 /** A writer is gone: its table entries may go. Holds d->lock. */
 void bp_sub_part_locked(struct bp_dds *d, const struct bp_ep *e);
+/** Looks how far writers have got of whom nothing was delivered yet. Graph thread.
+ *  @return whether to look again soon */
+bool bp_sub_look(struct bp_dds *d);
 
 /* ---- writer.c ---- */
 /** Sends ros_discovery_info on every path. Holds d->lock. */

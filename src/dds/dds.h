@@ -101,6 +101,18 @@ void bp_sample_copy(const struct bp_sample *s, uint8_t *dst);
 /* Runs in a DDS receive thread: must not block, allocate in steady state, or call bp_dds_*. */
 typedef void (*bp_sample_fn)(void *ctx, const struct bp_sample *s);
 
+/* Numbers that a writer has used and that did not reach us: it is gone, or bp_dds_settle() has
+ * waited for them, or its first sample that reached us came behind them. */
+struct bp_missed {
+    uint8_t guid[BP_GUID_LEN];
+    uint64_t first, last; /* inclusive; behind every number delivered so far */
+    void **writer_slot;   /* as in bp_sample */
+};
+
+/* Runs in a thread of Cyclone's, in the caller's of bp_dds_settle(), or before a sample of the same
+ * writer; never together with one. The same limits as for bp_sample_fn. */
+typedef void (*bp_missed_fn)(void *ctx, const struct bp_missed *m);
+
 struct bp_sub_opts {
     const char *dds_topic, *dds_type;
     bool keyed;
@@ -111,6 +123,7 @@ struct bp_sub_opts {
     bp_sample_fn fn;
     bp_sample_fn control; /* dispose or unregister of a keyed instance: uses up a sequence number
                              but carries no message (size 0); may be NULL */
+    bp_missed_fn missed;  /* may be NULL */
     void *ctx;
 };
 
@@ -122,6 +135,13 @@ BP_MUST_CHECK int bp_dds_subscribe(struct bp_dds *d, const struct bp_sub_opts *o
                                    struct bp_sub **ret, struct bp_error *err);
 /** Ends it; no callback for it runs afterwards. Takes NULL. */
 void bp_sub_close(struct bp_sub *s);
+
+/**
+ * Waits until what writers are known to have sent by now has been delivered, at most `patience`
+ * (a sample may be half here, or about to be sent again), then tells `missed` what has not.
+ * Subscriptions go on.
+ */
+void bp_dds_settle(struct bp_dds *d, bp_ns_t patience);
 
 /* A ROS node of ours, announced in ros_discovery_info. */
 struct bp_node;

@@ -407,6 +407,9 @@ void bp_graph_drop_path(struct bp_dds *d, struct bp_path *p) {
     tell_now(d, &t);
 }
 
+/* Between two looks at writers of which nothing has come yet. */
+enum { LOOK_MS = 250 };
+
 static void *graph_main(void *arg) {
     struct bp_dds *d = arg;
     int timeout = -1;
@@ -423,6 +426,8 @@ static void *graph_main(void *arg) {
             bp_move_event(d);
         look(d);
         timeout = bp_move_tick(d);
+        if (bp_sub_look(d))
+            timeout = timeout < 0 ? LOOK_MS : BP_MIN(timeout, LOOK_MS);
     }
     return NULL;
 }

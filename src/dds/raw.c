@@ -9,6 +9,8 @@
 
 #include <dds/ddsc/dds_rhc.h>
 #include <dds/ddsi/ddsi_domaingv.h>
+#include <dds/ddsi/ddsi_entity_index.h>
+#include <dds/ddsi/ddsi_proxy_endpoint.h>
 #include <dds/ddsi/ddsi_serdata.h>
 #include <dds/ddsi/ddsi_sertype.h>
 #include <dds/ddsi/ddsi_tkmap.h>
@@ -16,6 +18,7 @@
 #include <dds/ddsi/q_misc.h>
 #include <dds/ddsi/q_protocol.h>
 #include <dds/ddsi/q_radmin.h>
+#include <dds/ddsi/q_thread.h>
 #include <dds/version.h>
 
 /* A sertype that knows only a name, and a serdata that is a chain of received fragments or a copy
@@ -36,6 +39,11 @@ static_assert(sizeof(struct ddsi_sertype) == 80, "struct ddsi_sertype changed");
 #error "build with the flags of pkg-config CycloneDDS: struct nn_rdata differs without DDS_NDEBUG"
 #endif
 static_assert(sizeof(struct nn_rdata) == 32, "struct nn_rdata changed");
+#endif
+#if defined __x86_64__ && defined DDS_HAS_SHM
+static_assert(sizeof(struct ddsi_proxy_writer) == 424 &&
+                  offsetof(struct ddsi_proxy_writer, last_seq) == 280,
+              "struct ddsi_proxy_writer changed");
 #endif
 static_assert(sizeof(ddsi_guid_t) == 16, "a GUID is 16 bytes");
 static_assert(offsetof(Data_DataFrag_common_t, octetsToInlineQos) == 6, "RTPS DATA header");
@@ -457,8 +465,7 @@ void bp_raw_copy(const void *serdata, uint8_t *dst) {
 
 struct rhc {
     struct dds_rhc c; /* first */
-    bp_raw_fn fn;
-    void (*released)(void *ctx);
+    struct bp_raw_events ev;
     void *ctx;
     struct ddsi_tkmap *tkmap;
     _Atomic(struct ddsi_tkmap_instance *) tk; /* held, so that it is not made anew per sample */
@@ -480,13 +487,19 @@ static bool rhc_store(struct ddsi_rhc *__restrict c, const struct ddsi_writer_in
     if (d->ops != &serdata_ops)
         return true;
     describe(d, &w->guid, &s);
-    r->fn(r->ctx, &s);
+    r->ev.sample(r->ctx, &s);
     return true;
 }
 
 static void rhc_unregister(struct ddsi_rhc *__restrict c,
                            const struct ddsi_writer_info *__restrict w) {
-    (void) c, (void) w;
+    const struct rhc *r = (const struct rhc *) c;
+    uint8_t guid[16];
+
+    if (!r->ev.parted)
+        return;
+    guid_bytes(&w->guid, guid);
+    r->ev.parted(r->ctx, guid);
 }
 
 static void rhc_relinquish(struct ddsi_rhc *__restrict c, const uint64_t iid) {
@@ -503,8 +516,8 @@ static void rhc_free(struct ddsi_rhc *c) {
 
     if (tk)
         ddsi_tkmap_instance_unref(r->tkmap, tk);
-    if (r->released)
-        r->released(r->ctx);
+    if (r->ev.released)
+        r->ev.released(r->ctx);
     free(r);
 }
 
@@ -561,18 +574,17 @@ static const struct dds_rhc_ops rhc_ops = {
 };
 
 dds_entity_t bp_raw_reader(dds_entity_t participant, dds_entity_t topic, const dds_qos_t *qos,
-                           bp_raw_fn fn, void (*released)(void *ctx), void *ctx) {
+                           const struct bp_raw_events *ev, void *ctx) {
     struct rhc *r = calloc(1, sizeof *r);
     dds_entity_t reader;
 
     if (!r) {
-        if (released)
-            released(ctx);
+        if (ev->released)
+            ev->released(ctx);
         return DDS_RETCODE_OUT_OF_RESOURCES;
     }
     r->c.common.ops = &rhc_ops;
-    r->fn = fn;
-    r->released = released;
+    r->ev = *ev;
     r->ctx = ctx;
     /* Cyclone owns r from here and frees it with the reader, but not when creation fails. */
     reader = dds_create_reader_rhc(participant, topic, qos, NULL, &r->c);
@@ -598,6 +610,57 @@ int bp_raw_take(dds_entity_t reader, bp_raw_fn fn, void *ctx) {
     return n;
 }
 
+/* ---- remote writers ---- */
+
+static struct ddsi_domaingv *domain_of(const struct ddsi_sertype *type) {
+    return ddsrt_atomic_ldvoidp((const ddsrt_atomic_voidp_t *) &type->gv);
+}
+
+static const struct ddsi_proxy_writer *find_remote(const struct ddsi_domaingv *gv,
+                                                   const uint8_t guid[static 16]) {
+    uint32_t v[4];
+    ddsi_guid_t g;
+
+    memcpy(v, guid, 16);
+    for (size_t i = 0; i < 3; i++)
+        g.prefix.u[i] = be32toh(v[i]);
+    g.entityid.u = be32toh(v[3]);
+    return entidx_lookup_proxy_writer_guid(gv->entity_index, &g);
+}
+
+/* Not under the writer's lock, which receive threads hold while they wait for ours: one aligned
+ * load of a counter that only grows. */
+int64_t bp_raw_remote_heard(const void *remote) {
+    const struct ddsi_proxy_writer *w = remote;
+    int64_t seq = __atomic_load_n(&w->last_seq, __ATOMIC_RELAXED);
+
+    return seq > 0 || w->have_seen_heartbeat ? seq : -1;
+}
+
+const void *bp_raw_remote(const struct ddsi_sertype *type, const uint8_t guid[static 16]) {
+    const struct ddsi_domaingv *gv = domain_of(type);
+    struct thread_state *me = lookup_thread_state();
+    const void *w;
+
+    thread_state_awake(me, gv);
+    w = find_remote(gv, guid);
+    thread_state_asleep(me);
+    return w;
+}
+
+int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 16]) {
+    const struct ddsi_domaingv *gv = domain_of(type);
+    struct thread_state *me = lookup_thread_state();
+    const struct ddsi_proxy_writer *w;
+    int64_t seq;
+
+    thread_state_awake(me, gv); /* keeps what the index shows from being freed */
+    w = find_remote(gv, guid);
+    seq = w ? bp_raw_remote_heard(w) : -1;
+    thread_state_asleep(me);
+    return seq;
+}
+
 /* ---- writing ---- */
 
 dds_return_t bp_raw_write(dds_entity_t writer, const struct ddsi_sertype *type, const void *cdr,
@@ -617,7 +680,7 @@ dds_return_t bp_raw_write(dds_entity_t writer, const struct ddsi_sertype *type, 
 /* ---- sockets ---- */
 
 int bp_raw_sockets(const struct ddsi_sertype *type, int fds[static BP_RAW_SOCKETS]) {
-    const struct ddsi_domaingv *gv = ddsrt_atomic_ldvoidp((const ddsrt_atomic_voidp_t *) &type->gv);
+    const struct ddsi_domaingv *gv = domain_of(type);
     struct ddsi_tran_conn *const conns[] = { gv->disc_conn_mc, gv->data_conn_mc, gv->disc_conn_uc,
                                              gv->data_conn_uc };
     int n = 0;

@@ -43,13 +43,36 @@ typedef void (*bp_raw_fn)(void *ctx, const struct bp_raw_sample *s);
 dds_entity_t bp_raw_topic(dds_entity_t participant, const char *name, const char *type, bool keyed,
                           bool held, struct ddsi_sertype **ret_type);
 
-/**
- * Creates a reader with a read cache of our own that hands each sample to fn and keeps none.
- * `released` runs once, after the last call of fn, from some thread of Cyclone or from
- * dds_delete(); it runs too when creation fails.
- */
+struct bp_raw_events {
+    bp_raw_fn sample;
+    /* A writer that the reader had matched is gone; no sample of it follows, but history may. From
+     * a thread of Cyclone; bp_raw_remote_heard() still works. May be NULL. */
+    void (*parted)(void *ctx, const uint8_t guid[static 16]);
+    /* Once, after the last call of the others, from some thread of Cyclone or from dds_delete(); it
+     * runs too when creation fails. May be NULL. */
+    void (*released)(void *ctx);
+};
+
+/** Creates a reader with a read cache of our own that hands on each sample and keeps none. */
 dds_entity_t bp_raw_reader(dds_entity_t participant, dds_entity_t topic, const dds_qos_t *qos,
-                           bp_raw_fn fn, void (*released)(void *ctx), void *ctx);
+                           const struct bp_raw_events *ev, void *ctx);
+
+/**
+ * What Cyclone keeps about a writer of another participant.
+ *
+ * @param type  any type of the domain
+ * @return borrowed until `parted` of the readers that hear the writer has returned; NULL: unknown
+ */
+const void *bp_raw_remote(const struct ddsi_sertype *type, const uint8_t guid[static 16]);
+/**
+ * The highest number that any packet of the writer has told since a reader of ours matched it: of
+ * data, also of a sample that never became whole, or of a heartbeat.
+ *
+ * @return -1 while nothing was heard; 0 when the writer said that it has sent nothing
+ */
+int64_t bp_raw_remote_heard(const void *remote);
+/** The same by name, for any thread but Cyclone's. */
+int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 16]);
 
 /** Gathers the sample's `size` bytes into dst. */
 void bp_raw_copy(const void *serdata, uint8_t *dst);

@@ -17,6 +17,9 @@ struct range {
     uint64_t from, to;
 };
 
+/* What was sent and never delivered shows as a hole, but not before the first or behind the last
+ * sample that arrives. There we ask Cyclone what it has heard: packets of samples that never became
+ * whole, and heartbeats. `base` is what the writer had sent before we could hear it. */
 struct writer {
     uint8_t guid[BP_GUID_LEN];
     pthread_mutex_t lock; /* held during a delivery */
@@ -27,8 +30,16 @@ struct writer {
     void *slot;           /* [lock] the user's */
     bool ours;            /* constant; we hear our own publication over another path */
     bp_ns_t since;        /* constant; wall time we met it, 0 = with its first sample */
-    unsigned refs;        /* [sub.lock] deliveries under way */
-    bool gone;            /* [sub.lock] free it when refs is 0 */
+    bool best_effort;     /* [sub.lock] what was heard of it was sent to us: no heartbeats */
+    bool has_base;        /* [lock] */
+    uint64_t base;        /* [lock] */
+    uint64_t told;        /* [lock] highest number handed to `missed` */
+    atomic_ullong top;    /* highest number delivered; written with lock held */
+    uint64_t goal;        /* [d->lock] of bp_dds_settle() */
+    const void *remote;   /* [sub.lock] for bp_raw_remote_heard(), until it parts */
+    const struct bp_path *remote_path; /* [sub.lock] where */
+    unsigned refs;                     /* [sub.lock] deliveries under way */
+    bool gone;                         /* [sub.lock] free it when refs is 0 */
     UT_hash_handle hh;
 };
 
@@ -47,6 +58,7 @@ struct bp_sub {
     struct bp_qos force;
     bp_sample_fn fn;
     bp_sample_fn control;
+    bp_missed_fn missed;
     void *ctx;
     struct reader *readers; /* [d->lock] */
     struct bp_sub *next;    /* [d->lock] */
@@ -108,7 +120,7 @@ static void writer_drop_locked(struct bp_sub *s, struct writer *w) {
 
 static void writer_put(struct bp_sub *s, struct writer *w) {
     pthread_mutex_lock(&s->lock);
-    if (--w->refs == 0 && w->gone)
+    if (--w->refs == 0 && w->gone && !w->remote)
         writer_drop_locked(s, w);
     pthread_mutex_unlock(&s->lock);
 }
@@ -173,32 +185,64 @@ static bool note_seq(struct writer *w, uint64_t seq) {
     return true;
 }
 
-static void on_sample(void *ctx, const struct bp_raw_sample *raw) {
-    const struct reader *r = ctx;
-    struct bp_sub *s = r->sub;
-    struct writer *w = writer_get(s, raw->guid);
+/* Tells that numbers up to `last` are used and will not come. */
+static void tell_missed_locked(struct bp_sub *s, struct writer *w, uint64_t last) {
+    uint64_t from = BP_MAX(BP_MAX(atomic_load(&w->top), w->told), w->base) + 1;
+    struct bp_missed m = { .first = from, .last = last, .writer_slot = &w->slot };
+
+    if (!s->missed || w->ours || !w->has_base || last < from)
+        return;
+    memcpy(m.guid, w->guid, BP_GUID_LEN);
+    w->told = last;
+    s->missed(s->ctx, &m);
+}
+
+/* The first look at how far a writer has got, or its first sample. */
+static void set_base_locked(struct writer *w, uint64_t base) {
+    if (w->has_base)
+        return;
+    w->has_base = true;
+    w->base = base;
+}
+
+static void deliver_locked(struct bp_sub *s, struct writer *w, const struct reader *r,
+                           const struct bp_raw_sample *raw) {
     struct bp_sample out = {
         .seq = raw->seq,
         .source_ns = raw->source_ns,
         .recv_ns = raw->recv_ns,
         .size = raw->size,
+        .history = r->want.rank == RANKS - 1 && raw->source_ns < w->since,
         .chain = raw->serdata,
+        .writer_slot = &w->slot,
     };
+
+    if (raw->seq > 0) {
+        if (!atomic_load(&w->top))
+            tell_missed_locked(s, w, raw->seq - 1);
+        set_base_locked(w, raw->seq - 1);
+        if (raw->seq > atomic_load(&w->top))
+            atomic_store(&w->top, raw->seq);
+    }
+    memcpy(out.guid, raw->guid, BP_GUID_LEN);
+    if (raw->size)
+        s->fn(s->ctx, &out);
+    else if (s->control)
+        s->control(s->ctx, &out);
+}
+
+static void on_sample(void *ctx, const struct bp_raw_sample *raw) {
+    const struct reader *r = ctx;
+    struct bp_sub *s = r->sub;
+    struct writer *w = writer_get(s, raw->guid);
 
     if (!w)
         return;
     pthread_mutex_lock(&w->lock);
     if (r->want.rank >= w->rank && !w->ours) {
         w->rank = r->want.rank;
-        if (note_seq(w, raw->seq)) {
-            memcpy(out.guid, raw->guid, BP_GUID_LEN);
-            out.history = r->want.rank == RANKS - 1 && raw->source_ns < w->since;
-            out.writer_slot = &w->slot;
-            if (raw->size)
-                s->fn(s->ctx, &out);
-            else if (s->control)
-                s->control(s->ctx, &out);
-        }
+        if (note_seq(w, raw->seq))
+            deliver_locked(s, w, r, raw);
     }
     pthread_mutex_unlock(&w->lock);
     writer_put(s, w);
@@ -206,6 +250,130 @@ static void on_sample(void *ctx, const struct bp_raw_sample *raw) {
 
 void bp_sample_copy(const struct bp_sample *s, uint8_t *dst) {
     bp_raw_copy(s->chain, dst);
+}
+
+/* ---- what was heard of ---- */
+
+/* Cyclone has let go of a writer. What it knew of it is told, and when the graph has said so
+ * already, nobody needs the table's entry any more. */
+static void on_parted(void *ctx, const uint8_t guid[static BP_GUID_LEN]) {
+    const struct reader *r = ctx;
+    struct bp_sub *s = r->sub;
+    struct writer *w;
+    int64_t heard;
+
+    pthread_mutex_lock(&s->lock);
+    HASH_FIND(hh, s->writers, guid, BP_GUID_LEN, w);
+    if (w && w->remote && w->remote_path == r->path) {
+        heard = bp_raw_remote_heard(w->remote);
+        w->remote = NULL;
+        pthread_mutex_lock(&w->lock);
+        if (heard > 0) {
+            set_base_locked(w, w->best_effort ? (uint64_t) heard - 1 : (uint64_t) heard);
+            tell_missed_locked(s, w, (uint64_t) heard);
+        }
+        pthread_mutex_unlock(&w->lock);
+        if (w->gone && w->refs == 0)
+            writer_drop_locked(s, w);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The newest path that knows the writer says most. */
+static int64_t heard_of(const struct bp_dds *d, const struct writer *w) {
+    int64_t most = -1;
+
+    for (const struct bp_path *p = d->paths; p; p = p->next)
+        most = BP_MAX(most, bp_raw_heard(p->info_type, w->guid));
+    return most;
+}
+
+static bool look_locked(struct bp_sub *s) {
+    struct writer *w, *tmp;
+    bool again = false;
+
+    HASH_ITER(hh, s->writers, w, tmp) {
+        int64_t heard = atomic_load(&w->top) || w->gone ? -1 : heard_of(s->d, w);
+
+        pthread_mutex_lock(&w->lock);
+        if (heard >= 0 && !atomic_load(&w->top))
+            set_base_locked(w, w->best_effort && heard ? (uint64_t) heard - 1 : (uint64_t) heard);
+        again |= !w->has_base && !w->gone;
+        pthread_mutex_unlock(&w->lock);
+    }
+    return again;
+}
+
+bool bp_sub_look(struct bp_dds *d) {
+    bool again = false;
+
+    pthread_mutex_lock(&d->lock);
+    for (struct bp_sub *s = d->subs; s; s = s->next) {
+        if (!s->missed)
+            continue;
+        pthread_mutex_lock(&s->lock);
+        again |= look_locked(s);
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return again;
+}
+
+/* Calls fn for each writer of each subscription that wants to know; d->lock and s->lock held.
+ * @return whether any call returned true */
+static bool for_writers_locked(struct bp_dds *d, bool (*fn)(struct bp_sub *s, struct writer *w)) {
+    bool any = false;
+
+    for (struct bp_sub *s = d->subs; s; s = s->next) {
+        struct writer *w, *tmp;
+
+        if (!s->missed)
+            continue;
+        pthread_mutex_lock(&s->lock);
+        HASH_ITER(hh, s->writers, w, tmp)
+        any |= fn(s, w);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return any;
+}
+
+static bool set_goal(struct bp_sub *s, struct writer *w) {
+    int64_t heard = w->ours ? -1 : heard_of(s->d, w);
+
+    w->goal = heard > 0 ? (uint64_t) heard : 0;
+    return true;
+}
+
+static bool is_short(struct bp_sub *s, struct writer *w) {
+    (void) s;
+    return atomic_load(&w->top) < w->goal && w->has_base && w->base < w->goal;
+}
+
+static bool tell_short(struct bp_sub *s, struct writer *w) {
+    pthread_mutex_lock(&w->lock);
+    tell_missed_locked(s, w, w->goal);
+    pthread_mutex_unlock(&w->lock);
+    return true;
+}
+
+void bp_dds_settle(struct bp_dds *d, bp_ns_t patience) {
+    bp_ns_t end = bp_mono_ns() + patience;
+    bool wait;
+
+    (void) bp_sub_look(d);
+    pthread_mutex_lock(&d->lock);
+    (void) for_writers_locked(d, set_goal);
+    pthread_mutex_unlock(&d->lock);
+    do {
+        pthread_mutex_lock(&d->lock);
+        wait = for_writers_locked(d, is_short) && bp_mono_ns() < end;
+        pthread_mutex_unlock(&d->lock);
+        if (wait)
+            bp_sleep(2 * BP_MS);
+    } while (wait);
+    pthread_mutex_lock(&d->lock);
+    (void) for_writers_locked(d, tell_short);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* ---- readers ---- */
@@ -259,6 +427,12 @@ static dds_qos_t *reader_qos(const struct bp_sub *s, const struct bp_sub_want *w
     return q;
 }
 
+static const struct bp_raw_events reader_events = {
+    .sample = on_sample,
+    .parted = on_parted,
+    .released = reader_released,
+};
+
 /* At most the default name count is allowed to fail: a reader that cannot be made is reported and
  * its writer's samples are missing, which shows in the graph as a writer without data. */
 static void make_reader(struct bp_sub *s, struct bp_path *p, const struct bp_sub_want *want) {
@@ -273,7 +447,7 @@ static void make_reader(struct bp_sub *s, struct bp_path *p, const struct bp_sub
         pthread_mutex_lock(&s->lock);
         s->refs++;
         pthread_mutex_unlock(&s->lock);
-        reader = bp_raw_reader(p->participant, topic, q, on_sample, reader_released, r);
+        reader = bp_raw_reader(p->participant, topic, q, &reader_events, r);
         if (reader < 0) {
             r = NULL; /* released already */
             (void) dds_delete(topic);
@@ -299,6 +473,36 @@ static bool hears(const struct bp_sub *s, const struct bp_ep *e) {
            bp_streq(e->e.dds_type, s->dds_type);
 }
 
+static bool has_reader(const struct bp_sub *s, const struct bp_path *p,
+                       const struct bp_sub_want *want) {
+    for (const struct reader *r = s->readers; r; r = r->next)
+        if (r->path == p && r->want.rank == want->rank &&
+            r->want.partitioned == want->partitioned && r->want.exclusive == want->exclusive)
+            return true;
+    return false;
+}
+
+/* Remembers Cyclone's record of the writer. Its reader is there already, so whatever the index
+ * shows has matched it or will, and on_parted() is called before the record is freed; that waits
+ * for s->lock. With `force` reader and writer may not match. */
+static void watch(struct bp_sub *s, const struct bp_path *p, const struct bp_ep *e) {
+    const void *remote;
+    struct writer *w;
+
+    pthread_mutex_lock(&s->lock);
+    w = writer_get_locked(s, e->e.guid, bp_wall_ns());
+    remote = w && !s->forced ? bp_raw_remote(p->info_type, e->e.guid) : NULL;
+    if (w) {
+        w->gone = false;
+        w->best_effort = !s->forced && e->e.qos.reliability != BP_RELIABILITY_RELIABLE;
+    }
+    if (remote && (!w->remote || p == s->d->paths)) {
+        w->remote = remote;
+        w->remote_path = p;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void meet(struct bp_sub *s, struct bp_path *p, const struct bp_ep *e) {
     struct bp_sub_want want = bp_sub_want_of(e);
 
@@ -307,11 +511,9 @@ static void meet(struct bp_sub *s, struct bp_path *p, const struct bp_ep *e) {
     pthread_mutex_lock(&s->lock);
     (void) writer_get_locked(s, e->e.guid, bp_wall_ns());
     pthread_mutex_unlock(&s->lock);
-    for (const struct reader *r = s->readers; r; r = r->next)
-        if (r->path == p && r->want.rank == want.rank && r->want.partitioned == want.partitioned &&
-            r->want.exclusive == want.exclusive)
-            return;
-    make_reader(s, p, &want);
+    if (!has_reader(s, p, &want))
+        make_reader(s, p, &want);
+    watch(s, p, e);
 }
 
 void bp_sub_meet_locked(struct bp_dds *d, const struct bp_ep *e) {
@@ -338,6 +540,27 @@ static void delete_reader(const struct reader *r) {
     (void) dds_delete(topic);
 }
 
+/* The records of a path go with it; what is still there is known on the newest one. */
+static void unwatch(struct bp_sub *s, const struct bp_path *p) {
+    struct writer *w, *tmp;
+    struct bp_ep *e, *tmp2;
+
+    pthread_mutex_lock(&s->lock);
+    HASH_ITER(hh, s->writers, w, tmp) {
+        if (w->remote_path != p)
+            continue;
+        w->remote = NULL;
+        w->remote_path = NULL;
+        if (w->gone && w->refs == 0)
+            writer_drop_locked(s, w);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (s->d->paths && s->d->paths != p)
+        HASH_ITER(hh, s->d->eps, e, tmp2)
+    if (hears(s, e))
+        watch(s, s->d->paths, e);
+}
+
 void bp_sub_retract_locked(struct bp_dds *d, const struct bp_path *p) {
     for (struct bp_sub *s = d->subs; s; s = s->next)
         for (struct reader **at = &s->readers; *at;) {
@@ -350,6 +573,8 @@ void bp_sub_retract_locked(struct bp_dds *d, const struct bp_path *p) {
             *at = r->next;
             delete_reader(r);
         }
+    for (struct bp_sub *s = d->subs; s; s = s->next)
+        unwatch(s, p);
 }
 
 void bp_sub_part_locked(struct bp_dds *d, const struct bp_ep *e) {
@@ -360,9 +585,9 @@ void bp_sub_part_locked(struct bp_dds *d, const struct bp_ep *e) {
             continue;
         pthread_mutex_lock(&s->lock);
         HASH_FIND(hh, s->writers, e->e.guid, BP_GUID_LEN, w);
-        if (w && w->refs == 0)
+        if (w && w->refs == 0 && !w->remote)
             writer_drop_locked(s, w);
-        else if (w)
+        else if (w) /* on_parted() or writer_put() is the last to need it */
             w->gone = true;
         pthread_mutex_unlock(&s->lock);
     }
@@ -396,6 +621,7 @@ int bp_dds_subscribe(struct bp_dds *d, const struct bp_sub_opts *o, struct bp_su
         s->force = *o->force;
     s->fn = o->fn;
     s->control = o->control;
+    s->missed = o->missed;
     s->ctx = o->ctx;
     s->refs = 1;
     s->dds_topic = strdup(o->dds_topic);

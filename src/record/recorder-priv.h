@@ -102,6 +102,8 @@ void bp_recorder_topic_free(struct topic *t);
 
 /* sample.c: runs on receive threads */
 void bp_recorder_on_sample(void *topic, const struct bp_sample *s);
+void bp_recorder_on_control(void *topic, const struct bp_sample *s);
+void bp_recorder_on_missed(void *topic, const struct bp_missed *m);
 
 /* definitions.c */
 int bp_recorder_resolver_start(struct bp_recorder *r);

@@ -76,11 +76,25 @@ static void free_tables(struct bp_recorder *r) {
     }
 }
 
+/* What was sent before the stop may still be on its way: half a picture, or a packet to be sent
+ * again. A stop must be over within 2 s, so all domains together wait for it no longer than this.
+ */
+#define ON_ITS_WAY (250 * BP_MS)
+
+static void settle(struct bp_recorder *r) {
+    bp_ns_t end = bp_mono_ns() + ON_ITS_WAY;
+
+    for (size_t i = 0; r->domains && i < r->o.ndomains; i++)
+        if (r->domains[i].dds)
+            bp_dds_settle(r->domains[i].dds, BP_MAX(end - bp_mono_ns(), 0));
+}
+
 void bp_recorder_stop(struct bp_recorder *r) {
     (void) pthread_mutex_lock(&r->lock);
     r->closing = true;
     (void) pthread_mutex_unlock(&r->lock);
 
+    settle(r);
     bp_recorder_resolver_stop(r);
     for (size_t i = 0; r->domains && i < r->o.ndomains; i++) {
         struct domain *d = &r->domains[i];

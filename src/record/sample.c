@@ -42,17 +42,40 @@ static bool within_rate(struct topic *t, bp_ns_t now) {
     return true;
 }
 
-static struct source *source_of(struct topic *t, const struct bp_sample *s) {
-    struct source *src = *s->writer_slot;
+static struct source *source_of(struct topic *t, const uint8_t guid[static BP_GUID_LEN],
+                                void **slot) {
+    struct source *src = *slot;
 
     if (src)
         return src;
 
     (void) pthread_mutex_lock(&t->rec->lock);
-    src = bp_recorder_source_locked(t->rec, t, s->guid, 0, "", "");
+    src = bp_recorder_source_locked(t->rec, t, guid, 0, "", "");
     (void) pthread_mutex_unlock(&t->rec->lock);
-    *s->writer_slot = src;
+    *slot = src;
     return src;
+}
+
+static bool is_paused(const struct bp_recorder *r) {
+    return atomic_load_explicit(&r->paused, memory_order_relaxed);
+}
+
+void bp_recorder_on_missed(void *topic, const struct bp_missed *m) {
+    struct topic *t = topic;
+    struct source *src = t->recorded ? source_of(t, m->guid, m->writer_slot) : NULL;
+
+    if (src)
+        bp_writer_note_loss(t->rec->o.writer, src->id,
+                            is_paused(t->rec) ? BP_LOSS_PAUSED : BP_LOSS_TRANSPORT, m->first,
+                            m->last);
+}
+
+void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
+    struct topic *t = topic;
+    struct source *src = t->recorded ? source_of(t, s->guid, s->writer_slot) : NULL;
+
+    if (src && s->seq)
+        bp_writer_note_loss(t->rec->o.writer, src->id, BP_LOSS_CONTROL, s->seq, s->seq);
 }
 
 void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
@@ -69,13 +92,13 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
 
     atomic_fetch_add_explicit(&r->received, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&r->bytes, s->size, memory_order_relaxed);
-    src = source_of(t, s);
+    src = source_of(t, s->guid, s->writer_slot);
     if (!src)
         return;
 
     if (r->o.use_sim_time)
         log_ns = atomic_load_explicit(&r->sim_ns, memory_order_relaxed);
-    if (atomic_load_explicit(&r->paused, memory_order_relaxed) || log_ns == 0) {
+    if (is_paused(r) || log_ns == 0) {
         bp_writer_note_loss(r->o.writer, src->id, BP_LOSS_PAUSED, s->seq, s->seq);
         return;
     }

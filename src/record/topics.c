@@ -343,6 +343,8 @@ static void subscribe(struct topic *t, const struct bp_endpoint *e) {
         .keyed = e->keyed,
         .force = bp_qos_override(r->o.qos_overrides, e->topic),
         .fn = bp_recorder_on_sample,
+        .control = bp_recorder_on_control,
+        .missed = bp_recorder_on_missed,
         .ctx = t,
     };
     struct bp_error err = { 0 };

@@ -71,7 +71,8 @@ def one(bag, log, guid, topic, r, want_in_file, until_mono, until_wall, tolerate
                 r.bad(f"{topic} {guid}: {len(due)} sent, the ledger does not know the writer")
         return
     received = spans.expand(src.received)
-    lost = spans.expand(spans.normal(sum(src.lost.values(), [])))
+    control = spans.expand(src.lost["control"])  # used up, but no message
+    lost = spans.expand(spans.normal(sum(src.lost.values(), []))) - control
     late = spans.expand(src.late)
     want_in_file.update(s & 0xFFFFFFFF for s in received)
     r.stored += len(received & sent)
@@ -82,7 +83,9 @@ def one(bag, log, guid, topic, r, want_in_file, until_mono, until_wall, tolerate
         r.bad(f"{topic}: stored but never sent: {spans.show(spans.of(received - sent))}")
     if lost - sent:
         r.bad(f"{topic}: reported lost but never sent: {spans.show(spans.of(lost - sent))}")
-    known = received | lost | late
+    if control & sent:
+        r.bad(f"{topic}: sent as messages, ledgered as control: {spans.show(spans.of(control & sent))}")
+    known = received | lost | late | control
     first = min(received | lost, default=0)
     last = max(known, default=0)
     missing = []
