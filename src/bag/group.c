@@ -5,8 +5,10 @@
 #include "base/crc.h"
 #include "base/cursor.h"
 
-/* Building is one pass: index entry and CRC of a stretch that is still in the cache, then the next
- * stretch. The counts per channel are known before, so every entry goes straight to its place. */
+/* Building is one pass: index entries and CRCs of a stretch that is still in the cache, then the
+ * next stretch. The counts per channel are known before, so every entry goes straight to its place.
+ * The group's CRC-32C also covers what stands before the records, which is known after them: parts
+ * are summed alone and joined. */
 
 static const char commit_magic[8] = { 'B', 'P', 'C', 'O', 'M', 'M', 'I', 'T' };
 
@@ -109,12 +111,27 @@ static uint8_t *place_indexes(struct bp_builder *b, const struct bp_group_in *in
     return p;
 }
 
-/* Index entries, time range and CRC of all records. */
-static uint32_t index_records(struct bp_builder *b, const struct bp_group_in *in,
-                              struct bp_group *g) {
+struct sums {
+    uint32_t crc32;
+    uint32_t crc32c; /* when asked for */
+};
+
+static void add_sums(struct sums *s, const uint8_t *p, uint64_t n, bool both) {
+    for (uint64_t o = 0; o < n; o += STRETCH) {
+        size_t k = (size_t) BP_MIN(n - o, (uint64_t) STRETCH);
+
+        s->crc32 = bp_crc32(s->crc32, p + o, k);
+        if (both)
+            s->crc32c = bp_crc32c(s->crc32c, p + o, k);
+    }
+}
+
+/* Index entries, time range and CRCs of all records. */
+static struct sums index_records(struct bp_builder *b, const struct bp_group_in *in, bool both,
+                                 struct bp_group *g) {
     const uint8_t *r = in->records;
     uint64_t first = UINT64_MAX, last = 0, o = 0, summed = 0;
-    uint32_t crc = 0;
+    struct sums sums = { 0 };
 
     while (o < in->raw) {
         uint64_t stop = BP_MIN(in->raw, summed + STRETCH);
@@ -128,12 +145,23 @@ static uint32_t index_records(struct bp_builder *b, const struct bp_group_in *in
             b->at[id] = bp_put64(bp_put64(b->at[id], t), o);
             o += BP_REC_HEAD + bp_ld_le64(r + o + 1);
         }
-        crc = bp_crc32(crc, r + summed, (size_t) (o - summed));
+        add_sums(&sums, r + summed, o - summed, both);
         summed = o;
     }
     g->t_first = in->raw ? first : 0;
     g->t_last = last;
-    return crc;
+    return sums;
+}
+
+/* CRC-32C of the whole group up to its commit block. */
+static uint32_t group_crc(const uint8_t *out, const uint8_t *chunk, const struct bp_group *g,
+                          const struct sums *sums) {
+    const uint8_t *body = chunk + g->chunk_len - g->stored, *index = chunk + g->chunk_len;
+    uint32_t crc = bp_crc32c(0, out, (size_t) (body - out));
+
+    crc = g->codec == BP_CODEC_NONE ? bp_crc32c_join(crc, sums->crc32c, g->stored)
+                                    : bp_crc32c(crc, body, (size_t) g->stored);
+    return bp_crc32c(crc, index, (size_t) (out + g->commit_at - index));
 }
 
 /* Runs that go to disk behind the commit block. */
@@ -189,7 +217,7 @@ int bp_group_build(struct bp_builder *b, const struct bp_group_in *in, bool stor
     struct bp_group g = { .buf = out, .lead = lead, .raw = in->raw, .ch = in->ch, .nch = in->nch };
     uint8_t *chunk = out + lead, *index, *end, *trail;
     const struct bp_group_channel *last;
-    uint32_t crc;
+    struct sums sums;
     int r;
 
     r = put_body(b, in, store, chunk, &g);
@@ -200,8 +228,8 @@ int bp_group_build(struct bp_builder *b, const struct bp_group_in *in, bool stor
     index = chunk + g.chunk_len;
     end = place_indexes(b, in, index, out);
     /* In place, the indexes lie behind the records and never over them. */
-    crc = index_records(b, in, &g);
-    (void) put_chunk_head(chunk, &g, crc);
+    sums = index_records(b, in, g.codec == BP_CODEC_NONE, &g);
+    (void) put_chunk_head(chunk, &g, sums.crc32);
 
     g.commit_at = (uint64_t) (end - out);
     trail = end + BP_COMMIT_BYTES;
@@ -214,7 +242,7 @@ int bp_group_build(struct bp_builder *b, const struct bp_group_in *in, bool stor
 
     last = &in->ch[in->nch - 1];
     bp_st_le64(out + last->index_at + 1, g.len - last->index_at - BP_REC_HEAD);
-    g.crc = bp_crc32c(0, out, g.commit_at);
+    g.crc = group_crc(out, chunk, &g, &sums);
     *ret = g;
     return 0;
 }

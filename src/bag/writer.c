@@ -337,23 +337,26 @@ int bp_writer_channel_stats(struct bp_writer *w, uint16_t channel, struct bp_cha
 
 /* ---- close ---- */
 
-static int past_deadline(void *ctx, uint64_t bytes) {
-    const bp_ns_t *deadline = ctx;
+/* Who ends a recording waits for it, and reading a large one back costs as much as recording it:
+ * then whoever reads it first (verify, sync) makes the sums. */
+enum { HASH_AT_END = 64 << 20 };
 
-    (void) bytes;
-    return bp_mono_ns() > *deadline;
+static uint64_t unhashed_bytes(const struct bp_folder *f) {
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < f->nfiles; i++)
+        n += f->files[i].sha256[0] ? 0 : f->files[i].bytes;
+    return n;
 }
 
-/* Who ends a recording waits for it: what is not hashed within a second stays without. */
 static int finish_folder(struct bp_writer *w, struct bp_error *err) {
-    bp_ns_t deadline = bp_mono_ns() + BP_SEC;
     int r = bp_folder_add_channels(&w->folder, &w->defs);
 
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
-    if (r == 0)
-        r = bp_folder_hash(&w->folder, w->io, past_deadline, &deadline, err);
-    return r < 0 && r != -ECANCELED ? r : bp_folder_write_manifest(&w->folder, w->io, err);
+    if (r == 0 && unhashed_bytes(&w->folder) <= HASH_AT_END)
+        r = bp_folder_hash(&w->folder, w->io, NULL, NULL, err);
+    return r < 0 ? r : bp_folder_write_manifest(&w->folder, w->io, err);
 }
 
 int bp_writer_close(struct bp_writer *w, struct bp_error *err) {

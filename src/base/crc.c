@@ -57,3 +57,32 @@ uint32_t bp_crc32c(uint32_t seed, const void *p, size_t n) {
     return ~crc;
 }
 #endif
+
+/* ---- joining ---- */
+
+/* CRCs are remainders of polynomials over GF(2), bits reversed: bit 31 is x^0. */
+#define CASTAGNOLI 0x82f63b78u
+
+/* a * b mod P */
+static uint32_t multiply(uint32_t a, uint32_t b) {
+    uint32_t product = 0;
+
+    for (uint32_t bit = 1u << 31; bit; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = b & 1 ? b >> 1 ^ CASTAGNOLI : b >> 1;
+    }
+    return product;
+}
+
+uint32_t bp_crc32c_join(uint32_t a, uint32_t b, uint64_t nb) {
+    uint32_t shift = 1u << 31;       /* x^0 */
+    uint32_t power = 1u << (31 - 8); /* x^8: one byte; then its square, … */
+
+    for (; nb; nb >>= 1) {
+        if (nb & 1)
+            shift = multiply(shift, power);
+        power = multiply(power, power);
+    }
+    return multiply(shift, a) ^ b;
+}

@@ -34,9 +34,13 @@ static void parts_chain(void **state) {
     for (size_t cut = 0; cut <= sizeof bytes; cut += 37) {
         uint32_t a = bp_crc32(bp_crc32(0, bytes, cut), bytes + cut, sizeof bytes - cut);
         uint32_t c = bp_crc32c(bp_crc32c(0, bytes, cut), bytes + cut, sizeof bytes - cut);
+        uint32_t j =
+            bp_crc32c_join(bp_crc32c(0, bytes, cut), bp_crc32c(0, bytes + cut, sizeof bytes - cut),
+                           sizeof bytes - cut);
 
         assert_int_equal(a, bp_crc32(0, bytes, sizeof bytes));
         assert_int_equal(c, bp_crc32c(0, bytes, sizeof bytes));
+        assert_int_equal(j, c);
     }
 }
 
