@@ -24,16 +24,14 @@ void bp_defs_done(struct bp_defs *d) {
     *d = (struct bp_defs){ 0 };
 }
 
-/* Capacity of an array that holds n: the next power of two, 64 at least. */
-static uint32_t capacity(uint32_t n) {
-    if (n == 0)
-        return 0;
-    return n <= 64 ? 64 : 1u << (32 - __builtin_clz(n - 1));
+/* Capacity of an array whose last index is id: the next power of two, 64 at least. */
+static uint32_t capacity(uint32_t id) {
+    return id < 64 ? 64 : 1u << (32 - __builtin_clz(id));
 }
 
-/* Grows an array to hold index id, zeroing what is new. */
+/* Grows an array to hold index id, which the caller has bounded, zeroing what is new. */
 static int grow(void **v, uint32_t *n, uint32_t id, size_t item) {
-    uint32_t old = capacity(*n), cap = capacity(id + 1);
+    uint32_t old = *n ? capacity(*n - 1) : 0, cap = capacity(id);
     void *p;
 
     if (id < *n)
@@ -103,9 +101,13 @@ int bp_defs_put_channel(struct bp_defs *d, const uint8_t *rec, size_t n) {
 }
 
 int bp_defs_put_source(struct bp_defs *d, uint32_t id, const struct bp_def_source *s) {
-    char *node = strdup(s->node ? s->node : "");
-    int r = node ? grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources) : -ENOMEM;
+    char *node;
+    int r;
 
+    if (id >= BP_MAX_SOURCES)
+        return BP_ECORRUPT;
+    node = strdup(s->node ? s->node : "");
+    r = node ? grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources) : -ENOMEM;
     if (r < 0) {
         free(node);
         return r;

@@ -72,7 +72,7 @@ static int init_memory(struct bp_writer *w) {
 
     w->slots = calloc(BP_RING_SLOTS, sizeof *w->slots);
     w->channels = calloc(UINT16_MAX + 1, sizeof(struct channel *));
-    w->sources = calloc(MAX_SOURCES, sizeof(struct source *));
+    w->sources = calloc(BP_MAX_SOURCES, sizeof(struct source *));
     w->flush_goal.runs = calloc(GOAL_RUNS, BP_RUN_BYTES);
     for (unsigned i = 0; i < BP_LANES; i++) {
         w->goal[i].runs = calloc(GOAL_RUNS, BP_RUN_BYTES);
