@@ -156,6 +156,7 @@ int bp_source_decode(struct bp_str value, struct bp_def_source *ret) {
         return BP_EFORMAT;
     memcpy(text, value.p, value.n);
     text[value.n] = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): five digits always fit */
     if (sscanf(text, "%5u %32[0-9a-f] %5u %n", &channel, hex, &vendor, &at) < 3 || at == 0 ||
         strlen(hex) != 32 || channel > UINT16_MAX || vendor > UINT16_MAX)
         return BP_EFORMAT;
@@ -163,11 +164,9 @@ int bp_source_decode(struct bp_str value, struct bp_def_source *ret) {
                                    .channel = (uint16_t) channel,
                                    .vendor = (uint16_t) vendor };
     for (size_t i = 0; i < 16; i++) {
-        unsigned byte;
+        char byte[3] = { hex[2 * i], hex[2 * i + 1], 0 };
 
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
-            return BP_EFORMAT;
-        ret->guid[i] = (uint8_t) byte;
+        ret->guid[i] = (uint8_t) strtoul(byte, NULL, 16);
     }
     ret->node = strdup(text + at);
     return ret->node ? 0 : -ENOMEM;

@@ -251,6 +251,7 @@ static int prepare_folder(struct bp_writer *w, const struct bp_writer_opts *o,
 }
 
 int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struct bp_error *err) {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody calls setenv() */
     const char *log = getenv("BAGPIPE_TEST_DURABLE_LOG");
     struct bp_writer *w = calloc(1, sizeof *w);
     int r;

@@ -96,10 +96,10 @@ struct bp_channel_def {
 };
 
 /** Adds a channel at any time. @return its id from 1, or -ENOSPC (65,535 reached), -ENOMEM. */
-int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *c, struct bp_error *err);
+int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struct bp_error *err);
 
 /** The offered QoS or the definition of a channel became known; goes into later segments. */
-int bp_writer_channel_update(struct bp_writer *w, uint16_t channel, const struct bp_channel_def *c);
+int bp_writer_channel_update(struct bp_writer *w, uint16_t channel, const struct bp_channel_def *d);
 
 /* A source = one DDS writer on one channel: the unit of the ledger. */
 struct bp_source_def {
@@ -110,7 +110,7 @@ struct bp_source_def {
 };
 
 /** Adds or finds (same guid and channel, also from before a crash). @return index >= 0 or -errno */
-int bp_writer_source(struct bp_writer *w, const struct bp_source_def *s, struct bp_error *err);
+int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err);
 
 struct bp_accept {
     uint32_t source;    /* from bp_writer_source() */
