@@ -136,8 +136,7 @@ int bp_writer_accept(struct bp_writer *w, const struct bp_accept *m);
 void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why, uint64_t first,
                          uint64_t last);
 
-/** Appends a metadata record (name, then key/value pairs ending with NULL) to the current segment.
- */
+/** Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment. */
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv);
 
 /** Starts a new segment at the next group. */
