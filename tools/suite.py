@@ -185,8 +185,9 @@ def plan(a):
     only = [n for n in VARIANTS if getattr(a, n, False)]
     if a.cross:
         only += ["i386", "s390x", "arm64"]
+    lints = [(VARIANTS["gcc"], ["lint", "tidy"])]
     if a.lint:
-        return [(VARIANTS["gcc"], ["lint", "tidy"])]
+        return lints
     if a.names:
         return [(VARIANTS[n], []) for n in only or ["gcc"]]
     chosen = [s for s in ("unit", "system") if getattr(a, s)]
@@ -198,7 +199,7 @@ def plan(a):
         return [(VARIANTS["gcc"], ["system"])]
     names = ["gcc", "asan", "tsan", "clang", "i386", "s390x"] + (["arm64"] if a.full else [])
     steps = [(VARIANTS[n], VARIANTS[n].suites) for n in names]
-    return ([(VARIANTS["gcc"], ["lint"])] if a.ci else []) + steps
+    return (lints if a.ci else []) + steps
 
 
 def main():

@@ -24,16 +24,14 @@ void bp_defs_done(struct bp_defs *d) {
     *d = (struct bp_defs){ 0 };
 }
 
-/* Capacity of an array that holds n: the next power of two, 64 at least. */
-static uint32_t capacity(uint32_t n) {
-    if (n == 0)
-        return 0;
-    return n <= 64 ? 64 : 1u << (32 - __builtin_clz(n - 1));
+/* Capacity of an array whose last index is id: the next power of two, 64 at least. */
+static uint32_t capacity(uint32_t id) {
+    return id < 64 ? 64 : 1u << (32 - __builtin_clz(id));
 }
 
-/* Grows an array to hold index id, zeroing what is new. */
+/* Grows an array to hold index id, which the caller has bounded, zeroing what is new. */
 static int grow(void **v, uint32_t *n, uint32_t id, size_t item) {
-    uint32_t old = capacity(*n), cap = capacity(id + 1);
+    uint32_t old = *n ? capacity(*n - 1) : 0, cap = capacity(id);
     void *p;
 
     if (id < *n)
@@ -103,9 +101,13 @@ int bp_defs_put_channel(struct bp_defs *d, const uint8_t *rec, size_t n) {
 }
 
 int bp_defs_put_source(struct bp_defs *d, uint32_t id, const struct bp_def_source *s) {
-    char *node = strdup(s->node ? s->node : "");
-    int r = node ? grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources) : -ENOMEM;
+    char *node;
+    int r;
 
+    if (id >= BP_MAX_SOURCES)
+        return BP_ECORRUPT;
+    node = strdup(s->node ? s->node : "");
+    r = node ? grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources) : -ENOMEM;
     if (r < 0) {
         free(node);
         return r;
@@ -154,6 +156,7 @@ int bp_source_decode(struct bp_str value, struct bp_def_source *ret) {
         return BP_EFORMAT;
     memcpy(text, value.p, value.n);
     text[value.n] = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): five digits always fit */
     if (sscanf(text, "%5u %32[0-9a-f] %5u %n", &channel, hex, &vendor, &at) < 3 || at == 0 ||
         strlen(hex) != 32 || channel > UINT16_MAX || vendor > UINT16_MAX)
         return BP_EFORMAT;
@@ -161,11 +164,9 @@ int bp_source_decode(struct bp_str value, struct bp_def_source *ret) {
                                    .channel = (uint16_t) channel,
                                    .vendor = (uint16_t) vendor };
     for (size_t i = 0; i < 16; i++) {
-        unsigned byte;
+        char byte[3] = { hex[2 * i], hex[2 * i + 1], 0 };
 
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
-            return BP_EFORMAT;
-        ret->guid[i] = (uint8_t) byte;
+        ret->guid[i] = (uint8_t) strtoul(byte, NULL, 16);
     }
     ret->node = strdup(text + at);
     return ret->node ? 0 : -ENOMEM;

@@ -6,6 +6,8 @@
  * disk, by id. Ids are the same in all segments of a session. Not for several threads: the writer
  * keeps its own under a lock. */
 
+enum { BP_MAX_SOURCES = 1 << 18 }; /* of a session; a greater id is damage */
+
 struct bp_def_record {
     uint8_t *p; /* owned; NULL = no such id */
     size_t n;

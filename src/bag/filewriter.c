@@ -323,7 +323,7 @@ static size_t put_big_tail(struct bp_filewriter *w, uint8_t *tail, uint64_t at, 
 static int append_big(struct bp_filewriter *w, uint16_t channel, uint32_t sequence, uint64_t log_ns,
                       uint64_t publish_ns, const void *data, size_t n) {
     uint8_t head[BP_CHUNK_HEAD + BP_MESSAGE_HEAD], tail[2 * BP_BLOCK], *p;
-    uint64_t raw = BP_MESSAGE_HEAD + (uint64_t) n, at = BP_CHUNK_HEAD + raw, start = w->off;
+    uint64_t raw = BP_MESSAGE_HEAD + (uint64_t) n, at = BP_CHUNK_HEAD + raw, start;
     struct bp_group_channel ch = { .id = channel, .count = 1, .bytes = n, .index_at = at };
     uint32_t crc;
     size_t tail_n;

@@ -185,7 +185,7 @@ static uint8_t *put_chunk_head(uint8_t *p, const struct bp_group *g, uint32_t cr
     p = bp_put64(bp_put64(p, g->t_first), g->t_last);
     p = bp_put32(bp_put64(p, g->raw), crc);
     p = bp_put32(p, (uint32_t) n);
-    memcpy(p, name, n);
+    memcpy(p, name, n); /* NOLINT(bugprone-not-null-terminated-result): its length stands before */
     return bp_put64(p + n, g->stored);
 }
 

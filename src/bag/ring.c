@@ -153,7 +153,7 @@ int bp_ring_attach(struct bp_ring *r, const char *path, struct bp_error *err) {
     e = lock_patiently(r->fd);
     if (e == 0 && fstat(r->fd, &st) < 0)
         e = -errno;
-    if (e < 0) {
+    if (e != 0) {
         bp_ring_done(r, false);
         return bp_fail(err, e, "ring '%s': %s", path,
                        e == BP_EBUSY ? "a recorder is using it" : bp_strerror(e));

@@ -393,7 +393,7 @@ static int mcap_metadata(struct bp_source *s,
         name = copy_str(md.name);
         if (!name)
             return -ENOMEM;
-        while ((r = bp_mcap_map_next(&md.map, &k, &v)) > 0) {
+        while (bp_mcap_map_next(&md.map, &k, &v) > 0) {
             int stop = fn(ctx, name, k, v);
 
             if (stop)

@@ -200,6 +200,58 @@ static void test_rewrites(void **state) {
     run_done(r);
 }
 
+static int count_mark(void *ctx, const char *name, struct bp_str key, struct bp_str value) {
+    (void) key;
+    (void) value;
+    *(unsigned *) ctx += bp_streq(name, "test.mark");
+    return 0;
+}
+
+static unsigned marks_in(const char *path) {
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+    unsigned n = 0;
+
+    assert_int_equal(bp_bag_open(&path, 1, &b, NULL), 0);
+    assert_int_equal(bp_bag_metadata(b, count_mark, &n, NULL), 0);
+    return n;
+}
+
+/* A mark that waits for room is written once, whichever write finds the disk full. */
+static void test_mark_once(void **state) {
+    uint64_t hits = 1;
+
+    (void) state;
+    for (unsigned k = 1; hits; k++) {
+        BP_CLEANUP(bp_io_fault_freep) struct bp_io_fault *f = NULL;
+        struct run r = run_new();
+        struct bp_writer *w = NULL;
+        struct bp_writer_opts o = { .dir = r.dir.session,
+                                    .ring_dir = r.ring_dir,
+                                    .ring_bytes = 8 << 20,
+                                    .commit_interval = 5 * BP_MS,
+                                    .durability = BP_SYNC_COMMIT };
+        char spec[64];
+
+        (void) snprintf(spec, sizeof spec, "op=pwrite,path=*.mcap,at=%u,errno=ENOSPC", k);
+        assert_int_equal(bp_io_fault_new(&bp_io_posix, spec, &f, NULL), 0);
+        o.io = bp_io_fault_io(f);
+        if (bp_writer_open(&o, &w, NULL) < 0) {
+            run_done(&r);
+            continue;
+        }
+        assert_int_equal(send_one(w, add_source(w, "/t", 0, 1), 1), 0);
+        assert_int_equal(bp_writer_mark(w, "test.mark", (const char *const[]){ "k", "v", NULL }),
+                         0);
+        bp_sleep(20 * BP_MS);
+        (void) bp_writer_close(w, NULL);
+        hits = bp_io_fault_hits(f);
+        recover(&r);
+        if (marks_in(r.dir.session) != 1)
+            fail_msg("%s: %u marks", spec, marks_in(r.dir.session));
+        run_done(&r);
+    }
+}
+
 /* ---- negative controls ---- */
 
 /* A ring that is gone and writes that did nothing must be noticed by the same judge. */
@@ -229,7 +281,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_call_eio), cmocka_unit_test(test_every_call_enospc),
         cmocka_unit_test(test_repeated),       cmocka_unit_test(test_rewrites),
-        cmocka_unit_test(test_can_fail),
+        cmocka_unit_test(test_mark_once),      cmocka_unit_test(test_can_fail),
     };
 
     return cmocka_run_group_tests_name("bag/failures", tests, NULL, NULL);

@@ -180,7 +180,7 @@ static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_d
     struct source *s;
     int r;
 
-    if (!node || id >= MAX_SOURCES)
+    if (!node || id >= BP_MAX_SOURCES)
         return node ? -ENOSPC : -ENOMEM;
     memcpy(def.guid, d->guid, 16);
     def.node = node;

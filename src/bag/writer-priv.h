@@ -30,7 +30,6 @@ enum slot_state {
 enum {
     SLOT_CHANNELS = 2048, /* a slot closes rather than hold more channels */
     SOURCE_GAPS = 16,
-    MAX_SOURCES = 1 << 18,
     MAX_OLD = 8, /* segments split off within one tick */
     MAX_WORKERS = 16,
     MAX_CLOSING = 64,
@@ -162,7 +161,7 @@ struct bp_writer {
     uint32_t *schema_crcs;           /* [defs_lock] by schema id */
     struct channel **channels;       /* by id; entry constant once nchannels covers it */
     uint32_t nchannels, nsources;    /* [atomic] */
-    struct source **sources;         /* MAX_SOURCES */
+    struct source **sources;         /* BP_MAX_SOURCES */
     struct mark *marks, **marks_end; /* [defs_lock] */
 
     struct bp_segment *seg;          /* [writer] */

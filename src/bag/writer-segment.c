@@ -343,6 +343,7 @@ int bp_writer_write_ready(struct bp_writer *w, uint64_t limit) {
 int bp_writer_write_marks(struct bp_writer *w) {
     for (;;) {
         struct mark *m;
+        bool staged;
         int r;
 
         bp_mutex_lock(&w->defs_lock);
@@ -353,16 +354,16 @@ int bp_writer_write_marks(struct bp_writer *w) {
         r = bp_segment_flush(w->seg);
         if (r == 0)
             r = bp_segment_stage_metadata(w->seg, m->rec.p, m->rec.n, bp_str_of(m->name));
-        if (r == 0) {
+        staged = r == 0;
+        if (staged) {
             w->unsynced += w->seg->staged.n;
             r = bp_segment_flush(w->seg);
         }
-        if (r < 0) {
-            r = judge(w, "cannot write a mark", r);
-            if (r < 0)
-                return r; /* staged: the next flush writes it */
-            continue;
-        }
+        r = judge(w, "cannot write a mark", r);
+        if (r > 0)
+            continue; /* once more, in another segment */
+        if (!staged)
+            return r;
         bp_mutex_lock(&w->defs_lock);
         w->marks = m->next;
         if (!w->marks)
@@ -370,6 +371,8 @@ int bp_writer_write_marks(struct bp_writer *w) {
         bp_mutex_unlock(&w->defs_lock);
         bp_buf_done(&m->rec);
         free(m);
+        if (r < 0)
+            return r; /* the next flush writes it */
     }
 }
 

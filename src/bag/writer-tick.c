@@ -304,8 +304,8 @@ static int tick(struct bp_writer *w, bool all) {
     write_below(w, goal, tick_deadline(w, start, all));
     if (split)
         bp_writer_do_split(w);
-    r = bp_writer_write_marks(w);
-    if (bp_writer_sync(w) < 0) /* started over in another segment: once more */
+    (void) bp_writer_write_marks(w); /* what finds no room stays for the next tick */
+    if (bp_writer_sync(w) < 0)       /* started over in another segment: once more */
         write_below(w, goal, start + w->grace);
     if (!w->no_sync && !all_durable(w, goal)) {
         r = define_before_journal(w);

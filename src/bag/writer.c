@@ -72,7 +72,7 @@ static int init_memory(struct bp_writer *w) {
 
     w->slots = calloc(BP_RING_SLOTS, sizeof *w->slots);
     w->channels = calloc(UINT16_MAX + 1, sizeof(struct channel *));
-    w->sources = calloc(MAX_SOURCES, sizeof(struct source *));
+    w->sources = calloc(BP_MAX_SOURCES, sizeof(struct source *));
     w->flush_goal.runs = calloc(GOAL_RUNS, BP_RUN_BYTES);
     for (unsigned i = 0; i < BP_LANES; i++) {
         w->goal[i].runs = calloc(GOAL_RUNS, BP_RUN_BYTES);
@@ -251,6 +251,7 @@ static int prepare_folder(struct bp_writer *w, const struct bp_writer_opts *o,
 }
 
 int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struct bp_error *err) {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody calls setenv() */
     const char *log = getenv("BAGPIPE_TEST_DURABLE_LOG");
     struct bp_writer *w = calloc(1, sizeof *w);
     int r;

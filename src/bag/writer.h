@@ -97,10 +97,10 @@ struct bp_channel_def {
 };
 
 /** Adds a channel at any time. @return its id from 1, or -ENOSPC (65,535 reached), -ENOMEM. */
-int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *c, struct bp_error *err);
+int bp_writer_channel(struct bp_writer *w, const struct bp_channel_def *d, struct bp_error *err);
 
 /** The offered QoS or the definition of a channel became known; goes into later segments. */
-int bp_writer_channel_update(struct bp_writer *w, uint16_t channel, const struct bp_channel_def *c);
+int bp_writer_channel_update(struct bp_writer *w, uint16_t channel, const struct bp_channel_def *d);
 
 /* A source = one DDS writer on one channel: the unit of the ledger. */
 struct bp_source_def {
@@ -111,7 +111,7 @@ struct bp_source_def {
 };
 
 /** Adds or finds (same guid and channel, also from before a crash). @return index >= 0 or -errno */
-int bp_writer_source(struct bp_writer *w, const struct bp_source_def *s, struct bp_error *err);
+int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err);
 
 struct bp_accept {
     uint32_t source;    /* from bp_writer_source() */
@@ -137,8 +137,7 @@ int bp_writer_accept(struct bp_writer *w, const struct bp_accept *m);
 void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why, uint64_t first,
                          uint64_t last);
 
-/** Appends a metadata record (name, then key/value pairs ending with NULL) to the current segment.
- */
+/** Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment. */
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv);
 
 /** Starts a new segment at the next group. */

@@ -270,7 +270,7 @@ static size_t put_special(double v, char *out) {
         text = signbit(v) ? "-0.0" : "0.0";
         n = signbit(v) ? 4 : 3;
     }
-    memcpy(out, text, n);
+    memcpy(out, text, n); /* NOLINT(bugprone-not-null-terminated-result): the caller goes on */
     return n;
 }
 

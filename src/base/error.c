@@ -58,6 +58,9 @@ int bp_http_status(int code) {
     return 500;
 }
 
+#undef bp_fail /* what error.h tells the analyzer */
+#undef bp_prefix
+
 int bp_fail(struct bp_error *e, int code, const char *fmt, ...) {
     va_list ap;
 

@@ -47,6 +47,16 @@ int bp_fail(struct bp_error *e, int code, const char *fmt, ...) BP_PRINTF(3, 4);
 /** Puts "context: " in front of what is already in `e` (may be NULL) and returns `code`. */
 int bp_prefix(struct bp_error *e, int code, const char *fmt, ...) BP_PRINTF(3, 4);
 
+#ifdef __clang_analyzer__
+/* It sees one file at a time: told that a failure is negative, it does not follow a path on which a
+ * function has failed and its caller goes on with results that were never written. */
+static inline int bp_negative_(int code) {
+    return code < 0 ? code : -1;
+}
+#define bp_fail(...)   bp_negative_(bp_fail(__VA_ARGS__))
+#define bp_prefix(...) bp_negative_(bp_prefix(__VA_ARGS__))
+#endif
+
 /** Text of a negative errno or a row of the table; static or per thread, never NULL. */
 const char *bp_strerror(int code);
 

@@ -15,9 +15,10 @@
  *     from=K, to=K   only these
  * and what happens then:
  *     errno=NAME     the call fails (EIO, ENOSPC, … or a number) and does nothing
- *     half           with errno, pwrite only: the first half of the bytes is written before it
- * fails skip           the call does nothing and says it succeeded (a lying disk) delay=TIME the
- * call waits first; alone, it then happens as usual value=N        free_bytes and size: answer N
+ *     half           with errno, pwrite only: half of the bytes is written before it fails
+ *     skip           the call does nothing and says it succeeded (a lying disk)
+ *     delay=TIME     the call waits first; alone, it then happens as usual
+ *     value=N        free_bytes and size: answer N
  *     kill           the process ends by SIGKILL in place of the call
  * The first rule that selects a call decides, except that a rule with only a delay lets the later
  * ones speak as well. Every rule counts its calls, also those an earlier rule decided.

@@ -255,7 +255,7 @@ static json_t *writers_json(const struct view *v) {
         char guid[33];
 
         bp_ledger_source_totals(s, &t);
-        for (int k = 0; k < 16; k++)
+        for (size_t k = 0; k < 16; k++)
             (void) snprintf(guid + 2 * k, 3, "%02x", s->guid[k]);
         for (int k = 0; k < BP_LOSS_N_; k++)
             (void) json_object_set_new(gaps, bp_loss_name((enum bp_loss) k),
@@ -364,7 +364,7 @@ static void print_files(const struct view *v) {
         if (!all && f->indexed && i >= EDGE && i + EDGE < v->info->nfiles) {
             if (i == EDGE)
                 (void) printf("             … %zu more (-v shows them)\n",
-                              v->info->nfiles - 2 * EDGE);
+                              v->info->nfiles - 2 * (size_t) EDGE);
             continue;
         }
 

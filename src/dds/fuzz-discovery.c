@@ -6,18 +6,18 @@
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static void names(const char *text, size_t n) {
-    BP_AUTO_FREE char *type = malloc(n + 2), *topic_copy = NULL;
+    BP_AUTO_FREE char *out = malloc(n + 2), *topic_copy = NULL;
     struct bp_str v = bp_discovery_user_data((struct bp_str){ text, n }, "typehash");
     const char *ros;
 
     if (v.n && (v.p < text || v.p + v.n > text + n))
         abort();
     topic_copy = strndup(text, n);
-    if (!type || !topic_copy)
+    if (!out || !topic_copy)
         return;
     (void) bp_discovery_kind(topic_copy, &ros);
-    bp_discovery_demangle_type(topic_copy, type, n + 2);
-    if (strlen(type) > n)
+    bp_discovery_demangle_type(topic_copy, out, n + 2);
+    if (strlen(out) > n)
         abort();
 }
 

@@ -193,12 +193,6 @@ static bool set_node(struct bp_ep *ep, const char *node) {
     return true;
 }
 
-static bool same_qos(const struct bp_qos *a, const struct bp_qos *b) {
-    return a->history == b->history && a->depth == b->depth && a->reliability == b->reliability &&
-           a->durability == b->durability && a->deadline == b->deadline &&
-           a->lifespan == b->lifespan && a->liveliness == b->liveliness && a->lease == b->lease;
-}
-
 static void endpoint_alive(struct bp_path *p, const dds_builtintopic_endpoint_t *s, bool writer,
                            struct telling *t) {
     struct bp_dds *d = p->d;
@@ -213,7 +207,7 @@ static void endpoint_alive(struct bp_path *p, const dds_builtintopic_endpoint_t 
         (void) set_node(ep, bp_discovery_info_node(&part->info, ep->e.guid));
     ep->paths = 1u << p->index;
     HASH_FIND(hh, d->eps, ep->e.guid, BP_GUID_LEN, old);
-    same = old && same_qos(&old->e.qos, &ep->e.qos) &&
+    same = old && bp_qos_equal(&old->e.qos, &ep->e.qos) &&
            bp_streq(old->e.type_hash, ep->e.type_hash) &&
            bp_streq(old->node ? old->node : "", ep->node ? ep->node : "");
     if (old) {

@@ -131,7 +131,7 @@ static bool add_qos_locked(struct topic *t, const struct bp_qos *q) {
     BP_AUTO_BUF yaml = { 0 };
 
     for (size_t i = 0; i < t->nqos; i++)
-        if (memcmp(&t->qos[i], q, sizeof *q) == 0)
+        if (bp_qos_equal(&t->qos[i], q))
             return false;
     if (t->nqos == BP_COUNT(t->qos))
         return false;

@@ -214,7 +214,7 @@ static bool leave_scope(char *scope) {
 
 /* "a::b::C" as "a/b/C". */
 static int scoped_name(struct idl *x, char ret[static BP_MAX_NAME + 1], bool *ret_absolute) {
-    struct bp_str part = { 0 };
+    struct bp_str part = BP_STR("");
     size_t n = 0;
     int r = accept(x, "::");
 

@@ -145,7 +145,7 @@ static void put_text(struct json *j, const struct bp_op *op, const struct bp_val
 static char *put_real(char *at, double d) {
     if (isfinite(d))
         return at + bp_put_f64_js(d, at);
-    memcpy(at, "null", 4);
+    memcpy(at, "null", 4); /* NOLINT(bugprone-not-null-terminated-result): the caller goes on */
     return at + 4;
 }
 

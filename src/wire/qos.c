@@ -217,6 +217,13 @@ int bp_qos_from_yaml(struct bp_str yaml, struct bp_qos *ret, size_t cap, struct 
     return r < 0 ? r : bp_qos_from_node(y, bp_yaml_root(y), ret, cap, err);
 }
 
+bool bp_qos_equal(const struct bp_qos *a, const struct bp_qos *b) {
+    return a->history == b->history && a->depth == b->depth && a->reliability == b->reliability &&
+           a->durability == b->durability && a->deadline == b->deadline &&
+           a->lifespan == b->lifespan && a->liveliness == b->liveliness && a->lease == b->lease &&
+           a->avoid_ros_namespace_conventions == b->avoid_ros_namespace_conventions;
+}
+
 char *bp_qos_text(const struct bp_qos *q, char *text, size_t cap) {
     char history[32], depth[16] = "";
 

@@ -85,5 +85,8 @@ int bp_qos_from_node(const struct bp_yaml *y, const struct bp_yaml_node *n, stru
 int bp_qos_apply_node(const struct bp_yaml *y, const struct bp_yaml_node *map, struct bp_qos *q,
                       struct bp_error *err);
 
+/** Whether all fields are the same. Not memcmp(): there are holes between them. */
+bool bp_qos_equal(const struct bp_qos *a, const struct bp_qos *b);
+
 /** "reliable keep_last(10) volatile" into `text`; returns it. */
 char *bp_qos_text(const struct bp_qos *q, char *text, size_t cap);

@@ -116,6 +116,27 @@ static void test_errors_name_the_place(void **state) {
     }
 }
 
+/* What lies in the holes between the fields does not count. */
+static void test_equal(void **state) {
+    struct bp_qos a, b;
+
+    (void) state;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0xff, sizeof b);
+    assert_false(bp_qos_equal(&a, &b));
+    a.history = b.history = BP_HISTORY_KEEP_LAST;
+    a.depth = b.depth = 5;
+    a.reliability = b.reliability = BP_RELIABILITY_RELIABLE;
+    a.durability = b.durability = BP_DURABILITY_VOLATILE;
+    a.deadline = b.deadline = a.lifespan = b.lifespan = BP_QOS_INFINITE;
+    a.liveliness = b.liveliness = BP_LIVELINESS_AUTOMATIC;
+    a.lease = b.lease = BP_SEC;
+    a.avoid_ros_namespace_conventions = b.avoid_ros_namespace_conventions = true;
+    assert_true(bp_qos_equal(&a, &b));
+    b.lease++;
+    assert_false(bp_qos_equal(&a, &b));
+}
+
 static void test_text(void **state) {
     char text[96];
     struct bp_qos q = { .history = BP_HISTORY_KEEP_ALL, .reliability = (enum bp_reliability) 99 };
@@ -128,9 +149,13 @@ static void test_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_round_trip),      cmocka_unit_test(test_cap),
-        cmocka_unit_test(test_indent_and_none),       cmocka_unit_test(test_old_spellings),
-        cmocka_unit_test(test_errors_name_the_place), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_names_round_trip),
+        cmocka_unit_test(test_cap),
+        cmocka_unit_test(test_indent_and_none),
+        cmocka_unit_test(test_old_spellings),
+        cmocka_unit_test(test_errors_name_the_place),
+        cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

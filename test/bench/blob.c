@@ -168,7 +168,7 @@ static const struct ddsi_sertype_ops type_ops = {
     .hash = type_hash,
 };
 
-dds_entity_t blob_topic(dds_entity_t pp, const char *name, const char *type, bool keyed,
+dds_entity_t blob_topic(dds_entity_t participant, const char *name, const char *type, bool keyed,
                         struct ddsi_sertype **ret) {
     struct ddsi_sertype *t = calloc(1, sizeof *t);
     dds_entity_t tp;
@@ -179,7 +179,7 @@ dds_entity_t blob_topic(dds_entity_t pp, const char *name, const char *type, boo
                             keyed ? 0 : DDSI_SERTYPE_FLAG_TOPICKIND_NO_KEY);
     t->allowed_data_representation =
         DDS_DATA_REPRESENTATION_FLAG_XCDR1 | DDS_DATA_REPRESENTATION_FLAG_XCDR2;
-    tp = dds_create_topic_sertype(pp, name, &t, NULL, NULL, NULL);
+    tp = dds_create_topic_sertype(participant, name, &t, NULL, NULL, NULL);
     if (tp < 0)
         ddsi_sertype_unref(t);
     else if (ret)
