@@ -31,7 +31,7 @@ struct writer {
     bool ours;            /* constant; we hear our own publication over another path */
     bp_ns_t since;        /* constant; wall time we met it, 0 = with its first sample */
     bool best_effort;     /* [sub.lock] what was heard of it was sent to us: no heartbeats */
-    bool has_base;        /* [lock] */
+    atomic_bool has_base; /* written with lock held */
     uint64_t base;        /* [lock] */
     uint64_t told;        /* [lock] highest number handed to `missed` */
     atomic_ullong top;    /* highest number delivered; written with lock held */
@@ -288,17 +288,29 @@ static int64_t heard_of(const struct bp_dds *d, const struct writer *w) {
     return most;
 }
 
+/* Many topics are silent for long: this must cost next to nothing, hence no search by name. */
+static int64_t glance_locked(const struct bp_sub *s, const struct writer *w) {
+    if (w->has_base || w->gone)
+        return -1;
+    if (w->remote)
+        return bp_raw_remote_heard(w->remote);
+    return s->forced ? heard_of(s->d, w) : -1;
+}
+
 static bool look_locked(struct bp_sub *s) {
     struct writer *w, *tmp;
     bool again = false;
 
     HASH_ITER(hh, s->writers, w, tmp) {
-        int64_t heard = atomic_load(&w->top) || w->gone ? -1 : heard_of(s->d, w);
+        int64_t heard = glance_locked(s, w);
+
+        if (heard < 0) {
+            again |= !w->has_base && !w->gone;
+            continue;
+        }
 
         pthread_mutex_lock(&w->lock);
-        if (heard >= 0 && !atomic_load(&w->top))
-            set_base_locked(w, w->best_effort && heard ? (uint64_t) heard - 1 : (uint64_t) heard);
-        again |= !w->has_base && !w->gone;
+        set_base_locked(w, w->best_effort && heard ? (uint64_t) heard - 1 : (uint64_t) heard);
         pthread_mutex_unlock(&w->lock);
     }
     return again;

@@ -1,6 +1,6 @@
-"""Latency of commit, idle cost, recovery and cut-out of a large session.
+"""Latency of commit, loss under kill -9, idle cost, recovery and cut-out of a large session.
 
-misc.py [--quick] [--full] [--only commit|idle|recovery|cut]: recovery and cut use 1 GB, 10 GB with
+misc.py [--quick] [--full] [--only commit|kill|idle|recovery|cut]: recovery and cut use 1 GB, 10 GB with
 --full. Cold = page cache dropped, when that is allowed (printed).
 """
 import os
@@ -27,11 +27,38 @@ def drop_caches():
         return False
 
 
+LOADS = (("10 kB/s", dict(topics=5, size=100, hz=20)), ("1 MB/s", dict(topics=10, size=1000, hz=100)),
+         ("20 MB/s", dict(topics=4, size=50_000, hz=100)), ("200 MB/s", dict(topics=2, size=1_000_000, hz=100)))
+
+
+def kill(folder, secs):
+    """What kill -9 costs: samples sent before it, by the sender's log, that recovery does not bring back.
+    The youngest may still have been between the sender and the recorder."""
+    rows = []
+    for name, load in LOADS:
+        d = folder / ("kill" + name.replace(" ", "").replace("/", ""))
+        d.mkdir()
+        rec = bp.record(d / "bag", domain=DOMAIN)
+        pub = senders.peer(DOMAIN, d / "sent.log", secs=secs + 5, linger=0.5, **load)
+        time.sleep(secs)
+        killed = time.monotonic_ns()
+        rec.kill9()
+        pub.stop()
+        t = time.monotonic()
+        bp.bagpipe("recover", d / "bag", ok=(0, 3), timeout=300)
+        took = time.monotonic() - t
+        sent = judge.SendLog(d / "sent.log")
+        early = sum(mono <= killed for rows_ in sent.sent.values() for _, mono, _, _ in rows_)
+        v = judge.account(Bag(d / "bag"), sent, until_mono=killed)
+        rows.append([name, early, v.missing, f"{v.missing_ns / 1e6:.1f}" if v.missing else "-", f"{took:.2f}"])
+        bp.run(["rm", "-rf", d])
+    return machine.table(["load", "sent before kill -9", "missing", "oldest of them, ms before the kill", "recovery s"], rows)
+
+
 def commit(folder, secs):
     """Age of what is durable, seen from outside: from the log of published promises."""
     rows = []
-    for name, load in (("10 kB/s", dict(topics=5, size=100, hz=20)), ("1 MB/s", dict(topics=10, size=1000, hz=100)),
-                       ("20 MB/s", dict(topics=4, size=50_000, hz=100)), ("200 MB/s", dict(topics=2, size=1_000_000, hz=100))):
+    for name, load in LOADS:
         d = folder / name.replace(" ", "").replace("/", "")
         d.mkdir()
         durable = d / "durable"
@@ -134,7 +161,7 @@ def bench():
     folder = bp.scratch()
     gb, secs = (10 if full else 1), (3 if quick else 8)
     parts = []
-    for name, fn, arg in (("commit", commit, secs), ("idle", idle, secs), ("recovery", recovery, gb), ("cut", cut, gb)):
+    for name, fn, arg in (("commit", commit, secs), ("kill", kill, secs), ("idle", idle, secs), ("recovery", recovery, gb), ("cut", cut, gb)):
         if only in ("", name):
             parts += [fn(folder, arg), ""]
     machine.report("misc", "\n".join([machine.describe(folder), "", *parts]))
