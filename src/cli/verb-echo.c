@@ -32,7 +32,7 @@ static const struct bp_opt options[] = {
     { "max-items", 0, BP_OPT_INT, OPT(max_items), "N",
       "most items of an array or letters of a text, 0 = all", "128", NULL, 0, 1e15 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
-      "folder of .msg files for types of your own", NULL, NULL, 0, 0 },
+      "folder of .msg or .idl files for types of your own", NULL, NULL, 0, 0 },
     { "domain", 0, BP_OPT_LIST, OPT(domains), "ID[,ID…]", "ROS domains (ROS_DOMAIN_ID, else 0)",
       NULL, NULL, 0, 0 },
 };
