@@ -528,7 +528,6 @@ static int finish(struct run *r, struct bp_error *err) {
     struct bp_record_result res = { 0 };
     int k, status;
 
-    bp_recorder_pause(r->recorder, false);
     bp_recorder_stop(r->recorder);
     k = bp_record_result_take(&r->report, &res);
     if (k < 0)
