@@ -21,6 +21,7 @@ struct open_segment {
     char path[1400];
     struct bp_segment *closed; /* as loaded, when it has its end; owned */
     struct bp_walk walk;       /* otherwise */
+    bool foreign;              /* not written by us, whatever its name says */
     uint32_t number;
 };
 
@@ -93,6 +94,7 @@ static int walk_one(struct session *s, struct open_segment *x, struct bp_error *
 
     if (r < 0)
         return r;
+    x->foreign = x->walk.s->groups == 0 && !bp_session_file_is_ours(s->io, x->path);
     if (x->walk.s->off && !s->found.have_run) {
         memcpy(s->found.run, x->walk.s->session, 16);
         s->found.have_run = true;
@@ -186,7 +188,7 @@ static int cut_tails(struct session *s, struct bp_error *err) {
         struct open_segment *x = &s->v[i];
         int fd, r;
 
-        if (x->closed || x->walk.resumes_at)
+        if (x->closed || x->walk.resumes_at || x->foreign)
             continue; /* rotten in the middle: never cut */
         fd = s->io->open(s->io->ctx, x->path, O_WRONLY, 0);
         r = fd < 0 ? fd : s->io->truncate(s->io->ctx, fd, x->walk.s->off);
@@ -205,7 +207,13 @@ static int end_segments(struct session *s, struct bp_error *err) {
 
         if (x->closed)
             continue;
-        if (x->walk.resumes_at) {
+        if (x->foreign) {
+            r = bp_recover_file(x->path, s->o, s->ret, err);
+            if (r == BP_EFORMAT) {
+                bp_recover_note(s->ret, "'%s' stays as it is: it is no MCAP file", x->path);
+                r = 0;
+            }
+        } else if (x->walk.resumes_at) {
             r = bp_recover_file(x->path, s->o, s->ret, err);
         } else if (x->walk.s->groups == 0) {
             r = s->io->unlink(s->io->ctx, x->path); /* prepared, never written to */

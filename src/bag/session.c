@@ -185,7 +185,8 @@ int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *e
 }
 
 bool bp_session_file_is_ours(const struct bp_io *io, const char *path) {
-    uint8_t head[64] = { 0 };
+    static const uint8_t zeros[64];
+    uint8_t head[sizeof zeros] = { 0 };
     int fd = io->open(io->ctx, path, O_RDONLY, 0);
     ssize_t n;
 
@@ -193,7 +194,8 @@ bool bp_session_file_is_ours(const struct bp_io *io, const char *path) {
         return false;
     n = io->pread(io->ctx, fd, head, sizeof head, 0);
     (void) io->close(io->ctx, fd);
-    return n == (ssize_t) sizeof head && memmem(head, sizeof head, "bagpipe ", 8) != NULL;
+    return n >= 0 && (memcmp(head, zeros, sizeof head) == 0 ||
+                      memmem(head, sizeof head, "bagpipe ", 8) != NULL);
 }
 
 bool bp_session_is_ours(const struct bp_io *io, const char *dir) {
@@ -271,6 +273,11 @@ int bp_session_claim(const struct bp_writer_opts *o, struct bp_folder *folder, u
     r = bp_folder_init(folder, o->dir);
     if (r == 0)
         r = bp_session_state(io, o->dir, err);
+    if (r == BP_SESSION_INTERRUPTED && !bp_session_is_ours(io, o->dir))
+        return bp_fail(err, -EEXIST,
+                       "'%s' holds an interrupted recording of another program: 'bagpipe recover "
+                       "%s' completes it",
+                       o->dir, o->dir);
     if (r == BP_SESSION_INTERRUPTED && o->resume)
         return take_up(o, folder, next, err);
     if (r == BP_SESSION_INTERRUPTED)

@@ -19,7 +19,7 @@ int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *e
 
 /** Was the folder's recording made by us? It has a ring or journal, or a segment that is ours. */
 bool bp_session_is_ours(const struct bp_io *io, const char *dir);
-/** A segment of ours. */
+/** A segment of ours, or one that was prepared and never written to. */
 bool bp_session_file_is_ours(const struct bp_io *io, const char *path);
 
 /* Numbers of `<name>_<n>.mcap` in `dir`, sorted. */

@@ -2,7 +2,7 @@
 
 Everything that the senders' logs show as sent 50 ms or more before the kill must be there, also what
 was only in the ring. Neither a new recording under the old name nor the recovery of a copy may touch
-what belongs to the session.
+what belongs to the session. And what another program left interrupted is never continued by us.
 """
 import shutil
 import time
@@ -122,13 +122,46 @@ def live_copy(folder, shm):
     bp.bagpipe("verify", out)
 
 
+def foreign(folder):
+    """An interrupted recording of another tool, whatever the folder is called."""
+    from mcap.writer import Writer
+
+    for name in ("theirs", "renamed"):
+        out = folder / name
+        out.mkdir()
+        path = out / "theirs_0.mcap"
+        with open(path, "wb") as f:
+            w = Writer(f, chunk_size=4096)
+            w.start("ros2", "libmcap")
+            s = w.register_schema("std_msgs/msg/String", "ros2msg", b"string data\n")
+            c = w.register_channel("/a", "cdr", s)
+            for i in range(1000):
+                w.add_message(c, log_time=i * 10**9, publish_time=i * 10**9, data=b"\0\1\0\0\x05\0\0\0abcd\0", sequence=i)
+        before = path.read_bytes()
+        status, _, err = bp.bagpipe("record", "-o", out, "--duration", "100ms", "--domain", DOMAIN + 1, ok=None)
+        bp.check(status != 0 and "another program" in err and path.read_bytes() == before,
+                 f"{name}: not continued, not touched: {status} {err}")
+        bp.bagpipe("recover", out, ok=(0, 3))
+        bp.check(Bag(out).count > 900, f"{name}: recover brings back {Bag(out).count}")
+        bp.bagpipe("verify", out)
+
+
+def mixed_in(folder, shm):
+    """A stranger's files between the segments of an interrupted session are not cut or removed."""
+    out, logs, t = interrupted(folder, shm, 0.3)
+    (out / "first_900.mcap").write_bytes(b"not an MCAP file at all " * 100)
+    bp.bagpipe("recover", out, "--ring-dir", shm, ok=None)
+    bp.check((out / "first_900.mcap").read_bytes() == b"not an MCAP file at all " * 100, "the stranger's file is as it was")
+
+
 def test():
     rnd = bp.seeded()
     cases = [lambda f, s, x=x: renamed(f, s, x, rnd.choice([[], ["-b", "4MiB"]])) for x in (0, 0.05, 0.3, 1.2)]
-    for case in (*cases, continued, copied, elsewhere, live_copy):
+    for case in (*cases, continued, copied, elsewhere, live_copy, mixed_in):
         folder, shm = bp.scratch(), bp.scratch("shm")
         case(folder, shm)
         bp.run(["rm", "-rf", folder, shm])
+    foreign(bp.scratch())
 
 
 if __name__ == "__main__":
