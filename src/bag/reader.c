@@ -92,7 +92,7 @@ static int merge_channel(struct bp_bag *b, const struct bp_source_channel *c, ui
         x = &b->channels[i];
         if (bp_streq(x->topic, c->topic) && bp_streq(x->type, c->type) &&
             bp_streq(x->type_hash, c->type_hash) &&
-            bp_streq(x->original_topic, c->original_topic)) {
+            bp_streq(x->original_topic, c->original_topic) && x->keyed == c->keyed) {
             x->messages += c->messages;
             x->repeated += c->repeated;
             if (!x->schema.n && c->schema.n) { /* became known in a later segment */
@@ -120,6 +120,7 @@ static int merge_channel(struct bp_bag *b, const struct bp_source_channel *c, ui
         .robot = c->robot,
         .original_topic = c->original_topic,
         .domain = c->domain,
+        .keyed = c->keyed,
         .messages = c->messages,
         .repeated = c->repeated,
     };

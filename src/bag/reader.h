@@ -22,6 +22,7 @@ struct bp_bag_channel {
     const char *qos_yaml;               /* offered_qos_profiles or "" */
     const char *robot, *original_topic; /* or "" */
     uint32_t domain;
+    bool keyed;        /* its DDS topic has keys, as far as the recording says */
     uint64_t messages; /* from statistics, or counted; see bp_bag_info */
     uint64_t repeated; /* of them, latched ones repeated at segment heads */
 };

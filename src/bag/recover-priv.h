@@ -2,6 +2,7 @@
 
 #include "bag/folder.h"
 #include "bag/recover.h"
+#include "bag/ring-ref.h"
 #include "bag/ring.h"
 #include "bag/session.h"
 #include "bag/walk.h"

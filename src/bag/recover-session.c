@@ -21,6 +21,7 @@ struct open_segment {
     char path[1400];
     struct bp_segment *closed; /* as loaded, when it has its end; owned */
     struct bp_walk walk;       /* otherwise */
+    bool foreign;              /* not written by us, whatever its name says */
     uint32_t number;
 };
 
@@ -36,6 +37,7 @@ struct session {
     struct bp_defs defs;
     struct bp_collect found;
     struct bp_recovery *ret;
+    bool copied; /* the folder is a copy: the ring is not its own */
 };
 
 static void session_done(struct session *s) {
@@ -92,6 +94,7 @@ static int walk_one(struct session *s, struct open_segment *x, struct bp_error *
 
     if (r < 0)
         return r;
+    x->foreign = x->walk.s->groups == 0 && !bp_session_file_is_ours(s->io, x->path);
     if (x->walk.s->off && !s->found.have_run) {
         memcpy(s->found.run, x->walk.s->session, 16);
         s->found.have_run = true;
@@ -143,19 +146,29 @@ static int look_at_segments(struct session *s, struct bp_error *err) {
 
 /* @return 0; the ring is used only when it is of this boot and whole */
 static int attach_ring(struct session *s, struct bp_error *err) {
-    char path[600];
-    int r;
+    struct bp_ring_ref ref = { 0 };
+    struct bp_ring *ring = &s->found.ring;
+    int r = bp_ring_ref_read(s->io, s->dir, s->o->ring_dir, &ref);
 
-    bp_ring_path(s->o->ring_dir && s->o->ring_dir[0] ? s->o->ring_dir : NULL, s->dir, path,
-                 sizeof path);
-    r = bp_ring_attach(&s->found.ring, path, err);
+    s->copied = ref.copied;
+    if (r == 0)
+        r = bp_ring_attach(ring, ref.path, err);
+    if (r == 0 && memcmp(ring->hdr->session, ref.run, sizeof ref.run) != 0) {
+        bp_ring_done(ring, false); /* a later recording's */
+        r = -ESTALE;
+    }
+    if (r == BP_EBUSY && ref.copied) /* the original is still being recorded */
+        r = -ENOENT;
     if (r == 0) {
         s->found.have_ring = s->found.have_run = true;
-        memcpy(s->found.run, s->found.ring.hdr->session, 16);
+        memcpy(s->found.run, ring->hdr->session, 16);
+        if (ref.copied)
+            bp_recover_note(s->ret, "the ring '%s' stays: this folder is a copy of its session's",
+                            ref.path);
         return 0;
     }
-    s->ret->after_power_cut = r == -ENOENT || r == -ESTALE;
-    return r == -ENOENT || r == -ESTALE ? 0 : r;
+    s->ret->after_power_cut = r == -ENOENT || r == -ESTALE || r == BP_EFORMAT;
+    return s->ret->after_power_cut ? 0 : r;
 }
 
 static int read_journal(struct session *s) {
@@ -175,7 +188,7 @@ static int cut_tails(struct session *s, struct bp_error *err) {
         struct open_segment *x = &s->v[i];
         int fd, r;
 
-        if (x->closed || x->walk.resumes_at)
+        if (x->closed || x->walk.resumes_at || x->foreign)
             continue; /* rotten in the middle: never cut */
         fd = s->io->open(s->io->ctx, x->path, O_WRONLY, 0);
         r = fd < 0 ? fd : s->io->truncate(s->io->ctx, fd, x->walk.s->off);
@@ -194,7 +207,13 @@ static int end_segments(struct session *s, struct bp_error *err) {
 
         if (x->closed)
             continue;
-        if (x->walk.resumes_at) {
+        if (x->foreign) {
+            r = bp_recover_file(x->path, s->o, s->ret, err);
+            if (r == BP_EFORMAT) {
+                bp_recover_note(s->ret, "'%s' stays as it is: it is no MCAP file", x->path);
+                r = 0;
+            }
+        } else if (x->walk.resumes_at) {
             r = bp_recover_file(x->path, s->o, s->ret, err);
         } else if (x->walk.s->groups == 0) {
             r = s->io->unlink(s->io->ctx, x->path); /* prepared, never written to */
@@ -290,7 +309,8 @@ static int drop_leftovers(struct session *s, struct bp_error *err) {
         r = s->io->sync_dir(s->io->ctx, s->dir);
     if (r < 0)
         return bp_fail(err, r, "cannot tidy up '%s': %s", s->dir, bp_strerror(r));
-    bp_ring_done(&s->found.ring, true);
+    bp_ring_done(&s->found.ring, !s->copied);
+    bp_ring_ref_remove(s->io, s->dir);
     return 0;
 }
 

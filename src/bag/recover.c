@@ -62,34 +62,6 @@ int bp_recover_set_aside(const struct bp_io *io, const char *path, struct bp_err
     return bp_fail(err, -EEXIST, "'%s' is full of damaged files", folder);
 }
 
-static bool is_ours(const char *dir, const struct bp_recover_opts *o) {
-    const struct bp_io *io = o->io ? o->io : &bp_io_posix;
-    struct bp_session_files f = { 0 };
-    char path[1400];
-    bool ours;
-
-    bp_ring_path(o->ring_dir && o->ring_dir[0] ? o->ring_dir : NULL, dir, path, sizeof path);
-    ours = access(path, F_OK) == 0;
-    (void) snprintf(path, sizeof path, "%s/journal", dir);
-    ours |= access(path, F_OK) == 0;
-    if (!ours && bp_session_list(dir, &f, NULL) == 0) {
-        for (size_t i = 0; i < f.n && !ours; i++) {
-            uint8_t head[64] = { 0 };
-            int fd;
-
-            bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
-            fd = io->open(io->ctx, path, O_RDONLY, 0);
-            if (fd < 0)
-                continue;
-            if (io->pread(io->ctx, fd, head, sizeof head, 0) == (ssize_t) sizeof head)
-                ours = memmem(head, sizeof head, "bagpipe ", 8) != NULL;
-            (void) io->close(io->ctx, fd);
-        }
-    }
-    free(f.numbers);
-    return ours;
-}
-
 static int recover_ours(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
                         struct bp_error *err) {
     const struct bp_io *io = o->io ? o->io : &bp_io_posix;
@@ -97,7 +69,7 @@ static int recover_ours(const char *dir, const struct bp_recover_opts *o, struct
 
     if (lock < 0)
         return lock;
-    r = bp_session_state(io, dir, o->ring_dir, err);
+    r = bp_session_state(io, dir, err);
     if (r == BP_SESSION_INTERRUPTED)
         r = bp_recover_session(dir, o, ret, err);
     else if (r >= 0)
@@ -122,7 +94,7 @@ int bp_recover(const char *path, const struct bp_recover_opts *o, struct bp_reco
         return r;
     if (!S_ISDIR(st.st_mode))
         r = bp_recover_file(path, o, &found, err);
-    else if (is_ours(path, o))
+    else if (bp_session_is_ours(o->io ? o->io : &bp_io_posix, path))
         r = recover_ours(path, o, &found, err);
     else
         r = bp_recover_files(path, o, &found, err);
@@ -150,8 +122,8 @@ static int add_path(char ***v, size_t *n, const char *path) {
 
 /* Only what is certain and cheap: names and file ends. */
 static bool is_interrupted(const char *dir) {
-    return bp_session_state(&bp_io_posix, dir, NULL, NULL) == BP_SESSION_INTERRUPTED &&
-           is_ours(dir, &(struct bp_recover_opts){ 0 });
+    return bp_session_state(&bp_io_posix, dir, NULL) == BP_SESSION_INTERRUPTED &&
+           bp_session_is_ours(&bp_io_posix, dir);
 }
 
 int bp_recover_find(const char *dir, char ***ret, size_t *ret_n) {

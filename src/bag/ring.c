@@ -25,18 +25,6 @@ void bp_boot_id(char ret[static 40]) {
     memset(ret + BP_MAX(n, 0), 0, (size_t) (40 - BP_MAX(n, 0)));
 }
 
-void bp_ring_path(const char *ring_dir, const char *session_dir, char *ret, size_t cap) {
-    char full[4096];
-    uint32_t a, b;
-
-    if (!realpath(session_dir, full))
-        (void) snprintf(full, sizeof full, "%s", session_dir);
-    a = bp_crc32c(0, full, strlen(full));
-    b = bp_crc32(a, full, strlen(full));
-    (void) snprintf(ret, cap, "%s/bagpipe-%u-%08x%08x.ring", ring_dir ? ring_dir : "/dev/shm",
-                    (unsigned) geteuid(), a, b);
-}
-
 /* flock of a killed process is released only when its exit has ended; with a large mapping that
  * takes a while. */
 static int lock_patiently(int fd) {

@@ -65,9 +65,6 @@ struct bp_ring {
 /* Definitions, as kept in the ring so that kill -9 loses no channel. */
 enum bp_def_kind { BP_DEF_SCHEMA = 1, BP_DEF_CHANNEL, BP_DEF_SOURCE };
 
-/** Path of the ring that belongs to a session folder: one per folder and user. */
-void bp_ring_path(const char *ring_dir, const char *session_dir, char *ret, size_t cap);
-
 /**
  * Makes the ring and locks it. With `path` NULL the memory is anonymous and survives nothing.
  * Memory is taken at once: a too small tmpfs says so now, not later by SIGBUS.

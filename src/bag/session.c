@@ -33,6 +33,42 @@ int bp_session_lock(const char *dir, struct bp_error *err) {
     return bp_fail(err, BP_EBUSY, "another process records into '%s'", dir);
 }
 
+/* Length of what stands before "_<number>.mcap" in a file's name, 0 when it is no such name. */
+static size_t stem_of(const char *file) {
+    size_t n = strlen(file);
+
+    if (n < 7 || !bp_streq(file + n - 5, ".mcap"))
+        return 0;
+    n -= 5;
+    while (n > 0 && file[n - 1] >= '0' && file[n - 1] <= '9')
+        n--;
+    return n > 1 && file[n - 1] == '_' && file[n] != '.' ? n - 1 : 0;
+}
+
+/* A folder that was renamed keeps the name its segments have, when they agree on one. */
+static void name_of_segments(const char *dir, char *name, size_t cap) {
+    char one[256] = "";
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    bool agree = true;
+
+    while (d && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): own stream */
+        size_t n = e->d_name[0] == '.' ? 0 : stem_of(e->d_name);
+
+        if (n == 0 || n >= sizeof one)
+            continue;
+        if (strlen(name) == n && memcmp(name, e->d_name, n) == 0)
+            agree = false; /* its own name */
+        if (!one[0])
+            (void) snprintf(one, sizeof one, "%.*s", (int) n, e->d_name);
+        agree = agree && strlen(one) == n && memcmp(one, e->d_name, n) == 0;
+    }
+    if (d)
+        (void) closedir(d);
+    if (agree && one[0])
+        (void) snprintf(name, cap, "%s", one);
+}
+
 int bp_session_name(const char *dir, char *ret, size_t cap) {
     char full[4096];
     const char *slash;
@@ -41,6 +77,7 @@ int bp_session_name(const char *dir, char *ret, size_t cap) {
         return -errno;
     slash = strrchr(full, '/');
     (void) snprintf(ret, cap, "%s", slash[1] ? slash + 1 : "session");
+    name_of_segments(dir, ret, cap);
     return 0;
 }
 
@@ -124,8 +161,7 @@ static bool exists(const char *dir, const char *file) {
     return access(path, F_OK) == 0;
 }
 
-int bp_session_state(const struct bp_io *io, const char *dir, const char *ring_dir,
-                     struct bp_error *err) {
+int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *err) {
     struct bp_session_files f = { 0 };
     char path[4400];
     bool broken;
@@ -136,8 +172,7 @@ int bp_session_state(const struct bp_io *io, const char *dir, const char *ring_d
     r = bp_session_list(dir, &f, err);
     if (r < 0)
         return r;
-    bp_ring_path(ring_dir && ring_dir[0] ? ring_dir : NULL, dir, path, sizeof path);
-    broken = exists(dir, "journal") || access(path, F_OK) == 0;
+    broken = exists(dir, "journal") || exists(dir, "ring");
     for (size_t i = 0; i < f.n && !broken; i++) {
         bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
         broken = !bp_session_has_footer(io, path);
@@ -147,6 +182,34 @@ int bp_session_state(const struct bp_io *io, const char *dir, const char *ring_d
     if (r == BP_SESSION_NONE && exists(dir, "metadata.yaml"))
         r = BP_SESSION_FINISHED; /* a recording of somebody else */
     return r;
+}
+
+bool bp_session_file_is_ours(const struct bp_io *io, const char *path) {
+    static const uint8_t zeros[64];
+    uint8_t head[sizeof zeros] = { 0 };
+    int fd = io->open(io->ctx, path, O_RDONLY, 0);
+    ssize_t n;
+
+    if (fd < 0)
+        return false;
+    n = io->pread(io->ctx, fd, head, sizeof head, 0);
+    (void) io->close(io->ctx, fd);
+    return n >= 0 && (memcmp(head, zeros, sizeof head) == 0 ||
+                      memmem(head, sizeof head, "bagpipe ", 8) != NULL);
+}
+
+bool bp_session_is_ours(const struct bp_io *io, const char *dir) {
+    struct bp_session_files f = { 0 };
+    bool ours = exists(dir, "ring") || exists(dir, "journal");
+    char path[4400];
+
+    if (!ours && bp_session_list(dir, &f, NULL) == 0)
+        for (size_t i = 0; i < f.n && !ours; i++) {
+            bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+            ours = bp_session_file_is_ours(io, path);
+        }
+    free(f.numbers);
+    return ours;
 }
 
 static int make_folder(const struct bp_io *io, const char *dir, struct bp_error *err) {
@@ -209,7 +272,12 @@ int bp_session_claim(const struct bp_writer_opts *o, struct bp_folder *folder, u
     *next = 0;
     r = bp_folder_init(folder, o->dir);
     if (r == 0)
-        r = bp_session_state(io, o->dir, o->ring_dir, err);
+        r = bp_session_state(io, o->dir, err);
+    if (r == BP_SESSION_INTERRUPTED && !bp_session_is_ours(io, o->dir))
+        return bp_fail(err, -EEXIST,
+                       "'%s' holds an interrupted recording of another program: 'bagpipe recover "
+                       "%s' completes it",
+                       o->dir, o->dir);
     if (r == BP_SESSION_INTERRUPTED && o->resume)
         return take_up(o, folder, next, err);
     if (r == BP_SESSION_INTERRUPTED)

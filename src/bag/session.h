@@ -15,8 +15,12 @@ enum bp_session_state {
 };
 
 /** Looks at file names and ends only. @return enum bp_session_state or -errno */
-int bp_session_state(const struct bp_io *io, const char *dir, const char *ring_dir,
-                     struct bp_error *err);
+int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *err);
+
+/** Was the folder's recording made by us? It has a ring or journal, or a segment that is ours. */
+bool bp_session_is_ours(const struct bp_io *io, const char *dir);
+/** A segment of ours, or one that was prepared and never written to. */
+bool bp_session_file_is_ours(const struct bp_io *io, const char *path);
 
 /* Numbers of `<name>_<n>.mcap` in `dir`, sorted. */
 struct bp_session_files {
@@ -27,7 +31,8 @@ struct bp_session_files {
 /** @return 0 (n may be 0), or -errno */
 int bp_session_list(const char *dir, struct bp_session_files *ret, struct bp_error *err);
 
-/** The folder's own name, whatever way `dir` is written. @return 0 or -errno */
+/** What the session's segments are named by: the folder's own name, whatever way `dir` is written,
+ *  or, when it was renamed, the one it had. @return 0 or -errno */
 int bp_session_name(const char *dir, char *ret, size_t cap);
 
 /** Does the file end as an MCAP file ends? */

@@ -168,6 +168,7 @@ static void channel_strings(struct bp_source_channel *c, const struct bp_mcap_ch
     c->qos_yaml = copy_str(bp_mcap_map_get(in->metadata, "offered_qos_profiles"));
     c->robot = copy_str(bp_mcap_map_get(in->metadata, "bagpipe.robot"));
     c->original_topic = copy_str(bp_mcap_map_get(in->metadata, "bagpipe.original_topic"));
+    c->keyed = bp_str_eq(bp_mcap_map_get(in->metadata, "bagpipe.keyed"), BP_STR("true"));
     for (size_t i = 0; i < domain.n && domain.p[i] >= '0' && domain.p[i] <= '9' && i < 9; i++)
         c->domain = c->domain * 10 + (uint32_t) (domain.p[i] - '0');
 }

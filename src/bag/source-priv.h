@@ -11,6 +11,7 @@ struct bp_source_channel {
     struct bp_str schema;
     const char *type_hash, *qos_yaml, *robot, *original_topic;
     uint32_t domain;
+    bool keyed;
     uint64_t messages, repeated;
 };
 

@@ -112,8 +112,7 @@ static void test_kill(void **state) {
     r = recover(&s, true, NULL); /* only looks */
     assert_true(r.needed);
     assert_int_equal(r.messages_kept, s.sh->accepted);
-    assert_int_equal(bp_session_state(&bp_io_posix, s.dir.session, s.ring_dir, NULL),
-                     BP_SESSION_INTERRUPTED);
+    assert_int_equal(bp_session_state(&bp_io_posix, s.dir.session, NULL), BP_SESSION_INTERRUPTED);
     bp_recovery_done(&r);
 
     r = recover(&s, false, NULL);

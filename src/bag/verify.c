@@ -112,7 +112,7 @@ static struct verify_file *file_named(struct folder *d, const char *name) {
 
 /* What the recorder leaves behind only when it could not finish. */
 static void check_interrupted(struct folder *d) {
-    static const char *const names[] = { "journal" };
+    static const char *const names[] = { "journal", "ring" };
     char path[4096];
     struct stat st;
 

@@ -44,6 +44,7 @@ static void encode_channel(struct bp_buf *b, uint16_t id, uint16_t schema,
     put_pair(b, "bagpipe.namespace", c->ns);
     put_pair(b, "bagpipe.domain", domain);
     put_pair(b, "bagpipe.original_topic", c->original_topic);
+    put_pair(b, "bagpipe.keyed", c->keyed ? "true" : "");
     bp_map_end(b, map);
     bp_rec_end(b, rec);
 }

@@ -2,6 +2,7 @@
 
 #include "bag/folder.h"
 #include "bag/journal.h"
+#include "bag/ring-ref.h"
 #include "bag/ring.h"
 #include "bag/segment.h"
 #include "bag/writer.h"

@@ -107,17 +107,9 @@ static void init_locks(struct bp_writer *w) {
 }
 
 /* A tmpfs with too little room (containers often have 64 MB) gets a smaller ring. */
-static int make_ring(struct bp_writer *w, struct bp_error *err) {
-    char path[600];
-    int r;
+static int create_ring(struct bp_writer *w, const char *path, struct bp_error *err) {
+    int r = bp_ring_create(&w->ring, path, w->session, w->o.ring_bytes, err);
 
-    if (w->anonymous) {
-        bp_writer_event(w, BP_WRITER_NOTICE, NULL,
-                        "no tmpfs for the ring: a killed process loses up to 10 ms");
-        return bp_ring_create(&w->ring, NULL, w->session, w->o.ring_bytes, err);
-    }
-    bp_ring_path(w->o.ring_dir, w->dir, path, sizeof path);
-    r = bp_ring_create(&w->ring, path, w->session, w->o.ring_bytes, err);
     while (r == -ENOSPC && w->o.ring_bytes >= (uint64_t) 16 << 20) {
         w->o.ring_bytes /= 2;
         r = bp_ring_create(&w->ring, path, w->session, w->o.ring_bytes, err);
@@ -126,6 +118,34 @@ static int make_ring(struct bp_writer *w, struct bp_error *err) {
                             "the ring is only %llu MiB, more does not fit into '%s'",
                             (unsigned long long) (w->o.ring_bytes >> 20), path);
     }
+    return r;
+}
+
+static int make_ring(struct bp_writer *w, struct bp_error *err) {
+    char path[600], left[600];
+    int r;
+
+    if (w->anonymous) {
+        bp_writer_event(w, BP_WRITER_NOTICE, NULL,
+                        "no tmpfs for the ring: a killed process loses up to 10 ms");
+        return bp_ring_create(&w->ring, NULL, w->session, w->o.ring_bytes, err);
+    }
+    r = bp_ring_ref_choose(w->o.ring_dir, w->dir, path, left, sizeof path);
+    if (r < 0)
+        return bp_fail(err, r,
+                       "'%s' and many more are left from folders that were moved or removed", left);
+    if (r > 0)
+        bp_writer_event(
+            w, BP_WRITER_NOTICE, left,
+            "'%s' is left from an interrupted recording that was in this place: where it "
+            "was moved to, 'bagpipe recover' takes it up; if it was removed, remove the "
+            "ring, too",
+            left);
+    r = bp_ring_ref_write(w->io, w->dir, path, w->session, err);
+    if (r == 0)
+        r = create_ring(w, path, err);
+    if (r < 0)
+        bp_ring_ref_remove(w->io, w->dir);
     w->st.on_tmpfs = r == 0;
     return r;
 }
@@ -202,6 +222,8 @@ static void remove_unused(struct bp_writer *w, struct bp_segment *s) {
 static void writer_free(struct bp_writer *w, bool remove) {
     bp_ring_done(&w->ring, remove);
     bp_journal_done(&w->journal, remove);
+    if (remove && w->st.on_tmpfs)
+        bp_ring_ref_remove(w->io, w->dir);
     for (size_t i = 0; w->slots && i < BP_RING_SLOTS; i++)
         free(w->slots[i].out);
     for (unsigned i = 0; i < w->nbufs; i++)

@@ -89,6 +89,7 @@ struct bp_channel_def {
     const char *robot, *ns;      /* or "" */
     uint32_t domain;
     const char *original_topic; /* when renamed because two robots share a name, else NULL */
+    bool keyed;                 /* the DDS topic has keys */
     enum bp_priority priority;
     uint64_t budget_bytes;  /* of the ring; 0 = no own limit */
     uint32_t latched_depth; /* > 0: keep that many last messages per writer and repeat

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/live.h"
+#include "wire/field.h"
 #include "wire/schema.h"
 
 struct opts {
@@ -14,7 +15,7 @@ struct opts {
     int64_t count, max_items;
     bp_ns_t run;
     bool raw, once, json;
-    const char *definitions;
+    const char *definitions, *field;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -22,6 +23,8 @@ struct opts {
 static const struct bp_opt options[] = {
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per message and line", NULL, NULL,
       0, 0 },
+    { "field", 'f', BP_OPT_TEXT, OPT(field), "PATH",
+      "only this field, such as pose.position.x or transforms[0].header", NULL, NULL, 0, 0 },
     { "raw", 0, BP_OPT_FLAG, OPT(raw), NULL, "bytes as on the wire, in hex", NULL, NULL, 0, 0 },
     { "once", 0, BP_OPT_FLAG, OPT(once), NULL, "end after one message", NULL, NULL, 0, 0 },
     { "count", 'n', BP_OPT_INT, OPT(count), "N", "end after N messages", NULL, NULL, 1, 1e15 },
@@ -29,7 +32,7 @@ static const struct bp_opt options[] = {
     { "max-items", 0, BP_OPT_INT, OPT(max_items), "N",
       "most items of an array or letters of a text, 0 = all", "128", NULL, 0, 1e15 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
-      "folder of .msg files for types of your own", NULL, NULL, 0, 0 },
+      "folder of .msg or .idl files for types of your own", NULL, NULL, 0, 0 },
     { "domain", 0, BP_OPT_LIST, OPT(domains), "ID[,ID…]", "ROS domains (ROS_DOMAIN_ID, else 0)",
       NULL, NULL, 0, 0 },
 };
@@ -55,6 +58,8 @@ struct echo {
     size_t queued;                 /* [lock] bytes */
     uint64_t dropped;              /* [lock] printing was too slow */
     int wake;                      /* eventfd */
+    int failed;                    /* [printing] why it ends early; err says more */
+    struct bp_error *err;
 };
 
 static bool wants(void *ctx, const struct bp_live_topic *t) {
@@ -129,6 +134,7 @@ static void print_hex(const struct message *m) {
 /* What is known of a topic's type; made with its first message, kept in its `user`. */
 struct decoder {
     struct bp_schema *schema; /* NULL: unknown, messages are shown as bytes */
+    struct bp_field *field;   /* --field in it, or NULL */
 };
 
 static int find_definition(const struct bp_live_topic *t, struct bp_schema **ret,
@@ -155,47 +161,72 @@ static int find_definition(const struct bp_live_topic *t, struct bp_schema **ret
     return 0;
 }
 
-static const struct bp_schema *schema_of(struct bp_live_topic *t) {
+/* Without its definition a topic is shown as bytes, but its fields cannot be: then nothing is to be
+ * expected of a topic that was asked for by name, while of many some may have the field. */
+static const struct decoder *decoder_of(struct echo *e, struct bp_live_topic *t) {
     struct decoder *d = t->user;
-    struct bp_error err;
+    struct bp_error err = { 0 };
+    int rc;
 
-    if (!d) {
-        d = t->user = calloc(1, sizeof *d);
-        if (d && find_definition(t, &d->schema, &err) < 0)
-            bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", t->topic));
-    }
-    return d ? d->schema : NULL;
+    if (d)
+        return d;
+    d = t->user = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    rc = find_definition(t, &d->schema, &err);
+    if (rc == 0 && e->o->field)
+        rc = bp_field_find(d->schema, e->o->field, &d->field, &err);
+    if (rc < 0 && e->o->field && !strchr(e->name, '*'))
+        e->failed = bp_fail(e->err, rc, "--field %s: %s", e->o->field, err.text);
+    else if (rc < 0)
+        bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", t->topic));
+    return d;
 }
 
-static void print_json(const struct message *m, const struct bp_schema *schema) {
+static int put_message_json(const struct echo *e, const struct message *m, const struct decoder *d,
+                            struct bp_buf *b, struct bp_error *err) {
+    if (!e->o->field) {
+        bp_buf_put_str(b, ",\"message\":");
+        return d && d->schema ? bp_schema_to_json(d->schema, m->data, m->size, false, b, err) : 1;
+    }
+    bp_buf_put_str(b, ",\"field\":");
+    bp_json_put_text(b, e->o->field, strlen(e->o->field));
+    bp_buf_put_str(b, ",\"value\":");
+    return bp_field_to_json(d->field, m->data, m->size, false, b, err);
+}
+
+static void print_json(const struct echo *e, const struct message *m, const struct decoder *d) {
     BP_AUTO_BUF b = { 0 };
+    BP_AUTO_BUF message = { 0 };
     struct bp_error err;
-    size_t before;
+    int rc;
 
     bp_buf_put_str(&b, "{\"topic\":");
     bp_json_put_text(&b, m->topic->topic, strlen(m->topic->topic));
     bp_buf_printf(&b,
                   ",\"domain\":%u,\"sequence\":%" PRIu64 ",\"source_ns\":%" PRId64
-                  ",\"received_ns\":%" PRId64 ",\"bytes\":%zu,\"message\":",
+                  ",\"received_ns\":%" PRId64 ",\"bytes\":%zu",
                   m->topic->domain, m->seq, m->source_ns, m->recv_ns, m->size);
-    before = b.n;
-    if (!schema || bp_schema_to_json(schema, m->data, m->size, false, &b, &err) < 0) {
-        b.n = before;
-        bp_buf_put_str(&b, "null");
-        if (schema)
-            bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", m->topic->topic));
-    }
+    rc = put_message_json(e, m, d, &message, &err);
+    if (rc == 0)
+        bp_buf_put(&b, message.p, message.n);
+    else
+        bp_buf_put_str(&b, e->o->field ? ",\"value\":null" : ",\"message\":null");
+    if (rc < 0)
+        bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", m->topic->topic));
     bp_buf_put_u8(&b, '}');
     if (bp_buf_cstr(&b))
         (void) puts(bp_buf_cstr(&b));
 }
 
-static void print_text(const struct echo *e, const struct message *m,
-                       const struct bp_schema *schema) {
+static void print_text(const struct echo *e, const struct message *m, const struct decoder *d) {
+    size_t most = (size_t) e->o->max_items;
     BP_AUTO_BUF b = { 0 };
     struct bp_error err;
+    int rc = d->field ? bp_field_to_text(d->field, m->data, m->size, most, &b, &err)
+                      : bp_schema_to_text(d->schema, m->data, m->size, most, &b, &err);
 
-    if (bp_schema_to_text(schema, m->data, m->size, (size_t) e->o->max_items, &b, &err) < 0) {
+    if (rc < 0) {
         bp_log(BP_LOG_WARNING, err.text, BP_F_TEXT("topic", m->topic->topic));
         print_hex(m);
         return;
@@ -204,15 +235,19 @@ static void print_text(const struct echo *e, const struct message *m,
     (void) puts(b.n && b.p[b.n - 1] == '\n' ? "---" : "\n---");
 }
 
-static void print_message(const struct echo *e, const struct message *m) {
-    const struct bp_schema *schema = e->o->raw ? NULL : schema_of(m->topic);
+/* @return false when there was nothing to be shown */
+static bool print_message(struct echo *e, const struct message *m) {
+    const struct decoder *d = e->o->raw ? NULL : decoder_of(e, m->topic);
 
+    if (e->o->field && (!d || !d->field))
+        return false;
     if (e->o->json)
-        print_json(m, schema);
-    else if (schema)
-        print_text(e, m, schema);
+        print_json(e, m, d);
+    else if (d && d->schema)
+        print_text(e, m, d);
     else
         print_hex(m);
+    return true;
 }
 
 /* Waits for a message, Ctrl-C or the end of the time. @return true when it is time to end */
@@ -238,9 +273,9 @@ static uint64_t loop(struct echo *e) {
         struct message *m = next_message(e);
 
         if (m) {
-            print_message(e, m);
+            n += print_message(e, m);
             free(m);
-            if (++n == wanted)
+            if (e->failed || (wanted && n == wanted))
                 return n;
             continue;
         }
@@ -255,7 +290,7 @@ static uint64_t loop(struct echo *e) {
 }
 
 static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
-    struct echo e = { .o = opts, .name = argv[0] };
+    struct echo e = { .o = opts, .name = argv[0], .err = err };
     struct bp_live_opts lo = {
         .domains = &e.o->domains, .want = wants, .sample = on_sample, .ctx = &e
     };
@@ -263,6 +298,8 @@ static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     int rc;
 
     (void) argc;
+    if (e.o->field && e.o->raw)
+        return bp_fail(err, BP_EUSAGE, "--raw shows bytes, which have no --field");
     rc = e.o->definitions ? bp_typedb_add_dir(e.o->definitions, err) : 0;
     if (rc < 0)
         return rc;
@@ -282,8 +319,10 @@ static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     for (struct bp_live_topic *t = e.live.topics; t; t = t->next) {
         struct decoder *d = t->user;
 
-        if (d)
+        if (d) {
+            bp_field_free(d->field);
             bp_schema_free(d->schema);
+        }
         free(d);
     }
     bp_live_close(&e.live);
@@ -294,6 +333,8 @@ static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
                BP_F_UINT("messages", e.dropped));
     (void) close(e.wake);
     pthread_mutex_destroy(&e.lock);
+    if (e.failed)
+        return e.failed;
     return n ? BP_EXIT_DONE : BP_EXIT_FINDINGS;
 }
 
@@ -304,11 +345,15 @@ const struct bp_verb bp_verb_echo = {
     .description =
         "Joins the graph and prints what arrives on a topic, decoded. '*' matches anything. "
         "Types of the common ROS 2 packages are known, others are looked for below "
-        "AMENT_PREFIX_PATH and --definitions; what stays unknown is printed as bytes."
+        "AMENT_PREFIX_PATH and --definitions; what stays unknown is printed as bytes. With --field "
+        "only the field's value is printed: a number, a text, an array or all below it; null where "
+        "a message has no such item."
         "\n\n"
         "Exit status: 0 at least one message came, 1 none.",
     .examples = "bagpipe echo /odom --once\n"
                 "bagpipe echo '/robot1/*' --json --for 5s\n"
+                "bagpipe echo /odom --field pose.pose.position\n"
+                "bagpipe echo /tf -f 'transforms[0].header.stamp.sec' --json\n"
                 "bagpipe echo /chatter --raw -n 3",
     .opts = options,
     .nopts = BP_COUNT(options),

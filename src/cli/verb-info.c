@@ -222,6 +222,8 @@ static json_t *topics_json(const struct view *v) {
                       text_json(r->c->qos_yaml), "has_definition", r->c->schema.n > 0);
         if (*r->c->original_topic)
             (void) json_object_set_new(o, "original_topic", text_json(r->c->original_topic));
+        if (r->c->keyed)
+            (void) json_object_set_new(o, "keyed", json_true());
         if (v->o->scan) {
             (void) json_object_set_new(o, "bytes", json_integer((json_int_t) r->bytes));
             (void) json_object_set_new(o, "gap_max_ns", json_integer(r->gap_max));

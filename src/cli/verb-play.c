@@ -284,8 +284,9 @@ static void print_plan(const struct run *r) {
         struct bp_player_topic t;
 
         bp_player_topic(r->player, i, &t);
-        (void) printf("%-44s %-36s %10llu  %s\n", t.topic, t.type, (unsigned long long) t.messages,
-                      bp_qos_text(t.qos, text, sizeof text));
+        (void) printf("%-44s %-36s %10llu  %s%s\n", t.topic, t.type,
+                      (unsigned long long) t.messages, bp_qos_text(t.qos, text, sizeof text),
+                      t.keyed ? " keyed" : "");
     }
     (void) printf("%zu topics, %s of recorded time\n", bp_player_topics(r->player),
                   bp_duration_format(s.end_ns - s.start_ns, time));
@@ -325,6 +326,8 @@ static void put_topics(const struct run *r, struct bp_buf *b) {
         (void) bp_qos_text(t.qos, qos, sizeof qos);
         bp_buf_put_str(b, ",\"qos\":");
         bp_json_put_text(b, qos, strlen(qos));
+        if (t.keyed)
+            bp_buf_put_str(b, ",\"keyed\":true");
         bp_buf_printf(b, ",\"messages\":%llu,\"published\":%llu,\"failed\":%llu,\"readers\":%d}",
                       (unsigned long long) t.messages, (unsigned long long) t.published,
                       (unsigned long long) t.failed, t.readers);

@@ -21,6 +21,7 @@
 #include "record/overrides.h"
 #include "record/recorder.h"
 #include "record/select.h"
+#include "wire/schema.h"
 
 struct opts {
     bool all, all_topics, all_services, hidden, paused, sim_time, json, fast_zstd, no_definitions;
@@ -28,6 +29,7 @@ struct opts {
     struct bp_opt_list topics, services, types, not_topics, not_types, domains, custom;
     struct bp_opt_list max_rate, keep_every, priority, budget;
     const char *regex, *not_regex, *out, *dir, *name, *mission, *qos_path, *ring_dir;
+    const char *definitions;
     uint64_t max_bag, cache, chunk, min_free;
     bp_ns_t max_duration, duration, interval;
     int64_t max_topics, level, workers;
@@ -121,6 +123,8 @@ static const struct bp_opt options[] = {
       0 },
     { "custom-data", 0, BP_OPT_LIST, OPT(custom), "KEY=VALUE", "put into metadata.yaml", NULL, NULL,
       0, 0 },
+    { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
+      "folder of .msg or .idl files for types of your own", NULL, NULL, 0, 0 },
     { "no-definitions", 0, BP_OPT_FLAG, OPT(no_definitions), NULL,
       "do not ask nodes for unknown types", NULL, NULL, 0, 0 },
     { "no-recovery", 0, BP_OPT_FLAG, OPT(no_recovery), NULL,
@@ -512,6 +516,8 @@ static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
         k = take_selection(r, argc, argv, err);
     if (k >= 0 && r->o->qos_path)
         k = bp_qos_overrides_load(r->o->qos_path, &r->qos, err);
+    if (k >= 0 && r->o->definitions)
+        k = bp_typedb_add_dir(r->o->definitions, err);
     if (k >= 0)
         k = take_dir(r, err);
     return k;
@@ -522,7 +528,6 @@ static int finish(struct run *r, struct bp_error *err) {
     struct bp_record_result res = { 0 };
     int k, status;
 
-    bp_recorder_pause(r->recorder, false);
     bp_recorder_stop(r->recorder);
     k = bp_record_result_take(&r->report, &res);
     if (k < 0)

@@ -25,7 +25,7 @@ static const struct bp_opt options[] = {
     { "ring-dir", 0, BP_OPT_TEXT, OPT(ring_dir), "DIR", "folder of the recorder's ring", NULL, NULL,
       0, 0 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
-      "message definitions (.msg) that complete unknown types", NULL, NULL, 0, 0 },
+      "message definitions (.msg, .idl) that complete unknown types", NULL, NULL, 0, 0 },
     { "quiet", 'q', BP_OPT_FLAG, OPT(quiet), NULL, "print only what was lost", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per path", NULL, NULL, 0, 0 },
 };

@@ -94,6 +94,13 @@ static uint32_t writers_of(const struct bp_ledger *l, const char *topic) {
     return n ? n : 1;
 }
 
+/* A late reader of a keyed latched topic is owed the latest of every instance; our writer knows no
+ * instances and keeps all there were, as far as that is sensible. */
+static void keep_instances(struct bp_play_topic *t) {
+    if (t->keyed && t->latched && !t->fixed)
+        t->qos.depth = (uint32_t) BP_MIN(BP_MAX(t->messages, t->qos.depth), DEPTH_MAX);
+}
+
 /* A second's worth of messages is kept for readers that must ask for one again. */
 static void deepen(struct bp_play_topic *t, bp_ns_t span) {
     double hz = span > 0 ? (double) t->messages * 1e9 / (double) span : 0;
@@ -157,9 +164,11 @@ static const char *refusal(const struct bp_player *p, const struct bp_bag_channe
 
 /* ---- publications ---- */
 
-static struct bp_play_topic *find(struct bp_player *p, const char *topic, const char *type) {
+static struct bp_play_topic *find(struct bp_player *p, const char *topic, const char *type,
+                                  bool keyed) {
     for (size_t i = 0; i < p->ntopics; i++)
-        if (bp_streq(p->topics[i].topic, topic) && bp_streq(p->topics[i].type, type))
+        if (bp_streq(p->topics[i].topic, topic) && bp_streq(p->topics[i].type, type) &&
+            p->topics[i].keyed == keyed)
             return &p->topics[i];
     return NULL;
 }
@@ -214,7 +223,7 @@ static int plan_channel(struct bp_player *p, size_t bag, const struct bp_bag_cha
                         const struct bp_ledger *ledger) {
     char *topic = name_of(&p->opts, bag, c), *type = full_type(c->type);
     const struct bp_qos *override = p->opts.qos ? p->opts.qos(p->opts.ctx, c->topic) : NULL;
-    struct bp_play_topic *t = topic && type ? find(p, topic, type) : NULL;
+    struct bp_play_topic *t = topic && type ? find(p, topic, type, c->keyed) : NULL;
     struct bp_qos q;
 
     if (offered(p, c, &q) < 0) {
@@ -236,6 +245,7 @@ static int plan_channel(struct bp_player *p, size_t bag, const struct bp_bag_cha
         if (!t)
             return -ENOMEM;
         t->qos = q;
+        t->keyed = c->keyed;
     }
     t->messages += c->messages - c->repeated;
     t->fixed = t->fixed || override;
@@ -322,8 +332,10 @@ int bp_play_plan(struct bp_player *p, struct bp_error *err) {
         r = plan_bag(p, i, err);
     if (r >= 0 && p->ntopics == 0)
         return bp_fail(err, -ENOENT, "no topic is left to be played");
-    for (size_t i = 0; r >= 0 && i < p->ntopics; i++)
+    for (size_t i = 0; r >= 0 && i < p->ntopics; i++) {
         deepen(&p->topics[i], p->end_ns - p->start_ns);
+        keep_instances(&p->topics[i]);
+    }
     return r;
 }
 

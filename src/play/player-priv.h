@@ -18,7 +18,7 @@
 struct bp_play_topic {
     char *topic, *type, *type_hash; /* owned */
     struct bp_qos qos;
-    bool latched;
+    bool latched, keyed;
     bool fixed;        /* its QoS was given by the user */
     uint64_t messages; /* recorded */
     struct bp_pub *pub;

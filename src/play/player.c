@@ -73,6 +73,7 @@ int bp_player_join(struct bp_player *p, struct bp_error *err) {
         struct bp_play_topic *t = &p->topics[i];
         struct bp_pub_opts po = { .topic = t->topic,
                                   .type = t->type,
+                                  .keyed = t->keyed,
                                   .type_hash = t->type_hash,
                                   .qos = t->qos,
                                   .node = node };
@@ -376,6 +377,7 @@ void bp_player_topic(const struct bp_player *p, size_t i, struct bp_player_topic
         .type = t->type,
         .type_hash = t->type_hash,
         .qos = &t->qos,
+        .keyed = t->keyed,
         .messages = t->messages,
         .published = t->published,
         .failed = t->failed,

@@ -90,6 +90,7 @@ struct bp_player_topic {
     const char *topic, *type; /* as published; borrowed until free */
     const char *type_hash;    /* or "" */
     const struct bp_qos *qos;
+    bool keyed;
     uint64_t messages;  /* in the recordings */
     uint64_t published; /* so far */
     uint64_t failed;

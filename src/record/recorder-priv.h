@@ -35,6 +35,7 @@ struct topic {
     const char *robot;       /* [lock] borrowed from robots */
     bool recorded;           /* constant; false: /clock listened to for its time only */
     bool is_clock;           /* constant */
+    bool keyed;              /* constant */
     enum bp_priority priority;
     uint64_t budget_bytes;
     uint32_t keep_every;     /* constant, 0 = all */

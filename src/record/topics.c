@@ -106,6 +106,7 @@ static struct topic *topic_new_locked(struct domain *d, const struct bp_endpoint
     t->rec = r;
     t->domain = d;
     t->recorded = recorded;
+    t->keyed = e->keyed;
     t->is_clock =
         r->o.use_sim_time && bp_streq(e->topic, "/clock") && bp_streq(e->type, CLOCK_TYPE);
     t->key = strdup(key);
@@ -143,9 +144,11 @@ static bool add_qos_locked(struct topic *t, const struct bp_qos *q) {
 
     /* /rosout is transient local too, but with a lifespan: its old lines are no state to repeat */
     if (q->durability == BP_DURABILITY_TRANSIENT_LOCAL && q->lifespan == BP_QOS_INFINITE) {
-        uint32_t depth = q->history == BP_HISTORY_KEEP_LAST  ? q->depth
-                         : q->history == BP_HISTORY_KEEP_ALL ? MAX_LATCHED
-                                                             : LATCHED_UNKNOWN;
+        /* the depth of a keyed topic counts per instance, and instances are not ours to tell */
+        bool all = t->keyed || q->history == BP_HISTORY_KEEP_ALL;
+        uint32_t depth = all                                  ? MAX_LATCHED
+                         : q->history == BP_HISTORY_KEEP_LAST ? q->depth
+                                                              : LATCHED_UNKNOWN;
 
         t->latched_depth = BP_MIN(BP_MAX(t->latched_depth, depth), (uint32_t) MAX_LATCHED);
     }
@@ -191,6 +194,7 @@ static struct bp_channel_def describe_locked(struct topic *t, struct chan *c, ch
         .ns = ns,
         .domain = t->domain->id,
         .original_topic = t->original,
+        .keyed = t->keyed,
         .priority = t->priority,
         .budget_bytes = t->budget_bytes,
         .latched_depth = t->latched_depth,

@@ -3,6 +3,7 @@
  * double, NaN and infinities null, invalid UTF-8 as U+FFFD the way TextDecoder puts it. */
 #include "base/json.h"
 #include "base/decimal.h"
+#include "wire/field.h"
 #include "wire/schema-priv.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@ struct json {
     struct bp_buf *out;
     size_t limit; /* most bytes of out->n */
     bool quote64;
+    bool bare; /* the next key is left out */
 };
 
 enum { LIMIT_BASE = 64 << 20, LIMIT_PER_BYTE = 64, BLOCK = 256, SINGLE = 40 };
@@ -236,6 +238,10 @@ static int check(const struct json *j) {
 }
 
 static void put_key(struct json *j, const struct bp_op *op) {
+    if (j->bare) {
+        j->bare = false;
+        return;
+    }
     if (j->out->n > 0 && j->out->p[j->out->n - 1] != '{')
         bp_buf_put_u8(j->out, ',');
     bp_buf_put(j->out, op->key.p, op->key.n);
@@ -292,22 +298,44 @@ static int on_leave(void *ctx, const struct bp_op *op, uint32_t count) {
     return check(j);
 }
 
-int bp_schema_to_json(const struct bp_schema *s, const void *cdr, size_t n, bool quote64,
-                      struct bp_buf *out, struct bp_error *err) {
-    static const struct bp_visitor visitor = { on_value, on_enter, on_item, on_leave };
-    struct json j = { .out = out, .quote64 = quote64 };
-    int r;
+static const struct bp_visitor visitor = { on_value, on_enter, on_item, on_leave };
 
-    j.limit = out->n + LIMIT_BASE + (n < SIZE_MAX / 256 ? n * LIMIT_PER_BYTE : SIZE_MAX / 4);
-    bp_buf_put_u8(out, '{');
-    r = bp_schema_walk(s, cdr, n, &visitor, &j, err);
-    bp_buf_put_u8(out, '}');
-    if (r == 0)
-        r = check(&j);
+static struct json json_into(struct bp_buf *out, size_t n, bool quote64) {
+    return (struct json){
+        .out = out,
+        .limit = out->n + LIMIT_BASE + (n < SIZE_MAX / 256 ? n * LIMIT_PER_BYTE : SIZE_MAX / 4),
+        .quote64 = quote64,
+    };
+}
+
+static int tell(const struct bp_schema *s, size_t n, int r, struct bp_error *err) {
     if (r == BP_ELIMIT)
         return bp_fail(err, r, "%s: the text is too long for a message of %zu bytes",
                        bp_schema_type(s)->name, n);
     if (r == -ENOMEM)
         return bp_fail(err, r, "%s: out of memory", bp_schema_type(s)->name);
     return r;
+}
+
+int bp_schema_to_json(const struct bp_schema *s, const void *cdr, size_t n, bool quote64,
+                      struct bp_buf *out, struct bp_error *err) {
+    struct json j = json_into(out, n, quote64);
+    int r;
+
+    bp_buf_put_u8(out, '{');
+    r = bp_schema_walk(s, cdr, n, &visitor, &j, err);
+    bp_buf_put_u8(out, '}');
+    return tell(s, n, r < 0 ? r : check(&j), err);
+}
+
+int bp_field_to_json(const struct bp_field *f, const void *cdr, size_t n, bool quote64,
+                     struct bp_buf *out, struct bp_error *err) {
+    struct json j = json_into(out, n, quote64);
+    int r;
+
+    j.bare = true;
+    r = bp_field_walk(f, cdr, n, &visitor, &j, err);
+    if (r == 0)
+        bp_buf_put_str(out, "null");
+    return tell(bp_field_schema(f), n, r < 0 ? r : check(&j), err);
 }

@@ -82,6 +82,19 @@ int bp_msgdef_derive(struct bp_defs *d, const char *base, bool action, struct bp
 /** Reads one IDL file as rosidl makes them and adds its structs. */
 int bp_idl_parse(struct bp_defs *d, struct bp_str text, unsigned first_line, struct bp_error *err);
 
+/** Appends a field as a line of a .msg: type with bounds, name. */
+void bp_msg_put_field(struct bp_buf *b, const struct bp_op *op);
+
+/**
+ * Appends what an IDL file defines as `name` ("pkg/msg/X", "pkg/srv/X", "pkg/action/X") as the text
+ * of a .msg, .srv or .action; constants that are no literals, defaults and comments are left out.
+ *
+ * @return 0; BP_EFORMAT with line and column, or when `name` is not in it; BP_EUNSUPPORTED for what
+ *         such a text cannot say; -ENOMEM
+ */
+BP_MUST_CHECK int bp_idl_to_msg(struct bp_str idl, const char *name, struct bp_buf *out,
+                                struct bp_error *err);
+
 /** Finds the type a field of `context` means by `name`; NULL when nobody defines it. Only after
  *  bp_defs_sort(). */
 struct bp_draft *bp_defs_find(const struct bp_defs *d, const char *name);

@@ -57,16 +57,19 @@ BP_MUST_CHECK int bp_schema_from_type_description(const void *cdr, size_t n, con
 /* ---- the embedded table of common ROS 2 types ---- */
 
 /**
- * Full `ros2msg` text (with dependencies) of a type: embedded table first, then `share/<pkg>/msg`
- * under AMENT_PREFIX_PATH and each folder added by bp_typedb_add_dir(). "pkg/srv/X_Request",
- * "_Response", "_Event" and the action types are made from their .srv/.action.
+ * Full `ros2msg` text (with dependencies) of a type: embedded table first, then each folder added
+ * by bp_typedb_add_dir() and `share/<pkg>/msg` under AMENT_PREFIX_PATH; where only an .idl file is
+ * there, the text is made from it. "pkg/srv/X_Request", "_Response", "_Event" and the action types
+ * are made from their .srv/.action.
  *
- * @return 0 and text appended, -ENOENT when nobody knows the type
+ * @return 0 and text appended, -ENOENT when nobody knows the type, BP_EFORMAT or BP_EUNSUPPORTED
+ *         for an .idl file that is not understood
  */
 int bp_typedb_text(const char *type, struct bp_buf *out, struct bp_error *err);
 /** Expected RIHS01 of a type in the table or on disk into ret, or -ENOENT. */
 int bp_typedb_hash(const char *type, char ret[static 72], struct bp_error *err);
-/** Adds a folder of `.msg/.srv/.action` (pkg/msg/X.msg below it, at any depth). Start-up only. */
+/** Adds a folder of `.msg/.srv/.action/.idl` (pkg/msg/X.msg below it, at any depth). Start-up only.
+ */
 int bp_typedb_add_dir(const char *dir, struct bp_error *err);
 /** Calls fn for every embedded type name in order. */
 void bp_typedb_each(void (*fn)(void *ctx, const char *type), void *ctx);

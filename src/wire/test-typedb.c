@@ -93,6 +93,109 @@ static void test_table_is_closed(void **state) {
     assert_true(n > 240);
 }
 
+/* ---- .idl files ---- */
+
+static const struct {
+    const char *file, *text;
+} idl_files[] = {
+    { "idl_msgs/msg/Own.idl",
+      "// generated from rosidl_adapter/resource/msg.idl.em\n#include \"std_msgs/msg/Header.idl\"\n"
+      "module idl_msgs {\n  module msg {\n"
+      "    typedef double double__9[9];\n    typedef Part Part__2[2];\n"
+      "    module Own_Constants {\n      const uint8 LEFT = 1;\n"
+      "      const string WORD = \"a b\";\n      const boolean GOOD = TRUE;\n"
+      "      const long SUM = 1 + 2;\n    };\n"
+      "    @verbatim (language=\"comment\", text=\"A thing; it has parts\")\n"
+      "    struct Own {\n      std_msgs::msg::Header header;\n"
+      "      @default (value=7)\n      int32 number;\n      octet raw;\n"
+      "      sequence<float, 4> few;\n      sequence<idl_msgs::msg::Part> parts;\n"
+      "      Part__2 two;\n      string<16> name;\n      sequence<string> names;\n"
+      "      double__9 matrix;\n      @unit(value=\"m\") double length;\n"
+      "      wstring wide;\n    };\n  };\n};\n" },
+    { "idl_msgs/msg/Part.idl",
+      "module idl_msgs { module msg { struct Part { boolean good; unsigned long long n; }; }; };\n" },
+    { "idl_msgs/msg/Both.msg", "int8 from_msg\n" },
+    { "idl_msgs/msg/Both.idl", "module idl_msgs { module msg { struct Both { int8 x; }; }; };\n" },
+    { "idl_msgs/msg/Mixed.msg", "Part part\n" },
+    { "idl_msgs/msg/Letter.idl",
+      "module idl_msgs { module msg { struct Letter { char c; }; }; };" },
+    { "idl_msgs/msg/Bad.idl", "module idl_msgs { module msg {\n  struct Bad { int8 }; }; };\n" },
+    { "idl_msgs/msg/Other.idl", "module idl_msgs { module msg { struct One { int8 x; }; }; };\n" },
+    { "idl_msgs/srv/Ask.idl", "module idl_msgs { module srv { struct Ask_Request { string q; };\n"
+                              "struct Ask_Response { string a; long n; }; }; };\n" },
+};
+
+static const struct {
+    const char *type;
+    int code;
+    const char *want; /* text, or error */
+} idl_cases[] = {
+    { "idl_msgs/msg/Own", 0,
+      "uint8 LEFT=1\nstring WORD=\"a b\"\nbool GOOD=true\nstd_msgs/msg/Header header\n"
+      "int32 number\nbyte raw\nfloat32[<=4] few\nidl_msgs/msg/Part[] parts\n"
+      "idl_msgs/msg/Part[2] two\nstring<=16 name\nstring[] names\nfloat64[9] matrix\n"
+      "float64 length\nwstring wide\n" LINE
+      "MSG: std_msgs/Header\nbuiltin_interfaces/Time stamp\nstring frame_id\n" LINE
+      "MSG: idl_msgs/Part\nbool good\nuint64 n\n" LINE
+      "MSG: builtin_interfaces/Time\nint32 sec\nuint32 nanosec\n" },
+    { "idl_msgs/msg/Both", 0, "int8 from_msg\n" },
+    { "idl_msgs/msg/Mixed", 0, "Part part\n" LINE "MSG: idl_msgs/Part\nbool good\nuint64 n\n" },
+    { "idl_msgs/srv/Ask_Response", 0, "string a\nint32 n\n" },
+    { "idl_msgs/msg/Letter", BP_EUNSUPPORTED,
+      "definition of 'idl_msgs/msg/Letter': idl_msgs/msg/Letter.idl: 'c' is a char, which no .msg "
+      "has" },
+    { "idl_msgs/msg/Bad", BP_EFORMAT,
+      "definition of 'idl_msgs/msg/Bad': idl_msgs/msg/Bad.idl: line 2, column 21: a member's name "
+      "expected, found '}'" },
+    { "idl_msgs/msg/Other", BP_EFORMAT,
+      "definition of 'idl_msgs/msg/Other': idl_msgs/msg/Other.idl: struct 'idl_msgs/msg/Other' is "
+      "not there" },
+    { "idl_msgs/msg/None", -2,
+      "no definition of 'idl_msgs/msg/None' in the embedded table, in AMENT_PREFIX_PATH or in "
+      "--definitions" },
+};
+
+static void check_idl(void) {
+    for (size_t i = 0; i < BP_COUNT(idl_cases); i++) {
+        struct bp_error err = { 0 };
+        BP_AUTO_BUF b = { 0 };
+        char hash[72];
+        int r = bp_typedb_text(idl_cases[i].type, &b, &err);
+
+        assert_int_equal(r, idl_cases[i].code);
+        assert_string_equal(r < 0 ? err.text : bp_buf_cstr(&b), idl_cases[i].want);
+        if (r == 0 && bp_typedb_hash(idl_cases[i].type, hash, &err) < 0)
+            fail_msg("%s", err.text);
+    }
+}
+
+static void test_idl_files(void **state) {
+    char root[] = "/tmp/bp-test-idl-XXXXXX", path[256], command[300];
+
+    (void) state;
+    assert_non_null(mkdtemp(root));
+    (void) snprintf(command, sizeof command, "mkdir -p %s/share/idl_msgs/msg %s/share/idl_msgs/srv",
+                    root, root);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+    for (size_t i = 0; i < BP_COUNT(idl_files); i++) {
+        FILE *f;
+
+        (void) snprintf(path, sizeof path, "%s/share/%s", root, idl_files[i].file);
+        f = fopen(path, "w");
+        assert_non_null(f);
+        (void) fputs(idl_files[i].text, f);
+        (void) fclose(f);
+    }
+    assert_int_equal(setenv("AMENT_PREFIX_PATH", root, 1), 0); /* NOLINT(concurrency-mt-unsafe) */
+    check_idl();
+    assert_int_equal(unsetenv("AMENT_PREFIX_PATH"), 0); /* NOLINT(concurrency-mt-unsafe) */
+    assert_int_equal(bp_typedb_text("idl_msgs/msg/Part", &(struct bp_buf){ 0 }, NULL), -2);
+    assert_int_equal(bp_typedb_add_dir(root, NULL), 0);
+    check_idl();
+    (void) snprintf(command, sizeof command, "rm -rf %s", root);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+}
+
 static void test_folders(void **state) {
     char dir[] = "/tmp/bp-test-types-XXXXXX", path[256];
     BP_AUTO_BUF b = { 0 };
@@ -141,6 +244,7 @@ int main(void) {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_table_is_closed),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_idl_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * became in Python. */
 #include "base/decimal.h"
 #include "base/json.h"
+#include "wire/field.h"
 #include "wire/schema-priv.h"
 
 #include <errno.h>
@@ -11,22 +12,29 @@
 struct text {
     struct bp_buf *out;
     size_t max_items; /* 0 = all */
-    unsigned indent;
-    unsigned muted; /* > 0: inside items that are cut off; counts enter and leave */
-    bool dash;      /* the next key stands behind "- " */
+    int indent;       /* -2: a struct is entered whose key was left out */
+    unsigned muted;   /* > 0: inside items that are cut off; counts enter and leave */
+    bool dash;        /* the next key stands behind "- " */
+    bool bare;        /* the next key is left out, and what parts it from its value */
 };
 
 static void put_indent(struct text *t) {
-    for (unsigned i = 0; i < t->indent; i++)
+    for (int i = 0; i < t->indent; i++)
         bp_buf_put_u8(t->out, ' ');
 }
 
-static void put_key(struct text *t, const struct bp_op *op) {
+/* `gap`, what parts the value from its key, goes with the key. */
+static void put_key(struct text *t, const struct bp_op *op, const char *gap) {
+    if (t->bare) {
+        t->bare = false;
+        return;
+    }
     if (!t->dash)
         put_indent(t);
     t->dash = false;
     bp_buf_put_str(t->out, op->name);
     bp_buf_put_u8(t->out, ':');
+    bp_buf_put_str(t->out, gap);
 }
 
 /* ---- strings ---- */
@@ -284,7 +292,8 @@ static void put_number(struct text *t, const struct bp_op *op, const struct bp_v
 static void put_list(struct text *t, const struct bp_op *op, const struct bp_value *v) {
     size_t shown = t->max_items && v->n > t->max_items ? t->max_items : v->n;
 
-    bp_buf_put_str(t->out, v->n ? "\n" : " []\n");
+    if (v->n == 0)
+        bp_buf_put_str(t->out, "[]\n");
     for (size_t i = 0; i < shown; i++) {
         put_indent(t);
         bp_buf_put_str(t->out, "- ");
@@ -306,12 +315,12 @@ static int on_value(void *ctx, const struct bp_op *op, const struct bp_value *v)
 
     if (t->muted)
         return 0;
-    put_key(t, op);
     if (op->size > 0 && op->array != BP_ARRAY_NONE) {
+        put_key(t, op, v->n ? "\n" : " ");
         put_list(t, op, v);
         return failed(t);
     }
-    bp_buf_put_u8(t->out, ' ');
+    put_key(t, op, " ");
     if (op->size > 0)
         put_number(t, op, v, 0);
     else
@@ -328,11 +337,12 @@ static int on_enter(void *ctx, const struct bp_op *op, uint32_t count) {
         t->muted++;
         return 0;
     }
-    put_key(t, op);
-    if (many)
-        bp_buf_put_str(t->out, count ? "\n" : " []\n");
-    else
-        bp_buf_put_str(t->out, op->type->empty ? " {}\n" : "\n");
+    if (many ? count == 0 : op->type->empty) {
+        put_key(t, op, " ");
+        bp_buf_put_str(t->out, many ? "[]\n" : "{}\n");
+    } else {
+        put_key(t, op, "\n");
+    }
     if (op->prim == BP_PRIM_STRUCT)
         t->indent += 2;
     return failed(t);
@@ -340,7 +350,7 @@ static int on_enter(void *ctx, const struct bp_op *op, uint32_t count) {
 
 static int on_item(void *ctx, const struct bp_op *op, uint32_t i, const struct bp_value *string) {
     struct text *t = ctx;
-    unsigned in = op->prim == BP_PRIM_STRUCT ? 2 : 0;
+    int in = op->prim == BP_PRIM_STRUCT ? 2 : 0;
 
     if (t->muted)
         return 0;
@@ -376,9 +386,10 @@ static int on_leave(void *ctx, const struct bp_op *op, uint32_t count) {
     return 0;
 }
 
+static const struct bp_visitor visitor = { on_value, on_enter, on_item, on_leave };
+
 int bp_schema_to_text(const struct bp_schema *s, const void *cdr, size_t n, size_t max_items,
                       struct bp_buf *out, struct bp_error *err) {
-    static const struct bp_visitor visitor = { on_value, on_enter, on_item, on_leave };
     struct text t = { .out = out, .max_items = max_items };
     int r;
 
@@ -388,4 +399,20 @@ int bp_schema_to_text(const struct bp_schema *s, const void *cdr, size_t n, size
     if (r == -ENOMEM || out->failed)
         return bp_fail(err, -ENOMEM, "%s: out of memory", bp_schema_type(s)->name);
     return r;
+}
+
+int bp_field_to_text(const struct bp_field *f, const void *cdr, size_t n, size_t max_items,
+                     struct bp_buf *out, struct bp_error *err) {
+    const struct bp_op *op = bp_field_op(f);
+    bool is_struct = op->prim == BP_PRIM_STRUCT && op->array == BP_ARRAY_NONE;
+    struct text t = { .out = out, .max_items = max_items, .bare = true };
+    int r;
+
+    t.indent = is_struct ? -2 : 0;
+    r = bp_field_walk(f, cdr, n, &visitor, &t, err);
+    if (r == 0)
+        bp_buf_put_str(out, "null\n");
+    if (r == -ENOMEM || out->failed)
+        return bp_fail(err, -ENOMEM, "%s: out of memory", bp_schema_type(bp_field_schema(f))->name);
+    return r < 0 ? r : 0;
 }

@@ -2,7 +2,7 @@
  * types/PACKAGE.txt, indexed at first use; folders are looked into each time, because a definition
  * is asked for once per topic. What a .srv or .action implies (requests, events, feedback messages)
  * is made here. */
-#include "wire/schema.h"
+#include "wire/schema-priv.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -177,11 +177,20 @@ static int search_ament(const char *tail, struct bp_buf *out) {
     return -ENOENT;
 }
 
-/* Text of a file-like name, "pkg/srv/SetBool": whole, with its '---'. */
-static int raw_text(const char *name, struct bp_buf *out) {
+static int from_idl(const char *name, const struct bp_buf *idl, struct bp_buf *out,
+                    struct bp_error *err) {
+    int r = bp_idl_to_msg((struct bp_str){ (const char *) idl->p, idl->n }, name, out, err);
+
+    return r < 0 ? bp_prefix(err, r, "%s.idl", name) : 0;
+}
+
+/* Text of a file-like name, "pkg/srv/SetBool": whole, with its '---'. In each place an .idl file
+ * counts where there is no .msg, .srv or .action. */
+static int raw_text(const char *name, struct bp_buf *out, struct bp_error *err) {
     const char *kind = strchr(name, '/');
     struct bp_str text;
-    char tail[2 * MAX_NAME];
+    char tail[2 * MAX_NAME], idl[MAX_NAME + 8];
+    BP_AUTO_BUF found = { 0 };
     int r = -ENOENT;
 
     if (!kind || strstr(name, ".."))
@@ -191,9 +200,17 @@ static int raw_text(const char *name, struct bp_buf *out) {
         return 0;
     }
     (void) snprintf(tail, sizeof tail, "%s.%.*s", name, (int) strcspn(kind + 1, "/"), kind + 1);
-    for (size_t i = 0; r < 0 && i < nfolders; i++)
+    (void) snprintf(idl, sizeof idl, "%s.idl", name);
+    for (size_t i = 0; r < 0 && i < nfolders; i++) {
         r = search(folders[i], tail, 0, out);
-    return r < 0 ? search_ament(tail, out) : r;
+        if (r < 0 && search(folders[i], idl, 0, &found) == 0)
+            return from_idl(name, &found, out, err);
+    }
+    if (r < 0)
+        r = search_ament(tail, out);
+    if (r < 0 && search_ament(idl, &found) == 0)
+        return from_idl(name, &found, out, err);
+    return r;
 }
 
 /* ---- types that a .srv or .action implies ---- */
@@ -255,7 +272,8 @@ static bool split_type(const char *type, char kind[static 16], const char **ret_
     return true;
 }
 
-static int derived_text(const char *type, const char *kind, struct bp_buf *out) {
+static int derived_text(const char *type, const char *kind, struct bp_buf *out,
+                        struct bp_error *err) {
     size_t n = strlen(type);
 
     for (size_t i = 0; i < BP_COUNT(derived); i++) {
@@ -268,7 +286,7 @@ static int derived_text(const char *type, const char *kind, struct bp_buf *out) 
             n - k >= sizeof base)
             continue;
         (void) snprintf(base, sizeof base, "%.*s", (int) (n - k), type);
-        if (raw_text(base, &whole) < 0)
+        if (raw_text(base, &whole, err) < 0)
             continue; /* "_Goal" may belong to a longer suffix, or to the name itself */
         if (d->part < 0) {
             for (const char *p = d->text; *p; p++) {
@@ -288,17 +306,17 @@ static int derived_text(const char *type, const char *kind, struct bp_buf *out) 
 }
 
 /* Own text of one type, without its dependencies. */
-static int own_text(const char *type, struct bp_buf *out) {
+static int own_text(const char *type, struct bp_buf *out, struct bp_error *err) {
     const char *name;
     char kind[16];
 
     if (!split_type(type, kind, &name) || strlen(type) >= MAX_NAME)
         return -EINVAL;
     if (bp_streq(kind, "msg"))
-        return raw_text(type, out);
+        return raw_text(type, out, err);
     if (!bp_streq(kind, "srv") && !bp_streq(kind, "action"))
         return -ENOENT;
-    return derived_text(type, kind, out);
+    return derived_text(type, kind, out, err);
 }
 
 /* ---- dependencies ---- */
@@ -390,14 +408,14 @@ static void put_dependency_name(struct bp_buf *out, const char *type) {
 
 /* @param file  the text of a .srv or .action may stand for the type of its name, which is no
  *              message but has a hash */
-static int whole_text(const char *type, bool file, struct bp_buf *out) {
+static int whole_text(const char *type, bool file, struct bp_buf *out, struct bp_error *err) {
     struct deps d = { 0 };
     size_t from = out->n;
     char name[MAX_NAME];
-    int r = own_text(type, out);
+    int r = own_text(type, out, err);
 
     if (r == -ENOENT && file)
-        r = raw_text(type, out);
+        r = raw_text(type, out, err);
 
     if (r >= 0)
         r = add_deps((struct bp_str){ (const char *) out->p + from, out->n - from }, type, &d);
@@ -409,7 +427,7 @@ static int whole_text(const char *type, bool file, struct bp_buf *out) {
         memcpy(name, d.v[i], sizeof name); /* add_deps() moves d.v */
         put_dependency_name(out, name);
         from = out->n;
-        r = own_text(name, out);
+        r = own_text(name, out, err);
         if (r >= 0)
             r = add_deps((struct bp_str){ (const char *) out->p + from, out->n - from }, name, &d);
     }
@@ -418,6 +436,8 @@ static int whole_text(const char *type, bool file, struct bp_buf *out) {
 }
 
 static int unknown(const char *type, int r, struct bp_error *err) {
+    if (r == BP_EUNSUPPORTED || (r == BP_EFORMAT && err && err->code == r)) /* an .idl file's */
+        return bp_prefix(err, r, "definition of '%s'", type);
     return bp_fail(err, r == -EINVAL ? -ENOENT : r,
                    "no definition of '%s' in the embedded table, in AMENT_PREFIX_PATH or in "
                    "--definitions",
@@ -426,8 +446,11 @@ static int unknown(const char *type, int r, struct bp_error *err) {
 
 int bp_typedb_text(const char *type, struct bp_buf *out, struct bp_error *err) {
     size_t n = out->n;
-    int r = whole_text(type, false, out);
+    int r;
 
+    if (err)
+        *err = (struct bp_error){ 0 };
+    r = whole_text(type, false, out, err);
     if (r >= 0)
         return 0;
     out->n = BP_MIN(n, out->n);
@@ -437,8 +460,11 @@ int bp_typedb_text(const char *type, struct bp_buf *out, struct bp_error *err) {
 int bp_typedb_hash(const char *type, char ret[static 72], struct bp_error *err) {
     BP_CLEANUP(bp_schema_freep) struct bp_schema *s = NULL;
     BP_AUTO_BUF text = { 0 };
-    int r = whole_text(type, true, &text);
+    int r;
 
+    if (err)
+        *err = (struct bp_error){ 0 };
+    r = whole_text(type, true, &text, err);
     if (r < 0)
         return unknown(type, r, err);
     r = bp_schema_parse(type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n }, &s, err);

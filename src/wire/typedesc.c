@@ -140,19 +140,6 @@ static int read_answer(struct answer *a, const void *cdr, size_t n) {
 
 /* ---- as text ---- */
 
-static void put_field(struct bp_buf *b, const struct bp_op *op) {
-    bp_buf_put_str(b, op->type ? op->type->name : bp_prim_name(op->prim));
-    if (op->string_bound)
-        bp_buf_printf(b, "<=%u", op->string_bound);
-    if (op->array == BP_ARRAY_FIXED)
-        bp_buf_printf(b, "[%u]", op->bound);
-    else if (op->array == BP_ARRAY_BOUNDED)
-        bp_buf_printf(b, "[<=%u]", op->bound);
-    else if (op->array == BP_ARRAY_SEQ)
-        bp_buf_put_str(b, "[]");
-    bp_buf_printf(b, " %s\n", op->name);
-}
-
 static const struct source *source_of(const struct answer *a, const char *type) {
     for (uint32_t i = 0; i < a->nsources; i++)
         if (bp_str_eq(a->sources[i].type, bp_str_of(type)) && a->sources[i].text.n > 0 &&
@@ -171,7 +158,7 @@ static void put_type(struct bp_buf *b, const struct answer *a, const struct bp_t
         return;
     }
     for (size_t i = 0; i < t->n; i++)
-        put_field(b, &t->ops[i]);
+        bp_msg_put_field(b, &t->ops[i]);
 }
 
 static int put_all(struct bp_buf *b, const struct answer *a, const struct bp_type *top,

@@ -72,10 +72,12 @@ def record_everything(net):
     """Both vendors at once: sizes, QoS, keys, latched, mixes; nothing may be missing."""
     folder = bp.scratch()
     out = folder / "bag"
-    pubs = []
+    pubs, state = [], []
     for v in VENDORS:  # latched, published before we join
         pubs.append(Pub(folder, net.a, v, f"/{v}/latched", "--transient-local", "--depth", 5, "--count", 5, rate=100,
                         linger=9, wait=0))
+        state.append(Pub(folder, net.a, v, f"/{v}/keyedstate", "--keyed", "--keys", 3, "--transient-local", "--depth", 1,
+                         "--count", 6, rate=100, linger=9, wait=0))
     time.sleep(1.0)
     rec = bp.record(out, domain=DOMAIN, ns=net.b)
     for v in VENDORS:
@@ -90,7 +92,7 @@ def record_everything(net):
             Pub(folder, net.a, v, f"/{v}/mix", "--transient-local", rate=50),
         ]
     pubs += [Pub(folder, net.a, v, "/both", rate=50) for v in VENDORS]
-    for p in pubs:
+    for p in pubs + state:
         p.p.wait(60)
     time.sleep(0.5)
     status = rec.stop(timeout=20, sig=signal.SIGINT)
@@ -107,6 +109,10 @@ def record_everything(net):
     for v in VENDORS:
         bp.check(check.numbers[f"/{v}/latched"] == [1, 2, 3, 4, 5], f"{v}: latched history was recorded: "
                  f"{check.numbers[f'/{v}/latched']}")
+        bp.check(check.numbers[f"/{v}/keyedstate"] == [4, 5, 6], f"{v}: the latest of each instance was recorded: "
+                 f"{check.numbers[f'/{v}/keyedstate']}")
+    for c in bp.bagpipe_json("info", "--json", out)[1]["topics"]:
+        bp.check(c.get("keyed", False) == ("/keyed" in c["topic"]), f"{c['topic']}: info says keyed={c.get('keyed')}")
     return folder, out
 
 
@@ -161,13 +167,8 @@ def record_flap(net, side):
     bp.run(["rm", "-rf", folder])
 
 
-def play_back(net, folder, out):
-    """Plays the recording to subscribers of both vendors; they check each byte and keep the order."""
-    topics = [(f"/{v}/{t}", a) for v in VENDORS for t, a in (
-        ("small", []), ("effort", ["--best-effort"]), ("six", ["--keep-all", "--size", 6_000_000]),
-        ("latched", ["--transient-local"]))]  # not keyed: a recording does not say yet that a topic has keys
-    want = Payloads()
-    Bag(out, payload=want)
+def listeners(net, folder, topics):
+    """A subscriber of each vendor per topic. @return (vendor, topic, log, process)"""
     subs = []
     for sub in VENDORS:
         for topic, args in topics:
@@ -176,18 +177,37 @@ def play_back(net, folder, out):
                  "--depth", 100, *args]
             a += ["--profile", "udp"] if sub == "fast" else []
             subs.append((sub, topic, log, bp.Proc(a, ns=net.a)))
+    return subs
+
+
+def play_back(net, folder, out):
+    """Plays the recording to subscribers of both vendors; they check each byte and keep the order."""
+    topics = [(f"/{v}/{t}", a) for v in VENDORS for t, a in (
+        ("small", []), ("effort", ["--best-effort"]), ("six", ["--keep-all", "--size", 6_000_000]),
+        ("latched", ["--transient-local"]), ("keyed", ["--keyed"]))]
+    late = [(f"/{v}/keyedstate", ["--keyed", "--transient-local"]) for v in VENDORS]
+    want = Payloads()
+    Bag(out, payload=want)
+    subs = listeners(net, folder, topics)
     time.sleep(1)
-    wait = ["8s"]
-    bp.bagpipe("play", out, "--domain", DOMAIN, "--wait-for-readers", *wait, "--topics", *[t for t, _ in topics], ns=net.b,
-               timeout=120)
+    names = [t for t, _ in topics]
+    play = bp.Proc([bp.BAGPIPE, "play", out, "--domain", DOMAIN, "--wait-for-readers", "8s", *[f"{t}=2" for t in names],
+                    "--json", "--topics", *names, *[t for t, _ in late]], ns=net.b)
+    bp.until(lambda: all(log.exists() and log.stat().st_size for _, t, log, _ in subs if "latched" in t), 30, "playing")
+    subs += listeners(net, folder, late)  # these were not there when it was published
+    bp.check(play.wait(120) == 0, f"play: {play.text()}")
     time.sleep(1)
     for sub, topic, log, p in subs:
         p.stop(timeout=10, sig=signal.SIGTERM)
         got = [(int(l.split()[4]), l.split()[6]) for l in log.read_text().splitlines() if len(l.split()) >= 7]
         numbers = [n for n, ok in got if ok == "ok"]
         bp.check(all(ok == "ok" for _, ok in got), f"play to {sub} {topic}: damaged samples")
+        if "/keyed" in topic:
+            numbers.sort()  # a reader takes one instance after the other
         bp.check(numbers == want.numbers[topic], f"play to {sub} {topic}: {len(numbers)} of {len(want.numbers[topic])} in order")
-    bp.say(f"play: {len(subs)} subscribers, {sum(len(want.numbers[t]) for t, _ in topics)} samples each vendor")
+        if "/keyed" in topic:
+            bp.check("instances 3" in p.text(), f"play to {sub} {topic}: {p.text()}")
+    bp.say(f"play: {len(subs)} subscribers, {sum(len(want.numbers[t]) for t, _ in topics + late)} samples each vendor")
 
 
 def test():

@@ -152,6 +152,12 @@ def definitions(folder):
     p = bp.Proc([peer, "--domain", DOMAIN + 6, "--topic", "rt/thing", "--type", "my_msgs::msg::dds_::Thing_", "--rate", "50",
                  "--for", "60", "--log", folder / "thing.log"])
     bag, res, out = once(folder, "unknown", "-a", domain=DOMAIN + 6)
+    defs = folder / "idl/share/my_msgs/msg"
+    defs.mkdir(parents=True)
+    (defs / "Thing.idl").write_text("module my_msgs { module msg { struct Thing { string data; }; }; };\n")
+    known, res_idl, _ = once(folder, "known", "-a", "--definitions", folder / "idl", domain=DOMAIN + 6)
+    bp.check(known.types["/thing"][2] == len("string data\n") and res_idl["topics"][0]["has_definition"],
+             f"a definition from an .idl file: {known.types}")
     p.stop()
     before = sorted(bag.messages["/thing"])
     bp.check(len(before) > 30 and bag.types["/thing"][2] == 0, f"unknown type: {len(before)} messages, {bag.types}")

@@ -70,6 +70,20 @@ static dds_qos_t *qos(const struct peer *o) {
     return q;
 }
 
+/* Instances told apart by the middleware. */
+struct instances {
+    dds_instance_handle_t seen[64];
+    unsigned n;
+};
+
+static void note_instance(struct instances *v, dds_instance_handle_t h) {
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->seen[i] == h)
+            return;
+    if (v->n < sizeof v->seen / sizeof v->seen[0])
+        v->seen[v->n++] = h;
+}
+
 static int64_t run_end(const struct peer *o) {
     return peer_ns(CLOCK_MONOTONIC) + (int64_t) (o->run_s * 1e9);
 }
@@ -123,6 +137,7 @@ static int publish(struct peer *o, dds_entity_t pp, dds_entity_t topic, dds_qos_
 
 static int subscribe(struct peer *o, dds_entity_t pp, dds_entity_t topic, dds_qos_t *q) {
     int64_t end = run_end(o);
+    struct instances instances = { .n = 0 };
     uint64_t n = 0, bad = 0;
     dds_entity_t rd;
 
@@ -145,6 +160,7 @@ static int subscribe(struct peer *o, dds_entity_t pp, dds_entity_t topic, dds_qo
             static const uint8_t unknown[16];
 
             n++;
+            note_instance(&instances, info.instance_handle);
             bad += seq == 0;
             peer_log(o, e ? e->key.v : unknown, seq, b->data._length, seq != 0);
             if (e)
@@ -155,7 +171,8 @@ static int subscribe(struct peer *o, dds_entity_t pp, dds_entity_t topic, dds_qo
         else
             dds_sleepfor(DDS_MSECS(1));
     }
-    printf("received %llu bad %llu\n", (unsigned long long) n, (unsigned long long) bad);
+    printf("received %llu bad %llu instances %u\n", (unsigned long long) n,
+           (unsigned long long) bad, instances.n);
     return bad ? 1 : 0;
 }
 

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -113,11 +114,14 @@ class Listener : public DataReaderListener {
             memcpy(&n, b.cdr.data() + head - 4, 4);
             seq = n <= b.cdr.size() - head ? peer_check(b.cdr.data() + head, n) : 0;
             received++;
+            if (o_.keyed)
+                instances.insert(info.instance_handle);
             bad += seq == 0;
             peer_log(&o_, guid, seq, n, seq != 0);
         }
     }
     std::atomic<uint64_t> received{ 0 }, bad{ 0 };
+    std::set<InstanceHandle_t> instances; // read once the listener is off
 
   private:
     const struct peer &o_;
@@ -138,8 +142,7 @@ void transport(const struct peer &o, DomainParticipantQos &q) {
 }
 
 template <class Q> void common_qos(const struct peer &o, Q &q) {
-    q.reliability().kind =
-        o.best_effort ? BEST_EFFORT_RELIABILITY_QOS : RELIABLE_RELIABILITY_QOS;
+    q.reliability().kind = o.best_effort ? BEST_EFFORT_RELIABILITY_QOS : RELIABLE_RELIABILITY_QOS;
     q.durability().kind =
         o.transient_local ? TRANSIENT_LOCAL_DURABILITY_QOS : VOLATILE_DURABILITY_QOS;
     q.history().kind = o.keep_all ? KEEP_ALL_HISTORY_QOS : KEEP_LAST_HISTORY_QOS;
@@ -232,8 +235,9 @@ int subscribe(const struct peer &o, DomainParticipant *dp, Topic *topic) {
     while (before(end) && (!o.count || l.received < o.count))
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
     r->set_listener(nullptr);
-    printf("received %llu bad %llu\n", static_cast<unsigned long long>(l.received.load()),
-           static_cast<unsigned long long>(l.bad.load()));
+    printf("received %llu bad %llu instances %zu\n",
+           static_cast<unsigned long long>(l.received.load()),
+           static_cast<unsigned long long>(l.bad.load()), o.keyed ? l.instances.size() : 1);
     return l.bad ? 1 : 0;
 }
 
