@@ -39,7 +39,7 @@ void bp_record_report_clear(const struct bp_record_report *p) {
 
 void bp_record_report_tick(struct bp_record_report *p) {
     struct bp_writer_stats w;
-    struct bp_recorder_stats r;
+    struct bp_take_stats r;
     bp_ns_t now = bp_mono_ns();
     double dt = (double) (now - p->mono_last) / 1e9;
     uint64_t lost, sec;
@@ -48,7 +48,7 @@ void bp_record_report_tick(struct bp_record_report *p) {
         return;
 
     bp_writer_stats(p->writer, &w);
-    bp_recorder_stats(p->recorder, &r);
+    bp_take_stats(p->take, &r);
     lost = lost_total(w.lost);
     sec = (uint64_t) ((now - p->mono_start) / BP_SEC);
     (void) fprintf(
@@ -56,10 +56,10 @@ void bp_record_report_tick(struct bp_record_report *p) {
         "\r\033[K%s%s%s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64
         "  %u topics  %.0f msg/s  %.1f MB/s  %.1f MB on disk (%.1f GB free)  ring %.0f %%"
         "  %slost %" PRIu64 "%s",
-        bp_cli_color(bp_recorder_paused(p->recorder) ? "\033[33m" : "\033[31m"),
-        bp_recorder_paused(p->recorder) ? "paused"
-        : w.disk_full                   ? "DISK FULL"
-                                        : "rec",
+        bp_cli_color(bp_take_paused(p->take) ? "\033[33m" : "\033[31m"),
+        bp_take_paused(p->take) ? "paused"
+        : w.disk_full           ? "DISK FULL"
+                                : "rec",
         bp_cli_color("\033[0m"), sec / 3600, sec / 60 % 60, sec % 60, r.topics,
         (double) (w.messages - p->last_messages) / dt,
         (double) (w.bytes - p->last_bytes) / dt / 1e6, (double) w.file_bytes / 1e6,
@@ -79,15 +79,17 @@ static int by_topic(const void *a, const void *b) {
 }
 
 int bp_record_result_take(const struct bp_record_report *p, struct bp_record_result *ret) {
-    BP_AUTO_FREE struct bp_recorder_topic *t = NULL;
+    BP_AUTO_FREE struct bp_take_topic *t = NULL;
     struct bp_record_result r = { 0 };
     struct bp_recorder_stats rs;
+    struct bp_take_stats ts;
     struct bp_writer_stats w;
     size_t n;
 
     bp_writer_stats(p->writer, &w);
     bp_recorder_stats(p->recorder, &rs);
-    n = bp_recorder_topics(p->recorder, NULL, 0);
+    bp_take_stats(p->take, &ts);
+    n = bp_take_topics(p->take, NULL, 0);
     t = calloc(n + 1, sizeof *t);
     r.rows = calloc(n + 1, sizeof *r.rows);
     if (!t || !r.rows) {
@@ -95,7 +97,7 @@ int bp_record_result_take(const struct bp_record_report *p, struct bp_record_res
         return -ENOMEM;
     }
 
-    r.nrows = BP_MIN(n, bp_recorder_topics(p->recorder, t, n));
+    r.nrows = BP_MIN(n, bp_take_topics(p->take, t, n));
     for (size_t i = 0; i < r.nrows; i++) {
         r.rows[i] = (struct bp_record_row){ .topic = t[i].topic,
                                             .type = t[i].type,
@@ -109,7 +111,7 @@ int bp_record_result_take(const struct bp_record_report *p, struct bp_record_res
     memcpy(r.lost, w.lost, sizeof r.lost);
     r.lost_total = lost_total(w.lost);
     r.udp_drops = rs.udp_drops;
-    r.topics = rs.topics;
+    r.topics = ts.topics;
     r.seconds = (double) (bp_mono_ns() - p->mono_start) / 1e9;
     *ret = r;
     return 0;

@@ -7,6 +7,7 @@
  * and the same as JSON. One owner thread. */
 struct bp_record_report {
     struct bp_recorder *recorder; /* borrowed */
+    struct bp_take *take;         /* borrowed */
     struct bp_writer *writer;     /* borrowed */
     const char *dir;              /* borrowed */
     bp_ns_t mono_start, mono_last;

@@ -147,12 +147,14 @@ struct run {
     char dir[4096];
     struct bp_writer *writer;
     struct bp_recorder *recorder;
+    struct bp_take *take;
     struct bp_record_report report;
     bool disk_stop; /* [atomic] --on-full stop wants the end */
     bool io_error;  /* [atomic] */
 };
 
 static void run_done(struct run *r) {
+    bp_take_close(r->take);
     bp_recorder_close(r->recorder);
     (void) bp_writer_close(r->writer, NULL);
     bp_select_free(r->select);
@@ -369,8 +371,14 @@ static int start_recorder(struct run *r, struct bp_error *err) {
     struct bp_recorder_opts c = {
         .domains = r->domains,
         .ndomains = r->ndomains,
-        .select = r->select,
         .qos_overrides = r->qos,
+        .use_sim_time = o->sim_time,
+        .no_definitions = o->no_definitions,
+        .notice = on_notice,
+        .ctx = r,
+    };
+    struct bp_take_opts t = {
+        .select = r->select,
         .max_rate = r->rules[0],
         .nmax_rate = o->max_rate.n,
         .keep_every = r->rules[1],
@@ -381,14 +389,11 @@ static int start_recorder(struct run *r, struct bp_error *err) {
         .nbudget = o->budget.n,
         .max_topics = (uint32_t) o->max_topics,
         .start_paused = o->paused,
-        .use_sim_time = o->sim_time,
-        .no_definitions = o->no_definitions,
         .writer = r->writer,
-        .notice = on_notice,
-        .ctx = r,
     };
+    int k = bp_recorder_open(&c, &r->recorder, err);
 
-    return bp_recorder_open(&c, &r->recorder, err);
+    return k < 0 ? k : bp_take_open(r->recorder, &t, &r->take, err);
 }
 
 /* Interrupted sessions beside the new one are brought back first: whoever starts recording again
@@ -436,9 +441,9 @@ static bool keyboard_on(const struct run *r, struct termios *saved) {
 }
 
 static void toggle_pause(const struct run *r) {
-    bool pause = !bp_recorder_paused(r->recorder);
+    bool pause = !bp_take_paused(r->take);
 
-    bp_recorder_pause(r->recorder, pause);
+    bp_take_pause(r->take, pause);
     bp_record_report_clear(&r->report);
     bp_log(BP_LOG_NOTICE, pause ? "paused; space goes on" : "recording");
 }
@@ -528,7 +533,7 @@ static int finish(struct run *r, struct bp_error *err) {
     struct bp_record_result res = { 0 };
     int k, status;
 
-    bp_recorder_stop(r->recorder);
+    bp_take_stop(r->take);
     k = bp_record_result_take(&r->report, &res);
     if (k < 0)
         return bp_fail(err, k, "no memory for the summary");
@@ -573,6 +578,7 @@ static int record_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         return k;
 
     r.report.recorder = r.recorder;
+    r.report.take = r.take;
     bp_log(BP_LOG_NOTICE, r.o->paused ? "paused; space starts recording" : "recording",
            BP_F_TEXT("path", r.dir));
     keys = keyboard_on(&r, &saved);

@@ -61,7 +61,7 @@ static void answer(struct bp_recorder *r, const struct want *w) {
     (void) pthread_mutex_lock(&r->lock);
     if (k >= 0 && !w->chan->told.n) {
         w->chan->told = BP_TAKE(text, (struct bp_buf){ 0 });
-        bp_recorder_channel_changed_locked(r, w->topic, w->chan);
+        bp_recorder_changed_locked(r, w->topic, w->chan);
     }
     (void) pthread_mutex_unlock(&r->lock);
     if (k >= 0)

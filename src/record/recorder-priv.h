@@ -10,57 +10,76 @@
 
 /* How the parts of a recorder hang together:
  *
- *   endpoint event (graph thread) ── topics.c ──> struct topic, its channels and sources
- *   sample (receive thread)       ── sample.c ──> throttle, then bp_writer_accept()
+ *   endpoint event (graph thread) ── topics.c ──> struct topic and its sources
+ *   take begins, take ends        ── take.c ────> struct tap: one topic in one take
+ *   topic wanted or not           ── topics.c ──> bp_recorder_tune(): subscribes, unsubscribes
+ *   sample (receive thread)       ── sample.c ──> each tap: throttle, then bp_writer_accept()
  *   unknown type                  ── definitions.c ──> bp_writer_channel_update()
  *
- * Lock order: recorder.lock, then the writer's own. recorder.lock is never held across a bp_dds_*
- * call: a receive thread that meets a new writer takes it while Cyclone holds that writer's lock.
- */
+ * Lock order: gate, recorder.lock, then a writer's own. A receive thread reads under the gate;
+ * whoever changes which taps a topic has holds it for writing, which waits for deliveries under
+ * way (a copy each) and for nothing else. recorder.lock is never held across a bp_dds_* call: a
+ * receive thread that meets a new writer takes it while Cyclone holds that writer's lock. */
 
-struct chan {            /* one channel of the file; a topic has one per type hash seen */
-    uint16_t id;         /* constant */
-    char hash[80];       /* constant, "" when no writer told one */
-    bool has_definition; /* [lock] */
-    struct bp_buf told;  /* [lock] its definition as a node told it, or empty */
-    struct chan *next;   /* [lock] */
+struct chan {               /* one type of a topic: a channel in each take's file */
+    char hash[80];          /* constant, "" when no writer told one */
+    bool has_definition;    /* [lock] */
+    bool asked;             /* [lock] a node was asked for it, once */
+    struct bp_buf told;     /* [lock] its definition as a node told it, or empty */
+    uint16_t ids[BP_TAKES]; /* [lock] of the channel in each take's writer, 0 = none */
+    struct chan *next;      /* [lock] */
+};
+
+struct tap { /* a topic in a take */
+    struct bp_take *take;
+    uint32_t keep_every; /* constant, 0 = all */
+    bp_ns_t min_gap;     /* constant, 0 = all */
+    enum bp_priority priority;
+    uint64_t budget_bytes;
+    _Atomic int64_t next_ns; /* when the rate limit lets the next sample through */
 };
 
 struct topic {
-    struct bp_recorder *rec; /* constant */
-    struct domain *domain;   /* constant */
-    char *key;               /* owned: "domain keyed dds_topic dds_type" */
-    char *name, *type;       /* owned, constant: ROS names, name as recorded */
-    char *original;          /* owned: its name in the graph when it was renamed, else NULL */
-    const char *robot;       /* [lock] borrowed from robots */
-    bool recorded;           /* constant; false: /clock listened to for its time only */
-    bool is_clock;           /* constant */
-    bool keyed;              /* constant */
-    enum bp_priority priority;
-    uint64_t budget_bytes;
-    uint32_t keep_every;     /* constant, 0 = all */
-    bp_ns_t min_gap;         /* constant, 0 = all */
-    _Atomic int64_t next_ns; /* when the rate limit lets the next sample through */
-    struct chan *chans;      /* [lock] owned */
-    uint32_t writers;        /* [lock] alive */
-    char *qos_yaml;          /* [lock] owned: distinct offered profiles */
-    struct bp_qos qos[16];   /* [lock] */
-    size_t nqos;             /* [lock] */
-    uint32_t latched_depth;  /* [lock] */
-    struct bp_sub *sub;      /* [lock] */
-    UT_hash_handle hh;       /* by key */
+    struct bp_recorder *rec;        /* constant */
+    struct domain *domain;          /* constant */
+    char *key;                      /* owned: "domain keyed dds_topic dds_type" */
+    char *dds_topic, *dds_type;     /* owned, constant */
+    char *graph;                    /* owned, constant: ROS name in the graph */
+    char *name, *type;              /* owned, constant: ROS names, name as recorded */
+    bool renamed;                   /* constant: `name` is not `graph` */
+    const char *robot;              /* [lock] borrowed from robots */
+    bool is_clock;                  /* constant: gives the time, with use_sim_time */
+    bool keyed;                     /* constant */
+    struct tap *taps[BP_TAKES];     /* [gate] owned */
+    uint32_t mask;                  /* [gate] bit per tap that is handed samples */
+    struct chan *chans;             /* [lock] owned */
+    uint32_t writers;               /* [lock] alive */
+    char *qos_yaml;                 /* [lock] owned: distinct offered profiles */
+    struct bp_qos qos[16];          /* [lock] */
+    size_t nqos;                    /* [lock] */
+    _Atomic uint32_t latched_depth; /* written with lock held */
+    struct bp_sub *sub;             /* [lock] */
+    bool tuning, deaf;              /* [lock] somebody (un)subscribes; it could not be heard */
+    struct latched *latched;        /* see latched.c */
+    pthread_mutex_t latched_lock;   /* leaf */
+    _Atomic uint64_t messages, bytes;
+    _Atomic int64_t last_ns;
+    UT_hash_handle hh; /* by key */
 };
 
 struct source { /* one DDS writer */
     uint8_t guid[BP_GUID_LEN];
-    struct topic *topic; /* constant */
-    uint32_t id;         /* constant: the writer's source index */
-    bool alive;          /* [lock] */
-    _Atomic uint64_t seen;
+    struct topic *topic;   /* constant */
+    struct chan *chan;     /* constant */
+    uint16_t vendor;       /* constant */
+    char *node;            /* owned, constant */
+    int32_t ids[BP_TAKES]; /* [lock, gate] its index in each take's writer, -1 = none */
+    _Atomic uint32_t seen[BP_TAKES];
+    bool alive;        /* [lock] */
     UT_hash_handle hh; /* by guid */
 };
 
-struct want { /* a channel whose definition is asked for */
+struct want { /* a type whose definition is asked for */
     struct topic *topic;
     struct chan *chan;
     char *node; /* owned */
@@ -70,24 +89,35 @@ struct want { /* a channel whose definition is asked for */
 struct domain {
     struct bp_recorder *rec; /* constant */
     uint32_t id;
-    struct bp_dds *dds; /* owned, NULL once stopped */
+    struct bp_dds *dds; /* owned */
     struct bp_dds_stats last;
 };
 
+struct bp_take {
+    struct bp_take_opts o;   /* constant */
+    struct bp_recorder *rec; /* constant */
+    unsigned slot;           /* constant */
+    bool stopped;            /* [owner] */
+    uint32_t topics;         /* [rec.lock] */
+    uint32_t refused;        /* [rec.lock] topics beyond max_topics */
+    _Atomic bool paused;
+    _Atomic uint64_t received, bytes;
+};
+
 struct bp_recorder {
-    struct bp_recorder_opts o; /* constant */
-    struct domain *domains;    /* owned, o.ndomains */
-    pthread_mutex_t lock;      /* see above */
-    struct topic *topics;      /* [lock] owned, by key */
-    struct source *sources;    /* [lock] owned, by guid */
-    struct bp_robots *robots;  /* [lock] owned */
-    uint32_t refused;          /* [lock] topics beyond max_topics */
-    bool closing;              /* [lock] */
-    struct want *wants;        /* [lock] oldest first */
-    pthread_cond_t wanted;     /* with lock */
+    struct bp_recorder_opts o;       /* constant */
+    struct domain *domains;          /* owned, o.ndomains */
+    pthread_rwlock_t gate;           /* see above */
+    pthread_mutex_t lock;            /* see above */
+    struct bp_take *takes[BP_TAKES]; /* [lock] borrowed; a slot is free again at its close */
+    struct topic *topics;            /* [lock] owned, by key */
+    struct source *sources;          /* [lock] owned, by guid */
+    struct bp_robots *robots;        /* [lock] owned */
+    bool closing;                    /* [lock] */
+    struct want *wants;              /* [lock] oldest first */
+    pthread_cond_t wanted;           /* with lock */
     pthread_t resolver;
     bool has_resolver;
-    _Atomic bool paused;
     _Atomic int64_t sim_ns; /* latest /clock, 0 = none yet */
     _Atomic uint64_t received, bytes;
 };
@@ -97,9 +127,28 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e);
 struct source *bp_recorder_source_locked(struct bp_recorder *r, struct topic *t,
                                          const uint8_t guid[static BP_GUID_LEN], uint16_t vendor,
                                          const char *node, const char *hash);
-void bp_recorder_channel_changed_locked(struct bp_recorder *r, struct topic *t, struct chan *c);
 void bp_recorder_notice(const struct bp_recorder *r, const char *text);
 void bp_recorder_topic_free(struct topic *t);
+/** Subscribes to the topic when a take wants it, unsubscribes when none does. No lock held. */
+void bp_recorder_tune(struct topic *t);
+
+/* channels.c: topics as channels and sources of a writer; with recorder.lock held */
+/** The source in the file of take `slot`; its channel is made when it has none yet. */
+void bp_recorder_share_locked(struct bp_recorder *r, struct source *s, unsigned slot);
+/** The topic's channels told anew, in all takes: QoS, robot or definition changed. */
+void bp_recorder_changed_locked(struct bp_recorder *r, struct topic *t, struct chan *c);
+/** The type of a writer with this hash; known ones are found, others added. NULL: no memory. */
+struct chan *bp_recorder_chan_locked(struct topic *t, const char *hash);
+
+/* take.c; with recorder.lock held, and the gate for writing unless the topic is new */
+void bp_take_consider_locked(struct bp_take *k, struct topic *t);
+
+/* latched.c */
+/** Remembers a latched message. Receive threads. */
+void bp_latched_put(struct topic *t, struct source *src, const struct bp_sample *s);
+/** Hands what is remembered to a take that joins; the gate is held for writing. */
+void bp_latched_replay(struct topic *t, unsigned slot, bp_ns_t log_ns);
+void bp_latched_clear(struct topic *t);
 
 /* sample.c: runs on receive threads */
 void bp_recorder_on_sample(void *topic, const struct bp_sample *s);

@@ -31,6 +31,16 @@ static int open_domains(struct bp_recorder *r, struct bp_error *err) {
     return 0;
 }
 
+/* A take that begins must not wait for ever while samples stream in; no thread reads twice. */
+static void init_gate(pthread_rwlock_t *gate) {
+    pthread_rwlockattr_t a;
+
+    (void) pthread_rwlockattr_init(&a);
+    (void) pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void) pthread_rwlock_init(gate, &a);
+    (void) pthread_rwlockattr_destroy(&a);
+}
+
 int bp_recorder_open(const struct bp_recorder_opts *o, struct bp_recorder **ret,
                      struct bp_error *err) {
     BP_CLEANUP(bp_recorder_closep) struct bp_recorder *r = calloc(1, sizeof *r);
@@ -40,9 +50,9 @@ int bp_recorder_open(const struct bp_recorder_opts *o, struct bp_recorder **ret,
         return bp_fail(err, -ENOMEM, "no memory for the recorder");
 
     r->o = *o;
+    init_gate(&r->gate);
     (void) pthread_mutex_init(&r->lock, NULL);
     (void) pthread_cond_init(&r->wanted, NULL);
-    atomic_init(&r->paused, o->start_paused);
     r->robots = bp_robots_new(o->ndomains > 1);
     r->domains = calloc(o->ndomains, sizeof *r->domains);
     if (!r->robots || !r->domains)
@@ -68,6 +78,7 @@ static void free_tables(struct bp_recorder *r) {
 
     HASH_ITER(hh, r->sources, s, next_s) {
         HASH_DEL(r->sources, s);
+        free(s->node);
         free(s);
     }
     HASH_ITER(hh, r->topics, t, next_t) {
@@ -76,75 +87,44 @@ static void free_tables(struct bp_recorder *r) {
     }
 }
 
-/* What was sent before the stop may still be on its way: half a picture, or a packet to be sent
- * again. A stop must be over within 2 s, so all domains together wait for it no longer than this.
- */
-#define ON_ITS_WAY (250 * BP_MS)
-
-static void settle(struct bp_recorder *r) {
-    bp_ns_t end = bp_mono_ns() + ON_ITS_WAY;
-
-    for (size_t i = 0; r->domains && i < r->o.ndomains; i++)
-        if (r->domains[i].dds)
-            bp_dds_settle(r->domains[i].dds, BP_MAX(end - bp_mono_ns(), 0));
-}
-
-void bp_recorder_stop(struct bp_recorder *r) {
-    (void) pthread_mutex_lock(&r->lock);
-    r->closing = true;
-    (void) pthread_mutex_unlock(&r->lock);
-
-    settle(r);
-    bp_recorder_resolver_stop(r);
-    for (size_t i = 0; r->domains && i < r->o.ndomains; i++) {
-        struct domain *d = &r->domains[i];
-
-        if (d->dds)
-            bp_dds_stats(d->dds, &d->last);
-        /* ends its subscriptions: no callback runs afterwards */
-        bp_dds_close(BP_TAKE_PTR(d->dds));
-    }
-}
-
 void bp_recorder_close(struct bp_recorder *r) {
     if (!r)
         return;
 
-    bp_recorder_stop(r);
+    (void) pthread_mutex_lock(&r->lock);
+    r->closing = true;
+    (void) pthread_mutex_unlock(&r->lock);
+    bp_recorder_resolver_stop(r);
+    /* ends the subscriptions: no callback runs afterwards */
+    for (size_t i = 0; r->domains && i < r->o.ndomains; i++)
+        bp_dds_close(BP_TAKE_PTR(r->domains[i].dds));
     free_tables(r);
     bp_robots_free(r->robots);
     free(r->domains);
     (void) pthread_cond_destroy(&r->wanted);
     (void) pthread_mutex_destroy(&r->lock);
+    (void) pthread_rwlock_destroy(&r->gate);
     free(r);
 }
 
-void bp_recorder_pause(struct bp_recorder *r, bool paused) {
-    atomic_store(&r->paused, paused);
-}
-
-bool bp_recorder_paused(const struct bp_recorder *r) {
-    return atomic_load(&r->paused);
-}
-
 void bp_recorder_stats(struct bp_recorder *r, struct bp_recorder_stats *ret) {
-    struct bp_recorder_stats st = { 0 };
+    struct bp_recorder_stats st = { .received = atomic_load(&r->received),
+                                    .bytes = atomic_load(&r->bytes) };
 
     (void) pthread_mutex_lock(&r->lock);
     for (struct topic *t = r->topics; t; t = t->hh.next) {
-        st.topics += t->recorded;
+        st.topics += t->writers > 0;
         st.writers += t->writers;
+        st.readers += t->sub != NULL;
     }
-    st.topics_refused = r->refused;
     (void) pthread_mutex_unlock(&r->lock);
 
-    st.received = atomic_load(&r->received);
-    st.bytes = atomic_load(&r->bytes);
     for (size_t i = 0; i < r->o.ndomains; i++) {
         struct domain *d = &r->domains[i];
 
         if (d->dds)
             bp_dds_stats(d->dds, &d->last);
+        st.endpoints += d->last.endpoints;
         st.udp_drops = BP_MAX(st.udp_drops, d->last.udp_drops); /* the counter is the host's */
     }
     *ret = st;
@@ -154,17 +134,20 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
     size_t n = 0;
 
     (void) pthread_mutex_lock(&r->lock);
-    for (struct topic *t = r->topics; t; t = t->hh.next)
-        for (struct chan *c = t->chans; c; c = c->next, n++)
-            if (n < cap)
-                ret[n] = (struct bp_recorder_topic){
-                    .topic = t->name,
-                    .type = t->type,
-                    .robot = t->robot,
-                    .channel = c->id,
-                    .writers = t->writers,
-                    .has_definition = c->has_definition,
-                };
+    for (struct topic *t = r->topics; t; t = t->hh.next, n++)
+        if (n < cap)
+            ret[n] = (struct bp_recorder_topic){
+                .topic = t->name,
+                .type = t->type,
+                .robot = t->robot,
+                .domain = t->domain->id,
+                .writers = t->writers,
+                .takes = (uint32_t) __builtin_popcount(t->mask),
+                .messages = atomic_load(&t->messages),
+                .bytes = atomic_load(&t->bytes),
+                .last_ns = atomic_load(&t->last_ns),
+                .has_definition = t->chans && t->chans->has_definition,
+            };
     (void) pthread_mutex_unlock(&r->lock);
     return n;
 }

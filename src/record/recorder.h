@@ -10,11 +10,18 @@
 struct bp_select;
 struct bp_qos_overrides;
 
-/* Graph → disk: watches the graph of one or several domains, subscribes to what is selected, and
- * hands every sample to the session's writer. Threads: samples arrive on Cyclone's receive threads,
- * graph events on one thread per domain, definitions of unknown types are fetched by an own thread;
- * every function here may be called from any thread. */
+/* Graph → disk. A recorder watches the graph of one or several domains; a take is one session's
+ * share of it: what it selects is handed to its writer. Several takes with different selections
+ * live on one set of DDS readers: a topic is subscribed to while any take wants it, and a sample is
+ * received once, however many keep it.
+ *
+ * Threads: samples arrive on Cyclone's receive threads, graph events on one thread per domain,
+ * definitions of unknown types are fetched by an own thread; every function here may be called from
+ * any thread, those of one take from one at a time. */
 struct bp_recorder;
+struct bp_take;
+
+enum { BP_TAKES = 16 }; /* at the same time */
 
 /* A rule "pattern=value" given by the user. */
 struct bp_topic_rule {
@@ -25,15 +32,10 @@ struct bp_topic_rule {
 struct bp_recorder_opts {
     const uint32_t *domains; /* at least one; copied */
     size_t ndomains;
-    const struct bp_select *select;               /* borrowed, outlives the recorder */
     const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
-    const struct bp_topic_rule *max_rate, *keep_every, *priority, *budget; /* borrowed */
-    size_t nmax_rate, nkeep_every, npriority, nbudget;
-    uint32_t max_topics; /* 0 = no limit */
-    bool start_paused;
-    bool use_sim_time;        /* log time from /clock; nothing is recorded before the first one */
-    bool no_definitions;      /* do not ask nodes for the definition of unknown types */
-    struct bp_writer *writer; /* borrowed, outlives the recorder */
+    bool use_sim_time;   /* log time from /clock; nothing is recorded before the first one */
+    bool no_definitions; /* do not ask nodes for the definition of unknown types */
+    bool keep_latched;   /* remember latched messages for takes that begin later */
     void (*notice)(void *ctx, const char *text); /* own threads; may be NULL */
     void *ctx;
 };
@@ -41,30 +43,74 @@ struct bp_recorder_opts {
 BP_MUST_CHECK int bp_recorder_open(const struct bp_recorder_opts *o, struct bp_recorder **ret,
                                    struct bp_error *err);
 
-/** Leaves the graph: no sample reaches the writer afterwards; tables and counters still answer. */
-void bp_recorder_stop(struct bp_recorder *r);
-
-/** Stops if need be, then frees. Takes NULL. */
+/** Leaves the graph. Its takes must have been closed or stopped. Takes NULL. */
 void bp_recorder_close(struct bp_recorder *r);
 BP_DEFINE_CLEANUP(struct bp_recorder, bp_recorder_close)
 
-void bp_recorder_pause(struct bp_recorder *r, bool paused);
-bool bp_recorder_paused(const struct bp_recorder *r);
-
 struct bp_recorder_stats {
-    uint32_t topics, writers;
-    uint32_t topics_refused;  /* beyond max_topics */
-    uint64_t received, bytes; /* handed to us by DDS, before throttles and the ring */
-    uint64_t udp_drops;       /* this host's socket receive buffers */
+    uint32_t topics, writers;    /* in the graph */
+    uint32_t endpoints, readers; /* of others; subscriptions of ours */
+    uint64_t received, bytes;    /* handed to us by DDS, once each */
+    uint64_t udp_drops;          /* this host's socket receive buffers */
 };
 void bp_recorder_stats(struct bp_recorder *r, struct bp_recorder_stats *ret);
 
-/* One line of the topic table. Strings are borrowed and stay until close. */
+/* A topic of the graph. Strings are borrowed and stay until close. */
 struct bp_recorder_topic {
     const char *topic, *type, *robot;
-    uint16_t channel;
-    uint32_t writers; /* alive */
+    uint32_t domain;
+    uint32_t writers;         /* alive */
+    uint32_t takes;           /* how many record it now */
+    uint64_t messages, bytes; /* received since open, while anybody recorded it */
+    bp_ns_t last_ns;          /* wall time of the last one, 0 = none */
     bool has_definition;
 };
 /** Number of topics; fills at most `cap`. */
 size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, size_t cap);
+
+/* ---- takes ---- */
+
+struct bp_take_opts {
+    const struct bp_select *select; /* borrowed, outlives the take */
+    const struct bp_topic_rule *max_rate, *keep_every, *priority, *budget; /* borrowed */
+    size_t nmax_rate, nkeep_every, npriority, nbudget;
+    uint32_t max_topics; /* 0 = no limit */
+    bool start_paused;
+    struct bp_writer *writer; /* borrowed, outlives the take */
+};
+
+/**
+ * Starts handing samples to a writer. Topics that others record already are joined at once, with
+ * the latched messages they have (`keep_latched`); all others are subscribed to.
+ *
+ * @return 0, -EBUSY when BP_TAKES run already, -ENOMEM
+ */
+BP_MUST_CHECK int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o,
+                               struct bp_take **ret, struct bp_error *err);
+
+/** Waits a moment for what is on its way, then no sample reaches the writer any more; tables and
+ *  counters still answer. What no take wants any longer is unsubscribed. */
+void bp_take_stop(struct bp_take *t);
+/** Stops if need be, then frees. Takes NULL. */
+void bp_take_close(struct bp_take *t);
+BP_DEFINE_CLEANUP(struct bp_take, bp_take_close)
+
+void bp_take_pause(struct bp_take *t, bool paused);
+bool bp_take_paused(const struct bp_take *t);
+
+struct bp_take_stats {
+    uint32_t topics, writers; /* selected; alive ones of theirs */
+    uint32_t topics_refused;  /* beyond max_topics */
+    uint64_t received, bytes; /* of its topics, before throttles and the ring */
+};
+void bp_take_stats(struct bp_take *t, struct bp_take_stats *ret);
+
+/* One line of a take's topic table. Strings are borrowed and stay until the recorder's close. */
+struct bp_take_topic {
+    const char *topic, *type, *robot;
+    uint16_t channel; /* of its writer */
+    uint32_t writers; /* alive */
+    bool has_definition;
+};
+/** Number of channels; fills at most `cap`. */
+size_t bp_take_topics(struct bp_take *t, struct bp_take_topic *ret, size_t cap);

@@ -1,5 +1,6 @@
-/* The hot path: a sample from DDS to the writer's ring. Nothing here blocks or allocates once a
- * writer is known; the payload is copied once, from Cyclone's receive buffer into the ring slot. */
+/* The hot path: a sample from DDS to the rings of the takes that want it. Nothing here blocks or
+ * allocates once a writer is known (latched topics excepted); the payload is copied from Cyclone's
+ * receive buffer straight into each ring slot. */
 #include "record/recorder-priv.h"
 
 #include "base/buf.h"
@@ -28,7 +29,7 @@ static void take_clock(struct bp_recorder *r, const struct bp_sample *s) {
 }
 
 /* Several receive threads may carry one topic, hence the exchange. */
-static bool within_rate(struct topic *t, bp_ns_t now) {
+static bool within_rate(struct tap *t, bp_ns_t now) {
     int64_t next = atomic_load_explicit(&t->next_ns, memory_order_relaxed);
     int64_t after;
 
@@ -56,60 +57,68 @@ static struct source *source_of(struct topic *t, const uint8_t guid[static BP_GU
     return src;
 }
 
-static bool is_paused(const struct bp_recorder *r) {
-    return atomic_load_explicit(&r->paused, memory_order_relaxed);
+static bool is_paused(const struct bp_take *k) {
+    return atomic_load_explicit(&k->paused, memory_order_relaxed);
 }
+
+/* Calls a statement for each take that is handed the topic's samples; the gate is held. */
+#define FOR_TAPS(topic, slot)                  \
+    for (uint32_t left_ = (topic)->mask, slot; \
+         left_ && (slot = (uint32_t) __builtin_ctz(left_), true); left_ &= left_ - 1)
 
 void bp_recorder_on_missed(void *topic, const struct bp_missed *m) {
     struct topic *t = topic;
-    struct source *src = t->recorded ? source_of(t, m->guid, m->writer_slot) : NULL;
+    struct source *src;
 
+    (void) pthread_rwlock_rdlock(&t->rec->gate);
+    src = t->mask ? source_of(t, m->guid, m->writer_slot) : NULL;
     if (src)
-        bp_writer_note_loss(t->rec->o.writer, src->id,
-                            is_paused(t->rec) ? BP_LOSS_PAUSED : BP_LOSS_TRANSPORT, m->first,
-                            m->last);
+        FOR_TAPS(t, i) {
+            const struct bp_take *k = t->taps[i]->take;
+
+            if (src->ids[i] >= 0)
+                bp_writer_note_loss(k->o.writer, (uint32_t) src->ids[i],
+                                    is_paused(k) ? BP_LOSS_PAUSED : BP_LOSS_TRANSPORT, m->first,
+                                    m->last);
+        }
+    (void) pthread_rwlock_unlock(&t->rec->gate);
 }
 
 void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
     struct topic *t = topic;
-    struct source *src = t->recorded ? source_of(t, s->guid, s->writer_slot) : NULL;
+    struct source *src;
 
-    if (src && s->seq)
-        bp_writer_note_loss(t->rec->o.writer, src->id, BP_LOSS_CONTROL, s->seq, s->seq);
+    (void) pthread_rwlock_rdlock(&t->rec->gate);
+    src = t->mask && s->seq ? source_of(t, s->guid, s->writer_slot) : NULL;
+    if (src)
+        FOR_TAPS(t, i)
+    if (src->ids[i] >= 0)
+        bp_writer_note_loss(t->taps[i]->take->o.writer, (uint32_t) src->ids[i], BP_LOSS_CONTROL,
+                            s->seq, s->seq);
+    (void) pthread_rwlock_unlock(&t->rec->gate);
 }
 
-void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
-    struct topic *t = topic;
-    struct bp_recorder *r = t->rec;
+static void hand_over(struct tap *tap, struct source *src, unsigned slot, const struct bp_sample *s,
+                      bp_ns_t log_ns) {
+    struct bp_take *k = tap->take;
+    uint32_t id = (uint32_t) src->ids[slot];
     struct bp_accept m;
-    struct source *src;
-    bp_ns_t log_ns = s->recv_ns;
 
-    if (t->is_clock)
-        take_clock(r, s);
-    if (!t->recorded)
-        return;
-
-    atomic_fetch_add_explicit(&r->received, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&r->bytes, s->size, memory_order_relaxed);
-    src = source_of(t, s->guid, s->writer_slot);
-    if (!src)
-        return;
-
-    if (r->o.use_sim_time)
-        log_ns = atomic_load_explicit(&r->sim_ns, memory_order_relaxed);
-    if (is_paused(r) || log_ns == 0) {
-        bp_writer_note_loss(r->o.writer, src->id, BP_LOSS_PAUSED, s->seq, s->seq);
+    atomic_fetch_add_explicit(&k->received, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&k->bytes, s->size, memory_order_relaxed);
+    if (is_paused(k) || log_ns == 0) {
+        bp_writer_note_loss(k->o.writer, id, BP_LOSS_PAUSED, s->seq, s->seq);
         return;
     }
-    if ((t->keep_every > 1 && atomic_fetch_add(&src->seen, 1) % t->keep_every != 0) ||
-        (t->min_gap > 0 && !within_rate(t, s->recv_ns))) {
-        bp_writer_note_loss(r->o.writer, src->id, BP_LOSS_RATE, s->seq, s->seq);
+    if ((tap->keep_every > 1 &&
+         atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
+        (tap->min_gap > 0 && !within_rate(tap, s->recv_ns))) {
+        bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
         return;
     }
 
     m = (struct bp_accept){
-        .source = src->id,
+        .source = id,
         .seq = s->seq,
         .log_ns = log_ns,
         .publish_ns = s->source_ns > 0 ? s->source_ns : log_ns,
@@ -117,5 +126,37 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
         .copy = copy_payload,
         .ctx = s,
     };
-    (void) bp_writer_accept(r->o.writer, &m); /* refusals are in the ledger */
+    (void) bp_writer_accept(k->o.writer, &m); /* refusals are in the ledger */
+}
+
+static void count(struct bp_recorder *r, struct topic *t, const struct bp_sample *s) {
+    atomic_fetch_add_explicit(&r->received, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->bytes, s->size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->messages, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->bytes, s->size, memory_order_relaxed);
+    atomic_store_explicit(&t->last_ns, s->recv_ns, memory_order_relaxed);
+}
+
+void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
+    struct topic *t = topic;
+    struct bp_recorder *r = t->rec;
+    bp_ns_t log_ns = s->recv_ns;
+    struct source *src;
+
+    if (t->is_clock)
+        take_clock(r, s);
+    if (r->o.use_sim_time)
+        log_ns = atomic_load_explicit(&r->sim_ns, memory_order_relaxed);
+
+    (void) pthread_rwlock_rdlock(&r->gate);
+    src = t->mask ? source_of(t, s->guid, s->writer_slot) : NULL;
+    if (src) {
+        count(r, t, s);
+        FOR_TAPS(t, i)
+        if (src->ids[i] >= 0)
+            hand_over(t->taps[i], src, i, s, log_ns);
+        if (r->o.keep_latched && atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
+            bp_latched_put(t, src, s);
+    }
+    (void) pthread_rwlock_unlock(&r->gate);
 }
