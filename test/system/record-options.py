@@ -46,6 +46,15 @@ def names(folder):
     bp.bagpipe("record", "-o", folder / "names/same", "--duration", "100ms", "--domain", DOMAIN + 7, ok=(73,))
 
 
+def no_begin(folder):
+    """A recording that cannot begin leaves no folder, and none that was there is removed."""
+    (folder / "there").mkdir()
+    for name in ("new", "there"):
+        bp.bagpipe("record", "-o", folder / name, "--min-free", "1000TB", "--domain", DOMAIN + 7, ok=(74,))
+        left = sorted(p.name for p in (folder / name).iterdir()) if (folder / name).exists() else None
+        bp.check(left == (None if name == "new" else []), f"{name}: {left}")
+
+
 def custom(folder):
     """--custom-data in metadata.yaml and in the file, however many."""
     for n in (1, 2, 3, 8):
@@ -205,7 +214,7 @@ def definitions(folder):
 
 def main():
     folder = bp.scratch()
-    for part in (usage, result, names, custom, selection, thinning, control, domains, overrides, definitions):
+    for part in (usage, result, names, no_begin, custom, selection, thinning, control, domains, overrides, definitions):
         t = time.monotonic()
         part(folder)
         bp.say(f"{part.__name__}: {time.monotonic() - t:.1f} s")
