@@ -128,6 +128,7 @@ struct bp_writer {
     const struct bp_io *io;
     char dir[1024], name[256];
     uint8_t session[16]; /* of this run; the session's own id is in the folder */
+    bool made_folder;    /* constant: it was not there before */
     int lock_fd;
     uint64_t chunk, min_chunk, ahead, step, min_free;
     bp_ns_t interval, max_age, grace;

@@ -27,6 +27,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "bag/session.h"
 #include "base/thread.h"
@@ -244,19 +245,33 @@ static void writer_free(struct bp_writer *w, bool remove) {
     free(w);
 }
 
+/* A recording that could not begin leaves no folder behind: whoever tries again and again, because
+ * the disk is full, would make one each time. */
 static void undo_open(struct bp_writer *w) {
+    BP_AUTO_FREE char *made = w->made_folder ? strdup(w->dir) : NULL;
+
     stop_threads(w);
     remove_unused(w, BP_TAKE_PTR(w->spare));
     remove_unused(w, BP_TAKE_PTR(w->seg));
+    if (w->folder.nfiles == 0) {
+        char path[1200];
+
+        (void) snprintf(path, sizeof path, "%s/metadata.yaml", w->dir);
+        (void) w->io->unlink(w->io->ctx, path);
+    }
     writer_free(w, true);
+    if (made)
+        (void) rmdir(made); /* when nothing else is in it */
 }
 
 static int prepare_folder(struct bp_writer *w, const struct bp_writer_opts *o,
                           struct bp_error *err) {
+    bool made = access(o->dir, F_OK) < 0;
     int r = bp_session_claim(o, &w->folder, &w->next_number, &w->lock_fd, err);
 
     if (r < 0)
         return r;
+    w->made_folder = made;
     bp_session_new_run(w->session);
     r = bp_writer_configure(w, o, err);
     if (r < 0)

@@ -80,7 +80,8 @@ static int report(const struct bp_verb *v, int code, const struct bp_error *err)
 
     (void) fflush(stdout); /* what was found comes before why it ended */
     if (code == BP_EUSAGE)
-        (void) fprintf(stderr, "bagpipe %s: %s; see bagpipe %s --help\n", v->name, text, v->name);
+        (void) fprintf(stderr, "bagpipe %s: %s%s see bagpipe %s --help\n", v->name, text,
+                       text[strlen(text) - 1] == '?' ? "" : ";", v->name);
     else
         (void) fprintf(stderr, "bagpipe %s: %s\n", v->name, text);
     return bp_exit_status(code);

@@ -134,13 +134,14 @@ static int store_choice(const struct parse *p, const struct bp_opt *o, const cha
 
 static int store_list(const struct parse *p, const struct bp_opt *o, const char *text, void *to) {
     struct bp_opt_list *l = to;
-    const char **v = realloc(l->v, (l->n + 1) * sizeof *v);
+    const char **v = realloc(l->v, (l->n + 2) * sizeof *v);
 
     if (!v)
         return bp_fail(p->err, -ENOMEM, "option '--%s': out of memory", o->name);
 
     l->v = v;
     l->v[l->n++] = text;
+    l->v[l->n] = NULL;
     return 0;
 }
 

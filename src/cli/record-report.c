@@ -4,10 +4,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <jansson.h>
 
 #include "bag/ledger.h"
+#include "bag/segment.h"
+#include "bag/session.h"
 #include "cli/verb.h"
 
 /* Words for people and keys for machines, by enum bp_loss. */
@@ -37,12 +41,26 @@ void bp_record_report_clear(const struct bp_record_report *p) {
         (void) fprintf(stderr, "\r\033[K");
 }
 
+/* Everything accepted before this moment survives a power cut; nothing with --durability fast. */
+static const char *durable_text(bp_ns_t wall_ns, char *ret, size_t cap) {
+    time_t sec = (time_t) (wall_ns / BP_SEC);
+    struct tm tm;
+
+    ret[0] = 0;
+    if (wall_ns > 0 && gmtime_r(&sec, &tm))
+        (void) snprintf(ret, cap, "  durable until %02d:%02d:%02d.%01d", tm.tm_hour, tm.tm_min,
+                        tm.tm_sec, (int) (wall_ns % BP_SEC / (BP_SEC / 10)));
+    return ret;
+}
+
+/* What matters most stands first: a narrow terminal shows the beginning, as wrapping is off. */
 void bp_record_report_tick(struct bp_record_report *p) {
     struct bp_writer_stats w;
     struct bp_take_stats r;
     bp_ns_t now = bp_mono_ns();
     double dt = (double) (now - p->mono_last) / 1e9;
     uint64_t lost, sec;
+    char durable[64];
 
     if (!p->tty || dt <= 0)
         return;
@@ -51,21 +69,22 @@ void bp_record_report_tick(struct bp_record_report *p) {
     bp_take_stats(p->take, &r);
     lost = lost_total(w.lost);
     sec = (uint64_t) ((now - p->mono_start) / BP_SEC);
-    (void) fprintf(
-        stderr,
-        "\r\033[K%s%s%s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64
-        "  %u topics  %.0f msg/s  %.1f MB/s  %.1f MB on disk (%.1f GB free)  ring %.0f %%"
-        "  %slost %" PRIu64 "%s",
-        bp_cli_color(bp_take_paused(p->take) ? "\033[33m" : "\033[31m"),
-        bp_take_paused(p->take) ? "paused"
-        : w.disk_full           ? "DISK FULL"
-                                : "rec",
-        bp_cli_color("\033[0m"), sec / 3600, sec / 60 % 60, sec % 60, r.topics,
-        (double) (w.messages - p->last_messages) / dt,
-        (double) (w.bytes - p->last_bytes) / dt / 1e6, (double) w.file_bytes / 1e6,
-        (double) w.disk_free / 1e9,
-        w.ring_size ? 100.0 * (double) w.ring_used / (double) w.ring_size : 0.0,
-        bp_cli_color(lost ? "\033[31m" : ""), lost, bp_cli_color("\033[0m"));
+    (void) fprintf(stderr,
+                   "\r\033[K\033[?7l%s%s%s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64
+                   "  %slost %" PRIu64
+                   "%s  %.0f msg/s  %.1f MB/s  %u topics  ring %.0f %%  disk %.1f MB, %.1f GB free"
+                   "%s\033[?7h",
+                   bp_cli_color(bp_take_paused(p->take) ? "\033[33m" : "\033[31m"),
+                   bp_take_paused(p->take) ? "paused"
+                   : w.disk_full           ? "DISK FULL"
+                                           : "rec",
+                   bp_cli_color("\033[0m"), sec / 3600, sec / 60 % 60, sec % 60,
+                   bp_cli_color(lost ? "\033[31m" : ""), lost, bp_cli_color("\033[0m"),
+                   (double) (w.messages - p->last_messages) / dt,
+                   (double) (w.bytes - p->last_bytes) / dt / 1e6, r.topics,
+                   w.ring_size ? 100.0 * (double) w.ring_used / (double) w.ring_size : 0.0,
+                   (double) w.file_bytes / 1e6, (double) w.disk_free / 1e9,
+                   durable_text(w.durable_wall_ns, durable, sizeof durable));
     (void) fflush(stderr);
     p->mono_last = now;
     p->last_messages = w.messages;
@@ -115,6 +134,25 @@ int bp_record_result_take(const struct bp_record_report *p, struct bp_record_res
     r.seconds = (double) (bp_mono_ns() - p->mono_start) / 1e9;
     *ret = r;
     return 0;
+}
+
+/* Of all files of the session, also of those from before it was continued. */
+void bp_record_result_files(struct bp_record_result *r, const char *dir) {
+    struct bp_session_files f = { 0 };
+
+    if (bp_session_list(dir, &f, NULL) < 0)
+        return;
+    for (size_t i = 0; i < f.n; i++) {
+        char path[4400];
+        struct stat st;
+
+        bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+        if (stat(path, &st) < 0)
+            continue;
+        r->segments++;
+        r->file_bytes += (uint64_t) st.st_size;
+    }
+    free(f.numbers);
 }
 
 void bp_record_result_done(struct bp_record_result *r) {

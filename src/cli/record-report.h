@@ -37,5 +37,7 @@ struct bp_record_result {
 
 /** Gathers the result; call before recorder and writer are closed. */
 int bp_record_result_take(const struct bp_record_report *p, struct bp_record_result *ret);
+/** Counts the segments and their bytes; call after the writer was closed. */
+void bp_record_result_files(struct bp_record_result *r, const char *dir);
 void bp_record_result_done(struct bp_record_result *r);
 void bp_record_result_print(const struct bp_record_result *r, const char *dir, bool json);

@@ -18,7 +18,7 @@ struct opts {
 #define OPT(f) offsetof(struct opts, f)
 
 static const struct bp_opt options[] = {
-    { "topics", 't', BP_OPT_LIST, OPT(topics), "TOPIC…", "show only these", NULL, NULL, 0, 0 },
+    { "topics", 't', BP_OPT_LIST, OPT(topics), "TOPIC", "show only these", NULL, NULL, 0, 0 },
     { "scan", 's', BP_OPT_FLAG, OPT(scan), NULL, "read every message: bytes and gaps per topic",
       NULL, NULL, 0, 0 },
     { "digest", 0, BP_OPT_FLAG, OPT(digest), NULL,

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include "bag/recover.h"
 #include "bag/writer.h"
@@ -274,7 +275,11 @@ static int take_rules(struct run *r, const char *option, const struct bp_opt_lis
             return bp_fail(err, -ENOMEM, "no memory");
         r->rule_words[r->nwords++] = word;
         if (!eq || eq == word || rule_value(option, eq + 1, &v[i].value) < 0)
-            return bp_fail(err, BP_EUSAGE, "%s '%s': expected TOPIC=VALUE", option, list->v[i]);
+            return bp_fail(err, BP_EUSAGE, "%s '%s': expected TOPIC=%s", option, list->v[i],
+                           bp_streq(option, "--priority")     ? "low|normal|high"
+                           : bp_streq(option, "--budget")     ? "SIZE"
+                           : bp_streq(option, "--keep-every") ? "N"
+                                                              : "HZ");
         *eq = 0;
         v[i].pattern = word;
     }
@@ -311,6 +316,25 @@ static int take_selection(struct run *r, int argc, char **argv, struct bp_error 
     return bp_select_new(&s, &r->select, err);
 }
 
+/* A name that was made must not be a reason not to record: two starts may fall into one second, or
+ * the template has no time in it. */
+static int unused_dir(struct run *r, const char *name, struct bp_error *err) {
+    bool here = bp_streq(r->o->dir, ".");
+
+    for (unsigned i = 1; i < 100000; i++) {
+        char number[16] = "";
+
+        if (i > 1)
+            (void) snprintf(number, sizeof number, "-%u", i);
+        if (snprintf(r->dir, sizeof r->dir, "%s%s%s%s", here ? "" : r->o->dir, here ? "" : "/",
+                     name, number) >= (int) sizeof r->dir)
+            return bp_fail(err, BP_EUSAGE, "--dir: path is too long");
+        if (access(r->dir, F_OK) < 0)
+            return 0;
+    }
+    return bp_fail(err, -EEXIST, "'%s' and many more are there already", r->dir);
+}
+
 static int take_dir(struct run *r, struct bp_error *err) {
     char name[256];
     int k;
@@ -330,10 +354,7 @@ static int take_dir(struct run *r, struct bp_error *err) {
                        err);
     if (k < 0)
         return k;
-    if (snprintf(r->dir, sizeof r->dir, "%s%s%s", bp_streq(r->o->dir, ".") ? "" : r->o->dir,
-                 bp_streq(r->o->dir, ".") ? "" : "/", name) >= (int) sizeof r->dir)
-        return bp_fail(err, BP_EUSAGE, "--dir: path is too long");
-    return 0;
+    return unused_dir(r, name, err);
 }
 
 /* ---- the two ends ---- */
@@ -539,6 +560,7 @@ static int finish(struct run *r, struct bp_error *err) {
         return bp_fail(err, k, "no memory for the summary");
 
     k = bp_writer_close(BP_TAKE_PTR(r->writer), err);
+    bp_record_result_files(&res, r->dir);
     bp_record_result_print(&res, r->dir, r->o->json);
     status = res.lost_total || __atomic_load_n(&r->io_error, __ATOMIC_ACQUIRE) ? BP_EXIT_LOSSES
                                                                                : BP_EXIT_DONE;

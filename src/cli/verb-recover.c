@@ -135,7 +135,7 @@ static int recover_run(void *opts, int argc, char *argv[], struct bp_error *err)
         if (!any)
             r = recover_one(o, argv[i], err);
         if (r == -ENOENT || r == BP_EFORMAT || r == -ENOTDIR) {
-            (void) fprintf(stderr, "%s\n", err->text);
+            (void) fprintf(stderr, "bagpipe recover: %s\n", err->text);
             r = BP_EXIT_INPUT;
         }
         if (r < 0)

@@ -178,7 +178,7 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         print_result(&v, &result);
     json_decref(v.findings);
     if (r == -ENOENT || r == BP_EFORMAT) { /* nothing to verify is "not usable" */
-        (void) fprintf(stderr, "%s\n", err->text);
+        (void) fprintf(stderr, "bagpipe verify: %s\n", err->text);
         return BP_EXIT_INPUT;
     }
     return r < 0 ? r : exits[result.verdict];

@@ -22,7 +22,7 @@ enum bp_opt_type {
 };
 
 struct bp_opt_list {
-    const char **v; /* heap array of borrowed words */
+    const char **v; /* heap array of borrowed words, NULL behind them; or NULL */
     size_t n;
 };
 

@@ -630,11 +630,11 @@ static const struct ddsi_proxy_writer *find_remote(const struct ddsi_domaingv *g
 
 /* Not under the writer's lock, which receive threads hold while they wait for ours: one aligned
  * load of a counter that only grows. */
-int64_t bp_raw_remote_heard(const void *remote) {
+int64_t bp_raw_remote_heard(const void *remote, bool reliable) {
     const struct ddsi_proxy_writer *w = remote;
     int64_t seq = __atomic_load_n(&w->last_seq, __ATOMIC_RELAXED);
 
-    return seq > 0 || w->have_seen_heartbeat ? seq : -1;
+    return reliable ? w->have_seen_heartbeat ? seq : -1 : seq > 0 ? seq : -1;
 }
 
 const void *bp_raw_remote(const struct ddsi_sertype *type, const uint8_t guid[static 16]) {
@@ -648,7 +648,8 @@ const void *bp_raw_remote(const struct ddsi_sertype *type, const uint8_t guid[st
     return w;
 }
 
-int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 16]) {
+int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 16],
+                     bool reliable) {
     const struct ddsi_domaingv *gv = domain_of(type);
     struct thread_state *me = lookup_thread_state();
     const struct ddsi_proxy_writer *w;
@@ -656,7 +657,7 @@ int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 
 
     thread_state_awake(me, gv); /* keeps what the index shows from being freed */
     w = find_remote(gv, guid);
-    seq = w ? bp_raw_remote_heard(w) : -1;
+    seq = w ? bp_raw_remote_heard(w, reliable) : -1;
     thread_state_asleep(me);
     return seq;
 }

@@ -68,11 +68,13 @@ const void *bp_raw_remote(const struct ddsi_sertype *type, const uint8_t guid[st
  * The highest number that any packet of the writer has told since a reader of ours matched it: of
  * data, also of a sample that never became whole, or of a heartbeat.
  *
+ * @param reliable  wait for its first heartbeat: what a reliable writer sent before that is history
+ *                  to a volatile reader, and Cyclone does not deliver it
  * @return -1 while nothing was heard; 0 when the writer said that it has sent nothing
  */
-int64_t bp_raw_remote_heard(const void *remote);
+int64_t bp_raw_remote_heard(const void *remote, bool reliable);
 /** The same by name, for any thread but Cyclone's. */
-int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 16]);
+int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 16], bool reliable);
 
 /** Gathers the sample's `size` bytes into dst. */
 void bp_raw_copy(const void *serdata, uint8_t *dst);

@@ -265,11 +265,11 @@ static void on_parted(void *ctx, const uint8_t guid[static BP_GUID_LEN]) {
     pthread_mutex_lock(&s->lock);
     HASH_FIND(hh, s->writers, guid, BP_GUID_LEN, w);
     if (w && w->remote && w->remote_path == r->path) {
-        heard = bp_raw_remote_heard(w->remote);
+        heard = bp_raw_remote_heard(w->remote, !w->best_effort);
         w->remote = NULL;
         pthread_mutex_lock(&w->lock);
         if (heard > 0) {
-            set_base_locked(w, w->best_effort ? (uint64_t) heard - 1 : (uint64_t) heard);
+            set_base_locked(w, (uint64_t) heard);
             tell_missed_locked(s, w, (uint64_t) heard);
         }
         pthread_mutex_unlock(&w->lock);
@@ -284,7 +284,7 @@ static int64_t heard_of(const struct bp_dds *d, const struct writer *w) {
     int64_t most = -1;
 
     for (const struct bp_path *p = d->paths; p; p = p->next)
-        most = BP_MAX(most, bp_raw_heard(p->info_type, w->guid));
+        most = BP_MAX(most, bp_raw_heard(p->info_type, w->guid, !w->best_effort));
     return most;
 }
 
@@ -293,7 +293,7 @@ static int64_t glance_locked(const struct bp_sub *s, const struct writer *w) {
     if (w->has_base || w->gone)
         return -1;
     if (w->remote)
-        return bp_raw_remote_heard(w->remote);
+        return bp_raw_remote_heard(w->remote, !w->best_effort);
     return s->forced ? heard_of(s->d, w) : -1;
 }
 
@@ -310,7 +310,7 @@ static bool look_locked(struct bp_sub *s) {
         }
 
         pthread_mutex_lock(&w->lock);
-        set_base_locked(w, w->best_effort && heard ? (uint64_t) heard - 1 : (uint64_t) heard);
+        set_base_locked(w, (uint64_t) heard); /* a sample half here may have begun before us */
         pthread_mutex_unlock(&w->lock);
     }
     return again;

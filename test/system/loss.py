@@ -67,9 +67,28 @@ def one(net, case):
     bp.run(["rm", "-rf", folder])
 
 
+def late(net):
+    """Who joins a running robot has not lost what was sent before: 0 lost, exit status 0."""
+    folder = bp.scratch()
+    robot = bp.sim("--robots", 1, "--profile", "mixed", "--duration", "12s", domain=DOMAIN, ns=net.a, log=folder / "log")
+    bp.until(lambda: (folder / "log").exists() and (folder / "log").stat().st_size, 20, "the robot")
+    for i in range(4):
+        time.sleep(1 if i == 0 else 0.13 * i)  # a link just made, then at odd moments
+        rec = bp.record(folder / f"bag{i}", domain=DOMAIN, ns=net.b)
+        time.sleep(1)
+        status = rec.stop(timeout=20, sig=signal.SIGINT)
+        bag = Bag(folder / f"bag{i}")
+        bp.check(bag.count > 100 and bag.lost() == 0 and status == 0,
+                 f"joined late: {bag.count} stored, {bag.lost()} lost, exit status {status}")
+    robot.wait(30)
+    bp.say("joined a running robot four times")
+    bp.run(["rm", "-rf", folder])
+
+
 def test():
     bp.need("ip", "nft")
     net = netns.Pair("loss")
+    late(net)
     for case in CASES:
         one(net, case)
 

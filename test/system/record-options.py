@@ -25,6 +25,46 @@ def once(folder, name, *args, secs=1.5, sim=("--topics", "3", "--size", "200", "
     return Bag(out), json.loads(text), out
 
 
+def result(folder):
+    """What --json says of the files is what is there."""
+    s = bp.sim("--topics", "2", "--size", "10000", "--hz", "100", domain=DOMAIN, log=folder / "files.log")
+    bag, res, out = once(folder, "files", "-b", "1MiB", secs=2.5)
+    s.stop()
+    files = list(out.glob("*.mcap"))
+    bp.check(len(files) > 1 and res["segments"] == len(files) and res["file_bytes"] == sum(f.stat().st_size for f in files),
+             f"{res['segments']} segments, {res['file_bytes']} bytes; there are {len(files)}")
+    bp.check(res["message_count"] == bag.count, f"{res['message_count']} messages, the files have {bag.count}")
+
+
+def names(folder):
+    """A name that was made and is taken gets a number; -o is taken literally."""
+    (folder / "names").mkdir()
+    for want in ("same", "same-2", "same-3"):
+        _, out, _ = bp.bagpipe("record", "--dir", folder / "names", "--name", "same", "--duration", "100ms", "--domain",
+                               DOMAIN + 7)
+        bp.check(out.strip().endswith("/" + want), f"{want}: {out}")
+    bp.bagpipe("record", "-o", folder / "names/same", "--duration", "100ms", "--domain", DOMAIN + 7, ok=(73,))
+
+
+def no_begin(folder):
+    """A recording that cannot begin leaves no folder, and none that was there is removed."""
+    (folder / "there").mkdir()
+    for name in ("new", "there"):
+        bp.bagpipe("record", "-o", folder / name, "--min-free", "1000TB", "--domain", DOMAIN + 7, ok=(74,))
+        left = sorted(p.name for p in (folder / name).iterdir()) if (folder / name).exists() else None
+        bp.check(left == (None if name == "new" else []), f"{name}: {left}")
+
+
+def custom(folder):
+    """--custom-data in metadata.yaml and in the file, however many."""
+    for n in (1, 2, 3, 8):
+        words = [f"key{i}=value-{i}" for i in range(n)]
+        out = folder / f"custom{n}"
+        bp.bagpipe("record", "-o", out, "--duration", "200ms", "--domain", DOMAIN + 7, "--custom-data", *words)
+        text = (out / "metadata.yaml").read_text()
+        bp.check(all(f"key{i}: value-{i}\n" in text for i in range(n)), f"{n} words of --custom-data: {text[-300:]}")
+
+
 def selection(folder):
     s = bp.sim("--robots", "2", "--profile", "small", domain=DOMAIN, log=folder / "sel.log")
     bp.until(lambda: (folder / "sel.log").exists() and (folder / "sel.log").stat().st_size > 0, 20, "sim sends")
@@ -106,9 +146,9 @@ def control(folder):
 
 
 def usage(folder):
-    cases = [(["--max-rate", "x"], "TOPIC=VALUE"), (["--regex", "a("], "--regex"), (["--domain", "999"], "--domain"),
+    cases = [(["--max-rate", "x"], "TOPIC=HZ"), (["--regex", "a("], "--regex"), (["--domain", "999"], "--domain"),
              (["--frobnicate"], "frobnicate"), (["--name", "{what}"], "{what}"), (["-b", "12parsec"], "12parsec"),
-             (["--qos-profile-overrides-path", "/nonexistent"], "/nonexistent"), (["--priority", "/a=urgent"], "TOPIC=VALUE")]
+             (["--qos-profile-overrides-path", "/nonexistent"], "/nonexistent"), (["--priority", "/a=urgent"], "TOPIC=low|normal|high")]
     for args, word in cases:
         status, out, err = bp.run([bp.BAGPIPE, "record", "--duration", "1s", "--dir", folder, *args], ok=None)
         bp.check(status in (2, 66, 78) and word in err and not out, f"{args}: status {status}, said '{err.strip()}'")
@@ -174,7 +214,7 @@ def definitions(folder):
 
 def main():
     folder = bp.scratch()
-    for part in (usage, selection, thinning, control, domains, overrides, definitions):
+    for part in (usage, result, names, no_begin, custom, selection, thinning, control, domains, overrides, definitions):
         t = time.monotonic()
         part(folder)
         bp.say(f"{part.__name__}: {time.monotonic() - t:.1f} s")
