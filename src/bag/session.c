@@ -212,15 +212,22 @@ bool bp_session_is_ours(const struct bp_io *io, const char *dir) {
     return ours;
 }
 
+/* With the parents that are missing, as `ros2 bag record` does. */
 static int make_folder(const struct bp_io *io, const char *dir, struct bp_error *err) {
     char parent[4096];
     int r = io->mkdir(io->ctx, dir, 0755);
 
     if (r == -EEXIST)
         return 0;
+    bp_io_dirname(dir, parent, sizeof parent);
+    if (r == -ENOENT && strlen(parent) < strlen(dir)) {
+        r = make_folder(io, parent, err);
+        if (r < 0)
+            return r;
+        r = io->mkdir(io->ctx, dir, 0755);
+    }
     if (r < 0)
         return bp_fail(err, r, "cannot make folder '%s': %s", dir, bp_strerror(r));
-    bp_io_dirname(dir, parent, sizeof parent);
     r = io->sync_dir(io->ctx, parent); /* else a power cut takes the whole session */
     return r < 0 ? bp_fail(err, r, "cannot sync folder '%s': %s", parent, bp_strerror(r)) : 0;
 }

@@ -71,7 +71,7 @@ struct bp_writer_opts {
 };
 
 /**
- * Makes the session folder (its parent must exist) and starts the threads.
+ * Makes the session folder, with missing parents, and starts the threads.
  *
  * @return 0; -EEXIST when `dir` holds a finished session; BP_EBUSY when another process records
  *         into it; -ENOSPC when not even ring, journal and first segment fit; or an errno.

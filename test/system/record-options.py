@@ -37,7 +37,9 @@ def result(folder):
 
 
 def names(folder):
-    """A name that was made and is taken gets a number; -o is taken literally."""
+    """A name that was made and is taken gets a number; -o is taken literally, missing parents are made."""
+    bp.bagpipe("record", "-o", folder / "some" / "more" / "deep", "--duration", "100ms", "--domain", DOMAIN + 7)
+    bp.check((folder / "some" / "more" / "deep" / "metadata.yaml").exists(), "parents of -o are made")
     (folder / "names").mkdir()
     for want in ("same", "same-2", "same-3"):
         _, out, _ = bp.bagpipe("record", "--dir", folder / "names", "--name", "same", "--duration", "100ms", "--domain",
