@@ -373,6 +373,10 @@ int bp_writer_channel_stats(struct bp_writer *w, uint16_t channel, struct bp_cha
     return 0;
 }
 
+const char *bp_writer_id(const struct bp_writer *w) {
+    return w->folder.id; /* constant since it was opened */
+}
+
 /* ---- close ---- */
 
 /* Who ends a recording waits for it, and reading a large one back costs as much as recording it:

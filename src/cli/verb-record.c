@@ -21,6 +21,7 @@
 #include "record/name.h"
 #include "record/overrides.h"
 #include "record/recorder.h"
+#include "record/rules.h"
 #include "record/select.h"
 #include "wire/schema.h"
 
@@ -140,9 +141,7 @@ struct run {
     const struct opts *o;
     struct bp_select *select;
     struct bp_qos_overrides *qos;
-    struct bp_topic_rule *rules[4]; /* owned: max-rate, keep-every, priority, budget */
-    char **rule_words;              /* owned copies the rules point into */
-    size_t nwords;
+    struct bp_rules rules[4]; /* by enum bp_rule_kind */
     uint32_t domains[64];
     size_t ndomains;
     char dir[4096];
@@ -161,10 +160,7 @@ static void run_done(struct run *r) {
     bp_select_free(r->select);
     bp_qos_overrides_free(r->qos);
     for (size_t i = 0; i < BP_COUNT(r->rules); i++)
-        free(r->rules[i]);
-    for (size_t i = 0; i < r->nwords; i++)
-        free(r->rule_words[i]);
-    free(r->rule_words);
+        bp_rules_done(&r->rules[i]);
 }
 
 static void on_event(void *ctx, const struct bp_writer_event *e) {
@@ -231,59 +227,6 @@ static int take_domains(struct run *r, struct bp_error *err) {
     if (r->ndomains)
         return 0;
     return add_domain(r, env && *env ? env : "0", err);
-}
-
-static int rule_value(const char *option, const char *text, double *ret) {
-    static const char *const priorities[] = { "low", "normal", "high" };
-    char *end;
-
-    if (bp_streq(option, "--priority")) {
-        for (size_t i = 0; i < BP_COUNT(priorities); i++)
-            if (bp_streq(text, priorities[i])) {
-                *ret = (double) i;
-                return 0;
-            }
-        return -EINVAL;
-    }
-    *ret = strtod(text, &end);
-    if (bp_streq(option, "--budget")) {
-        uint64_t bytes;
-        int k = bp_parse_size(text, &bytes);
-
-        *ret = k < 0 ? 0 : (double) bytes;
-        return k;
-    }
-    return *end || end == text || *ret <= 0 ? -EINVAL : 0;
-}
-
-static int take_rules(struct run *r, const char *option, const struct bp_opt_list *list,
-                      struct bp_topic_rule **ret, struct bp_error *err) {
-    struct bp_topic_rule *v = calloc(list->n + 1, sizeof *v);
-    char **words = realloc(r->rule_words, (r->nwords + list->n + 1) * sizeof *words);
-
-    *ret = v;
-    if (words)
-        r->rule_words = words;
-    if (!v || !words)
-        return bp_fail(err, -ENOMEM, "no memory");
-
-    for (size_t i = 0; i < list->n; i++) {
-        char *word = strdup(list->v[i]);
-        char *eq = word ? strrchr(word, '=') : NULL;
-
-        if (!word)
-            return bp_fail(err, -ENOMEM, "no memory");
-        r->rule_words[r->nwords++] = word;
-        if (!eq || eq == word || rule_value(option, eq + 1, &v[i].value) < 0)
-            return bp_fail(err, BP_EUSAGE, "%s '%s': expected TOPIC=%s", option, list->v[i],
-                           bp_streq(option, "--priority")     ? "low|normal|high"
-                           : bp_streq(option, "--budget")     ? "SIZE"
-                           : bp_streq(option, "--keep-every") ? "N"
-                                                              : "HZ");
-        *eq = 0;
-        v[i].pattern = word;
-    }
-    return 0;
 }
 
 static int take_selection(struct run *r, int argc, char **argv, struct bp_error *err) {
@@ -400,14 +343,14 @@ static int start_recorder(struct run *r, struct bp_error *err) {
     };
     struct bp_take_opts t = {
         .select = r->select,
-        .max_rate = r->rules[0],
-        .nmax_rate = o->max_rate.n,
-        .keep_every = r->rules[1],
-        .nkeep_every = o->keep_every.n,
-        .priority = r->rules[2],
-        .npriority = o->priority.n,
-        .budget = r->rules[3],
-        .nbudget = o->budget.n,
+        .max_rate = r->rules[0].v,
+        .nmax_rate = r->rules[0].n,
+        .keep_every = r->rules[1].v,
+        .nkeep_every = r->rules[1].n,
+        .priority = r->rules[2].v,
+        .npriority = r->rules[2].n,
+        .budget = r->rules[3].v,
+        .nbudget = r->rules[3].n,
         .max_topics = (uint32_t) o->max_topics,
         .start_paused = o->paused,
         .writer = r->writer,
@@ -531,13 +474,24 @@ static int block_signals(void) {
 }
 
 static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
-    static const char *const names[] = { "--max-rate", "--keep-every", "--priority", "--budget" };
-    const struct bp_opt_list *lists[] = { &r->o->max_rate, &r->o->keep_every, &r->o->priority,
-                                          &r->o->budget };
+    static const struct {
+        const char *option;
+        size_t list;
+    } rules[] = {
+        [BP_RULE_RATE] = { "--max-rate", OPT(max_rate) },
+        [BP_RULE_KEEP] = { "--keep-every", OPT(keep_every) },
+        [BP_RULE_PRIORITY] = { "--priority", OPT(priority) },
+        [BP_RULE_BUDGET] = { "--budget", OPT(budget) },
+    };
     int k = take_domains(r, err);
 
-    for (size_t i = 0; k >= 0 && i < BP_COUNT(names); i++)
-        k = take_rules(r, names[i], lists[i], &r->rules[i], err);
+    for (size_t i = 0; k >= 0 && i < BP_COUNT(rules); i++) {
+        const struct bp_opt_list *l = (const void *) ((const char *) r->o + rules[i].list);
+
+        k = bp_rules_parse((enum bp_rule_kind) i, l->v, l->n, &r->rules[i], err);
+        if (k < 0)
+            return bp_prefix(err, k, "%s", rules[i].option);
+    }
     if (k >= 0)
         k = take_selection(r, argc, argv, err);
     if (k >= 0 && r->o->qos_path)
