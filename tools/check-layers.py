@@ -10,13 +10,18 @@ ROOMS = {
     "crypt": ("base",),
     "wire": ("base", "crypt"),
     "dds": ("base", "crypt", "wire"),
+    "net": ("base", "crypt", "wire"),
     "bag": ("base", "crypt", "wire"),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
     "cli": ("base", "crypt", "wire", "dds", "bag", "record", "play"),
 }
 # library headers with one owner
-OWNERS = {r"openssl/": "crypt", r"dds/|ddsi/|ddsrt/|dds\.h": "dds"}
+OWNERS = {
+    r"openssl/": "crypt",
+    r"dds/|ddsi/|ddsrt/|dds\.h": "dds",
+    r"microhttpd\.h|curl/": "net",
+}
 
 
 def check(path):

@@ -1,0 +1,368 @@
+#include "net/http.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "net/http-priv.h"
+
+/* How a request goes through libmicrohttpd: on_uri() when its first line is read, on_access() when
+ * its head is, then once per piece of body, then once when it is whole. A response queued on the
+ * first of these calls closes the connection afterwards, so it is queued on the last, unless a long
+ * body is not wanted. */
+
+enum { SMALL_BODY_BYTES = 64 * 1024 };
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct bp_http_req *req = calloc(1, sizeof *req);
+
+    if (!req)
+        return NULL;
+    req->http = cls;
+    req->mhd = mhd;
+    req->conn = info ? info->socket_context : NULL;
+    req->mono_start = bp_mono_ns();
+    bp_http_reply_init(&req->reply);
+    req->target_code = bp_http_target_parse(uri ? uri : "", &req->target, &req->target_err);
+    bp_gauge_add(&bp_http_stats.in_flight, 1);
+    return req;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
+                         enum MHD_RequestTerminationCode code) {
+    struct bp_http_req *req = *req_cls;
+
+    (void) cls;
+    (void) mhd;
+    (void) code;
+    if (!req)
+        return;
+    if (req->state == BP_REQ_NEW) /* libmicrohttpd has refused the head */
+        bp_counter_add(&bp_http_stats.refused_head, 1);
+    bp_http_count(req->status ? req->status : 400, bp_mono_ns() - req->mono_start, req->body.n,
+                  req->reply_bytes);
+    bp_gauge_add(&bp_http_stats.in_flight, -1);
+    bp_http_conn_phase(req->http, req->conn, BP_CONN_HEAD);
+
+    if (req->response)
+        MHD_destroy_response(req->response);
+    bp_http_reply_done(&req->reply);
+    bp_http_target_done(&req->target);
+    bp_buf_done(&req->body);
+    free(req->cookie);
+    free(req);
+    *req_cls = NULL;
+}
+
+/* Hands the response to libmicrohttpd. */
+static enum MHD_Result send_response(struct bp_http_req *req) {
+    struct MHD_Response *r = BP_TAKE_PTR(req->response);
+    enum MHD_Result result;
+
+    req->state = BP_REQ_SENT;
+    if (!r)
+        return MHD_NO;
+    bp_http_conn_phase(req->http, req->conn, BP_CONN_BUSY);
+    result = MHD_queue_response(req->mhd, (unsigned) req->status, r);
+    MHD_destroy_response(r);
+    return result;
+}
+
+/* Is it worth reading a body that nobody will look at, to keep the connection? */
+static bool is_small_body(const struct bp_http_req *req) {
+    const char *length = bp_http_header(req, "Content-Length");
+
+    return !bp_http_has_body(req) ||
+           (length && strlen(length) <= 5 && strtoul(length, NULL, 10) <= SMALL_BODY_BYTES &&
+            !bp_http_header(req, "Transfer-Encoding") && !bp_http_header(req, "Expect"));
+}
+
+static enum MHD_Result on_head(struct bp_http_req *req, const char *method) {
+    int status;
+
+    req->method = method;
+    req->state = BP_REQ_BODY;
+    status = bp_http_head_check(req);
+    if (status != 0)
+        bp_counter_add(&bp_http_stats.refused_head, 1);
+    else
+        status = bp_http_head_route(req);
+    if (bp_http_has_body(req))
+        bp_http_conn_phase(req->http, req->conn, BP_CONN_BODY);
+    if (status == 0)
+        return MHD_YES;
+    bp_http_reply_build(req);
+    return is_small_body(req) ? MHD_YES : send_response(req);
+}
+
+static enum MHD_Result on_body(struct bp_http_req *req, const char *p, size_t *n) {
+    size_t max = req->http->o.max_body_bytes;
+
+    if (!req->response && *n > max - req->body.n) {
+        bp_http_reply_refuse(&req->reply, 413, "a body may have %zu bytes", max);
+        bp_http_reply_build(req);
+        bp_buf_done(&req->body);
+    }
+    if (req->response) {
+        /* a body without a length: some patience, so that the client reads why */
+        req->discarded += *n;
+        if (req->discarded > max + 16 * (uint64_t) SMALL_BODY_BYTES)
+            return MHD_NO;
+    } else {
+        bp_buf_put(&req->body, p, *n);
+    }
+    *n = 0;
+    return MHD_YES;
+}
+
+/* The request is whole: to the workers. */
+static enum MHD_Result dispatch(struct bp_http_req *req) {
+    if (req->body.failed) {
+        bp_http_reply_refuse(&req->reply, 503, "out of memory");
+        bp_http_reply_build(req);
+    }
+    if (req->response)
+        return send_response(req);
+
+    req->state = BP_REQ_QUEUED;
+    bp_http_conn_phase(req->http, req->conn, BP_CONN_BUSY);
+    MHD_suspend_connection(req->mhd);
+    if (bp_queue_put(req->http->work, &req, BP_QUEUE_NOW) == 0)
+        return MHD_YES;
+
+    bp_counter_add(&bp_http_stats.refused_busy, 1);
+    bp_http_reply_refuse(&req->reply, 503, "too many requests are waiting");
+    bp_http_reply_header(&req->reply, "Retry-After", "1");
+    bp_http_reply_build(req);
+    req->state = BP_REQ_READY;
+    MHD_resume_connection(req->mhd);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const char *url,
+                                 const char *method, const char *version, const char *body,
+                                 size_t *n, void **req_cls) {
+    struct bp_http_req *req = *req_cls;
+
+    (void) cls;
+    (void) mhd;
+    (void) url;
+    (void) version;
+    if (!req)
+        return MHD_NO;
+    switch (req->state) {
+    case BP_REQ_NEW:
+        return on_head(req, method);
+    case BP_REQ_BODY:
+        return *n > 0 ? on_body(req, body, n) : dispatch(req);
+    case BP_REQ_READY:
+        return send_response(req);
+    case BP_REQ_QUEUED:
+    case BP_REQ_SENT:
+        return MHD_YES;
+    }
+    return MHD_NO;
+}
+
+/* Worker thread. */
+static void answer(struct bp_http_req *req) {
+    const struct bp_http_options *o = &req->http->o;
+    struct bp_error err = { 0 };
+    int status = 0, r = 0;
+
+    if (o->authorize && req->route->access != BP_HTTP_PUBLIC)
+        status = o->authorize(o->ctx, req, req->route->access, &req->reply, &err);
+    if (status == 0) {
+        r = req->route->handler(req, &req->reply, &err);
+        status = r < 0 ? bp_http_status(r) : 0;
+        if (r < 0 && err.text[0] == '\0')
+            (void) bp_fail(&err, r, "%s", bp_strerror(r));
+    }
+    if (status != 0)
+        bp_http_reply_problem(&req->reply, status, &err);
+    bp_http_reply_build(req);
+}
+
+static void *work(void *arg) {
+    struct bp_http *h = arg;
+    struct bp_http_req *req;
+
+    while (bp_queue_take(h->work, &req, BP_QUEUE_FOREVER) == 0) {
+        struct MHD_Connection *mhd = req->mhd;
+
+        answer(req);
+        req->state = BP_REQ_READY;
+        MHD_resume_connection(mhd); /* from here on it is the loop's */
+    }
+    return NULL;
+}
+
+static void on_log(void *cls, const char *fmt, va_list ap) {
+    char text[300];
+    int n;
+
+    (void) cls;
+    n = vsnprintf(text, sizeof text, fmt, ap);
+    if (n > 0 && n < (int) sizeof text && text[n - 1] == '\n')
+        text[n - 1] = '\0';
+    bp_log(BP_LOG_DEBUG, "libmicrohttpd says", BP_F_TEXT("text", text));
+}
+
+/* Targets are decoded by us. */
+static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *s) {
+    (void) cls;
+    (void) mhd;
+    return strlen(s);
+}
+
+static int start_loops(struct bp_http *h, struct bp_error *err) {
+    const struct bp_http_options *o = &h->o;
+    unsigned limit = (o->max_connections + o->max_connections / 8 + 8) * o->loops;
+    sigset_t all, old;
+
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the main thread */
+    h->mhd = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+            MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE,
+        0, NULL, NULL, on_access, h,                                              /**/
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,                                 /**/
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,                                          /**/
+        MHD_OPTION_THREAD_POOL_SIZE, o->loops > 1 ? o->loops : 0,                 /**/
+        MHD_OPTION_CONNECTION_LIMIT, limit,                                       /**/
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) (o->idle_timeout / BP_SEC) + 1, /**/
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) BP_HTTP_POOL_BYTES,          /**/
+        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,                          /**/
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,                                   /**/
+        MHD_OPTION_NOTIFY_CONNECTION, bp_http_conn_notify, h,                     /**/
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,                          /**/
+        MHD_OPTION_END);
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return h->mhd ? 0
+                  : bp_fail(err, -EAGAIN, "cannot start the HTTP server: %s", bp_strerror(errno));
+}
+
+static int start_workers(struct bp_http *h, struct bp_error *err) {
+    h->work = bp_queue_new(sizeof(struct bp_http_req *), h->o.max_queued);
+    h->workers = calloc(h->o.workers, sizeof *h->workers);
+    if (!h->work || !h->workers)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    for (; h->nworkers < h->o.workers; h->nworkers++) {
+        int r = bp_thread_start("http-work", work, h, &h->workers[h->nworkers]);
+
+        if (r < 0)
+            return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
+    }
+    return 0;
+}
+
+static void set_defaults(struct bp_http_options *o) {
+    o->loops = o->loops ? o->loops : 1;
+    o->workers = o->workers ? o->workers : 4;
+    o->max_queued = o->max_queued ? o->max_queued : 256;
+    o->max_body_bytes = o->max_body_bytes ? o->max_body_bytes : (size_t) 1 << 20;
+    o->max_connections = o->max_connections ? o->max_connections : 1024;
+    o->max_per_peer = o->max_per_peer ? o->max_per_peer : 64;
+    o->head_timeout = o->head_timeout ? o->head_timeout : 10 * BP_SEC;
+    o->idle_timeout = o->idle_timeout ? o->idle_timeout : 30 * BP_SEC;
+    o->body_timeout = o->body_timeout ? o->body_timeout : 60 * BP_SEC;
+}
+
+static int listen_all(struct bp_http *h, struct bp_error *err) {
+    for (const char *const *text = h->o.listen; text && *text; text++) {
+        int r;
+
+        if (h->nlisteners == BP_HTTP_MAX_LISTENERS)
+            return bp_fail(err, -EINVAL, "more than %d addresses to listen on",
+                           BP_HTTP_MAX_LISTENERS);
+        r = bp_http_listen(*text, &h->listeners[h->nlisteners], err);
+        if (r < 0)
+            return r;
+        h->nlisteners++;
+    }
+    return h->nlisteners > 0 ? 0 : bp_fail(err, -EINVAL, "no address to listen on");
+}
+
+int bp_http_open(const struct bp_http_options *options, struct bp_http **ret,
+                 struct bp_error *err) {
+    BP_CLEANUP(bp_http_closep) struct bp_http *h = calloc(1, sizeof *h);
+    pthread_condattr_t attr;
+    int r = 0;
+
+    if (!h)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    h->o = *options;
+    set_defaults(&h->o);
+    bp_mutex_init(&h->conns.lock);
+    bp_mutex_init(&h->streams_lock);
+    (void) pthread_condattr_init(&attr);
+    (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void) pthread_cond_init(&h->conns.empty, &attr);
+    (void) pthread_condattr_destroy(&attr);
+    h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (h->wake_fd < 0)
+        return bp_fail(err, -errno, "cannot make an eventfd: %s", bp_strerror(errno));
+
+    for (size_t i = 0; i < h->o.nroutes && r == 0; i++)
+        r = bp_http_pattern_check(h->o.routes[i].pattern, err);
+    if (r == 0)
+        r = listen_all(h, err);
+    if (r == 0)
+        r = start_workers(h, err);
+    if (r == 0)
+        r = start_loops(h, err);
+    if (r < 0)
+        return r;
+    r = bp_http_accept_start(h);
+    if (r < 0)
+        return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
+
+    *ret = BP_TAKE_PTR(h);
+    return 0;
+}
+
+const char *bp_http_address(const struct bp_http *h, size_t i) {
+    return i < h->nlisteners ? h->listeners[i].text : NULL;
+}
+
+unsigned bp_http_drain(struct bp_http *h, bp_ns_t max) {
+    __atomic_store_n(&h->draining, true, __ATOMIC_RELEASE);
+    (void) eventfd_write(h->wake_fd, 1);
+    bp_http_conns_no_more(h);
+    bp_http_streams_end(h);
+    if (bp_http_conns_wait(h, bp_mono_ns() + max) == 0)
+        return 0;
+    return bp_http_conns_cut(h);
+}
+
+void bp_http_close(struct bp_http *h) {
+    if (!h)
+        return;
+    bp_http_accept_stop(h);
+    if (h->mhd) {
+        __atomic_store_n(&h->draining, true, __ATOMIC_RELEASE);
+        (void) bp_http_conns_cut(h);
+        bp_http_streams_end(h);
+    }
+    /* a suspended connection must not meet the end of its loop: workers first */
+    if (h->work)
+        bp_queue_close(h->work);
+    for (unsigned i = 0; i < h->nworkers; i++)
+        (void) pthread_join(h->workers[i], NULL);
+    if (h->mhd)
+        MHD_stop_daemon(h->mhd);
+    bp_http_conns_done(h);
+    free(h->workers);
+    bp_queue_free(h->work);
+    if (h->wake_fd >= 0)
+        (void) close(h->wake_fd);
+    (void) pthread_cond_destroy(&h->conns.empty);
+    bp_mutex_done(&h->streams_lock);
+    bp_mutex_done(&h->conns.lock);
+    free(h);
+}
