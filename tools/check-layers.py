@@ -12,9 +12,11 @@ ROOMS = {
     "dds": ("base", "crypt", "wire"),
     "net": ("base", "crypt", "wire"),
     "bag": ("base", "crypt", "wire"),
+    "catalog": ("base", "crypt", "wire"),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
-    "cli": ("base", "crypt", "wire", "dds", "bag", "record", "play"),
+    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "record", "play"),
+    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "record", "play", "agent"),
 }
 # library headers with one owner
 OWNERS = {

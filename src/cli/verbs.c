@@ -14,6 +14,9 @@
     X(info)       \
     X(verify)     \
     X(recover)    \
+    X(agent)      \
+    X(status)     \
+    X(session)    \
     X(completion) \
     X(man)
 

@@ -1,0 +1,203 @@
+#include "agent/agent-priv.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
+ * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
+
+enum { MAX_DOMAINS = 64, DRAIN_MS = 1000 };
+
+static int take_domains(const struct bp_agent_config *c, uint32_t *ret, size_t *ret_n,
+                        struct bp_error *err) {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts */
+    const char *env = getenv("ROS_DOMAIN_ID");
+    const char *one[] = { env && *env ? env : "0" };
+    const char *const *words =
+        c->discovery.domains.n ? (const char *const *) c->discovery.domains.v : one;
+    size_t n = c->discovery.domains.n ? c->discovery.domains.n : 1;
+
+    if (n > MAX_DOMAINS)
+        return bp_fail(err, BP_ECONFIG, "discovery.domains: at most %d", MAX_DOMAINS);
+    for (size_t i = 0; i < n; i++) {
+        char *end;
+        unsigned long id = strtoul(words[i], &end, 10);
+
+        if (end == words[i] || *end || id > 232)
+            return bp_fail(err, BP_ECONFIG, "discovery.domains: '%s' is no number from 0 to 232",
+                           words[i]);
+        ret[i] = (uint32_t) id;
+    }
+    *ret_n = n;
+    return 0;
+}
+
+static void on_notice(void *ctx, const char *text) {
+    (void) ctx;
+    bp_log(BP_LOG_NOTICE, text);
+}
+
+/* Everyone on this machine is trusted; anybody else needs authentication, which this version does
+ * not offer yet: so it does not listen there. */
+static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
+    for (size_t i = 0; i < c->http.listen.n; i++) {
+        const char *a = c->http.listen.v[i];
+
+        if (strncmp(a, "127.", 4) != 0 && strncmp(a, "[::1]:", 6) != 0 &&
+            strncmp(a, "localhost:", 10) != 0 && strncmp(a, "unix:", 5) != 0)
+            return bp_fail(err, BP_ECONFIG,
+                           "http.listen: '%s' can be reached from other machines, and this version "
+                           "knows no users yet; listen on 127.0.0.1 and put a proxy that "
+                           "authenticates in front",
+                           a);
+    }
+    return 0;
+}
+
+/* A list as an array that ends with NULL; owned. */
+static const char **words_of(const struct bp_config_list *l, const char *last) {
+    const char **v = calloc(l->n + 2, sizeof *v);
+
+    for (size_t i = 0; v && i < l->n; i++)
+        v[i] = l->v[i];
+    if (v)
+        v[l->n] = last;
+    return v;
+}
+
+static int open_door(struct bp_agent *a, struct bp_error *err) {
+    const struct bp_agent_config *c = a->config;
+    int r = check_listen(c, err);
+
+    if (r < 0)
+        return r;
+    (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
+    a->listen = words_of(&c->http.listen, a->address);
+    a->hosts = words_of(&c->http.hosts, NULL);
+    a->origins = words_of(&c->http.origins, NULL);
+    if (!a->listen || !a->hosts || !a->origins)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    return bp_http_open(
+        &(struct bp_http_options){
+            .listen = a->listen,
+            .routes = bp_agent_routes,
+            .nroutes = bp_agent_routes_count,
+            .ctx = a,
+            .hosts = a->hosts,
+            .origins = a->origins,
+            .workers = (unsigned) c->http.workers,
+            .max_connections = (unsigned) c->http.max_connections,
+        },
+        &a->http, err);
+}
+
+static int start_first(struct bp_agent *a, struct bp_error *err) {
+    struct bp_sessions_stats st;
+    json_t *request;
+    char id[27];
+    int r;
+
+    bp_sessions_stats(a->sessions, &st);
+    if (!a->config->session.auto_start || st.running)
+        return 0;
+    request = json_object();
+    r = bp_sessions_start(a->sessions, request, id, err);
+    json_decref(request);
+    return r;
+}
+
+static int block_signals(void) {
+    sigset_t set;
+
+    (void) signal(SIGPIPE, SIG_IGN);
+    (void) sigemptyset(&set);
+    (void) sigaddset(&set, SIGINT);
+    (void) sigaddset(&set, SIGTERM);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+        return -EINVAL;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void live(struct bp_agent *a, int signals) {
+    struct pollfd p = { .fd = signals, .events = POLLIN };
+
+    while (poll(&p, 1, 1000) <= 0)
+        bp_sessions_tick(a->sessions);
+}
+
+static int open_state(struct bp_agent *a, struct bp_error *err) {
+    char path[1100];
+    bool renewed = false;
+    int r = bp_agent_data_dir(a->config, a->dir, sizeof a->dir, err);
+
+    if (r == 0)
+        r = bp_agent_socket_path(a->config, a->socket, sizeof a->socket, err);
+    if (r < 0)
+        return r;
+    (void) snprintf(path, sizeof path, "%s/catalog.db", a->dir);
+    r = bp_catalog_open(path, &a->catalog, &renewed, err);
+    if (renewed)
+        bp_log(BP_LOG_WARNING,
+               "the catalogue was damaged and has been set aside; it is made anew from the "
+               "recordings",
+               BP_F_TEXT("path", path));
+    return r;
+}
+
+static int open_graph(struct bp_agent *a, struct bp_error *err) {
+    uint32_t domains[MAX_DOMAINS];
+    struct bp_recorder_opts o = { .domains = domains, .keep_latched = true, .notice = on_notice };
+    int r = take_domains(a->config, domains, &o.ndomains, err);
+
+    return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
+}
+
+static void agent_done(struct bp_agent *a) {
+    bp_http_close(a->http);
+    free(a->listen);
+    free(a->hosts);
+    free(a->origins);
+    bp_sessions_close(a->sessions);
+    bp_recorder_close(a->recorder);
+    bp_catalog_close(a->catalog);
+}
+
+int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
+    BP_CLEANUP(agent_done)
+    struct bp_agent a = { .config = config,
+                          .started_mono = bp_mono_ns(),
+                          .started_ns = bp_wall_ns() };
+    BP_AUTO_FD int signals = block_signals();
+    int r;
+
+    if (signals < 0)
+        return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
+    r = open_state(&a, err);
+    if (r == 0)
+        r = open_graph(&a, err);
+    if (r == 0)
+        r = bp_sessions_open(config, a.recorder, a.catalog, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = open_door(&a, err);
+    if (r == 0)
+        r = start_first(&a, err);
+    if (r < 0)
+        return r;
+
+    bp_log(BP_LOG_NOTICE, "agent is ready", BP_F_TEXT("http", bp_http_address(a.http, 0)),
+           BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
+    live(&a, signals);
+    bp_log(BP_LOG_NOTICE, "agent is ending");
+    (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
+    return 0;
+}

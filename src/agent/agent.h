@@ -1,0 +1,15 @@
+#pragma once
+
+#include "agent/config.h"
+#include "base/error.h"
+
+/* The daemon on a robot: watches the graph, records sessions as it is told, and says how it is. One
+ * per process; it lives until SIGINT or SIGTERM. */
+
+/**
+ * Runs the agent. Signals are blocked by it in the calling thread before other threads start.
+ *
+ * @param config  borrowed
+ * @return 0 after a clean end, or why it could not start or had to end
+ */
+BP_MUST_CHECK int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err);

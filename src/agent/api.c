@@ -1,0 +1,296 @@
+/* The agent's HTTP API: one row a route. Handlers run on the server's workers and may wait for
+ * disks. Paths and bodies: docs/api/agent.md. */
+#include "agent/agent-priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/metrics.h"
+
+static struct bp_agent *agent_of(const struct bp_http_req *req) {
+    return bp_http_ctx(req);
+}
+
+static json_t *count_json(uint64_t n) {
+    return json_integer((json_int_t) n);
+}
+
+/* ---- how it is ---- */
+
+static json_t *storage_json(const struct bp_agent *a) {
+    struct statvfs v;
+
+    if (statvfs(a->dir, &v) < 0)
+        return json_pack("{s:s}", "dir", a->dir);
+    return json_pack("{s:s, s:o, s:o}", "dir", a->dir, "free",
+                     count_json((uint64_t) v.f_bavail * v.f_frsize), "size",
+                     count_json((uint64_t) v.f_blocks * v.f_frsize));
+}
+
+static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_agent *a = agent_of(req);
+    struct bp_sessions_stats s;
+    struct bp_recorder_stats r;
+    const char *state;
+
+    (void) err;
+    bp_sessions_stats(a->sessions, &s);
+    bp_recorder_stats(a->recorder, &r);
+    state = s.disk_full            ? "disk_full"
+            : s.running > s.paused ? "recording"
+            : s.running            ? "paused"
+                                   : "idle";
+    bp_http_reply_json(
+        reply, 200,
+        json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
+                  "s:{s:o, s:o}, s:o}",
+                  "version", BP_VERSION, "state", state, "uptime_s",
+                  (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running",
+                  (int) s.running, "paused", (int) s.paused, "messages", count_json(s.messages),
+                  "bytes", count_json(s.bytes), "lost", count_json(s.lost), "graph", "topics",
+                  (int) r.topics, "writers", (int) r.writers, "subscribed", (int) r.readers,
+                  "received", count_json(r.received), "received_bytes", count_json(r.bytes),
+                  "udp_drops", count_json(r.udp_drops), "ring", "used", count_json(s.ring_used),
+                  "size", count_json(s.ring_size), "storage", storage_json(a)));
+    return 0;
+}
+
+static int get_health(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) req, (void) err;
+    bp_http_reply_static(reply, 200, "text/plain", "ok\n", 3);
+    return 0;
+}
+
+static int get_ready(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_sessions_stats s;
+
+    bp_sessions_stats(agent_of(req)->sessions, &s);
+    if (bp_http_draining(req))
+        return bp_fail(err, -EAGAIN, "the agent is ending");
+    if (s.disk_full)
+        return bp_fail(err, -EAGAIN, "the disk is full: new messages are refused");
+    bp_http_reply_static(reply, 200, "text/plain", "ok\n", 3);
+    return 0;
+}
+
+static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_agent *a = agent_of(req);
+    BP_AUTO_BUF out = { 0 };
+    struct bp_recorder_stats r;
+
+    (void) err;
+    bp_recorder_stats(a->recorder, &r);
+    bp_metrics_family(&out, "bagpipe_graph_topics", BP_METRIC_GAUGE,
+                      "Topics in the ROS graph that have a writer.");
+    bp_metrics_sample(&out, "bagpipe_graph_topics", NULL, 0, r.topics);
+    bp_metrics_family(&out, "bagpipe_graph_writers", BP_METRIC_GAUGE,
+                      "Writers in the ROS graph; do robots come and go?");
+    bp_metrics_sample(&out, "bagpipe_graph_writers", NULL, 0, r.writers);
+    bp_metrics_family(&out, "bagpipe_received_messages_total", BP_METRIC_COUNTER,
+                      "Messages handed to us by DDS, each once.");
+    bp_metrics_sample(&out, "bagpipe_received_messages_total", NULL, 0, (double) r.received);
+    bp_metrics_family(&out, "bagpipe_received_bytes_total", BP_METRIC_COUNTER, "Their bytes.");
+    bp_metrics_sample(&out, "bagpipe_received_bytes_total", NULL, 0, (double) r.bytes);
+    bp_metrics_family(&out, "bagpipe_udp_drops_total", BP_METRIC_COUNTER,
+                      "Packets that this host's receive buffers dropped since the start.");
+    bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
+    bp_sessions_metrics(a->sessions, &out);
+    bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    return 0;
+}
+
+static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_agent *a = agent_of(req);
+    size_t n = bp_recorder_topics(a->recorder, NULL, 0);
+    BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n + 1, sizeof *v);
+    json_t *list = json_array();
+
+    if (!v || !list) {
+        json_decref(list);
+        return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    n = BP_MIN(n, bp_recorder_topics(a->recorder, v, n));
+    for (size_t i = 0; i < n; i++)
+        (void) json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:b}", "topic", v[i].topic,
+                            "type", v[i].type, "robot", v[i].robot, "domain", (int) v[i].domain,
+                            "writers", (int) v[i].writers, "sessions", (int) v[i].takes, "messages",
+                            count_json(v[i].messages), "bytes", count_json(v[i].bytes),
+                            "has_definition", (int) v[i].has_definition));
+    bp_http_reply_json(reply, 200, json_pack("{s:o}", "topics", list));
+    return 0;
+}
+
+/* ---- sessions ---- */
+
+static int reply_session(struct bp_agent *a, const char *key, int status,
+                         struct bp_http_reply *reply, struct bp_error *err) {
+    json_t *o = bp_sessions_get(a->sessions, key);
+
+    if (!o)
+        return bp_fail(err, -ENOENT, "there is no session '%s'", key ? key : "");
+    bp_http_reply_json(reply, status, o);
+    return 0;
+}
+
+/* The body as an object; an empty body is an empty one. */
+static int body_of(const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
+    json_t *o = NULL;
+    int r = bp_http_json(req, &o, err);
+
+    if (r < 0)
+        return r;
+    if (!o)
+        o = json_object();
+    if (!json_is_object(o)) {
+        json_decref(o);
+        return bp_fail(err, BP_EUSAGE, "the body must be a JSON object");
+    }
+    *ret = o;
+    return 0;
+}
+
+static int post_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                        struct bp_error *err) {
+    struct bp_agent *a = agent_of(req);
+    json_t *request = NULL;
+    char id[27];
+    int r = body_of(req, &request, err);
+
+    if (r < 0)
+        return r;
+    r = bp_sessions_start(a->sessions, request, id, err);
+    json_decref(request);
+    return r < 0 ? r : reply_session(a, id, 201, reply, err);
+}
+
+static int number_of(const struct bp_http_req *req, const char *name, int64_t otherwise,
+                     int64_t *ret, struct bp_error *err) {
+    const char *text = bp_http_query(req, name);
+    char *end;
+
+    *ret = otherwise;
+    if (!text)
+        return 0;
+    errno = 0;
+    *ret = strtoll(text, &end, 10);
+    return errno || end == text || *end || *ret < 0
+               ? bp_fail(err, BP_EUSAGE, "%s=%s: expected a whole number", name, text)
+               : 0;
+}
+
+static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err) {
+    const char *status = bp_http_query(req, "status");
+    struct bp_catalog_query q = { .status = -1,
+                                  .text = bp_http_query(req, "q"),
+                                  .before = bp_http_query(req, "before") };
+    int64_t limit;
+    json_t *page = NULL;
+    int r = number_of(req, "limit", 100, &limit, err);
+
+    if (r == 0)
+        r = number_of(req, "from_ns", 0, &q.from, err);
+    if (r == 0)
+        r = number_of(req, "to_ns", 0, &q.to, err);
+    if (r < 0)
+        return r;
+    if (limit < 1 || limit > 999)
+        return bp_fail(err, BP_EUSAGE, "limit=%lld: expected 1 to 999", (long long) limit);
+    if (status && (q.status = bp_status_from_name(status)) < 0)
+        return bp_fail(err, BP_EUSAGE,
+                       "status=%s: expected recording, paused, finished, failed or deleted",
+                       status);
+    q.limit = (uint32_t) limit;
+    r = bp_sessions_list(agent_of(req)->sessions, &q, &page, err);
+    if (r == 0)
+        bp_http_reply_json(reply, 200, page);
+    return r;
+}
+
+static int get_session(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return reply_session(agent_of(req), bp_http_param(req, "id"), 200, reply, err);
+}
+
+static int get_session_topics(struct bp_http_req *req, struct bp_http_reply *reply,
+                              struct bp_error *err) {
+    const char *key = bp_http_param(req, "id");
+    json_t *o = bp_sessions_topics(agent_of(req)->sessions, key);
+
+    if (!o)
+        return bp_fail(err, -ENOENT, "no session '%s' is being recorded", key);
+    bp_http_reply_json(reply, 200, o);
+    return 0;
+}
+
+static int act(struct bp_http_req *req, enum bp_session_action action, struct bp_http_reply *reply,
+               struct bp_error *err) {
+    struct bp_agent *a = agent_of(req);
+    const char *key = bp_http_param(req, "id");
+    char id[27];
+    int r = bp_sessions_act(a->sessions, bp_streq(key, "current") ? NULL : key, action, id, err);
+
+    return r < 0 ? r : reply_session(a, id, 200, reply, err);
+}
+
+static int post_stop(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return act(req, BP_SESSION_STOP, reply, err);
+}
+
+static int post_pause(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return act(req, BP_SESSION_PAUSE, reply, err);
+}
+
+static int post_resume(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return act(req, BP_SESSION_RESUME, reply, err);
+}
+
+static int post_split(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return act(req, BP_SESSION_SPLIT, reply, err);
+}
+
+static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_agent *a = agent_of(req);
+    const char *key = bp_http_param(req, "id"), *text;
+    json_t *body = NULL;
+    int r = body_of(req, &body, err);
+
+    if (r < 0)
+        return r;
+    text = json_string_value(json_object_get(body, "text"));
+    if (!text || !*text)
+        r = bp_fail(err, BP_EUSAGE, "'text' is missing: what happened?");
+    else
+        r = bp_sessions_mark(a->sessions, bp_streq(key, "current") ? NULL : key, text,
+                             json_object_get(body, "values"), err);
+    json_decref(body);
+    if (r == 0)
+        bp_http_reply_empty(reply, 204);
+    return r;
+}
+
+const struct bp_http_route bp_agent_routes[] = {
+    { "GET", "/healthz", get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
+    { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
+    { "GET", "/metrics", get_metrics, BP_HTTP_VIEWER, "Numbers in Prometheus' text format." },
+    { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
+    { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
+    { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
+      "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
+    { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },
+    { "GET", "/api/v1/sessions/:id", get_session, BP_HTTP_VIEWER, "One session, by id or name." },
+    { "GET", "/api/v1/sessions/:id/topics", get_session_topics, BP_HTTP_VIEWER,
+      "Topics of a session that is recorded, with counts and losses." },
+    { "POST", "/api/v1/sessions/:id/stop", post_stop, BP_HTTP_OPERATOR,
+      "Finishes it; 'current' is the only one that runs." },
+    { "POST", "/api/v1/sessions/:id/pause", post_pause, BP_HTTP_OPERATOR, "Pauses it." },
+    { "POST", "/api/v1/sessions/:id/resume", post_resume, BP_HTTP_OPERATOR, "Goes on." },
+    { "POST", "/api/v1/sessions/:id/split", post_split, BP_HTTP_OPERATOR, "Begins a new segment." },
+    { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
+      "Writes a mark with a text and values into recording and catalogue." },
+};
+
+const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "base/config.h"
+#include "base/error.h"
+
+/* The agent's configuration: one row a key in config.c; docs/config.md and the sample file are made
+ * from the rows. */
+struct bp_agent_config {
+    struct {
+        struct bp_config_list domains; /* empty: ROS_DOMAIN_ID, else 0 */
+    } discovery;
+    struct {
+        struct bp_config_list topics, exclude_topics, types, exclude_types;
+        char *regex, *exclude_regex;
+        bool hidden, services;
+        int64_t max_topics;
+        struct bp_config_list max_rate, keep_every, priority, budget; /* "topic=value" */
+        int compression, durability, profile;
+        int64_t compression_level;
+        uint64_t segment_size;
+        bp_ns_t segment_time, commit_interval;
+        char *definitions;
+    } record;
+    struct {
+        uint64_t ring_size;
+        char *ring_dir;
+    } buffer;
+    struct {
+        char *dir; /* "" = $STATE_DIRECTORY, else ~/.local/share/bagpipe */
+        uint64_t min_free;
+        int on_full;
+    } storage;
+    struct {
+        bool auto_start;
+        char *name, *mission, *operator_;
+        bp_ns_t max_time;
+    } session;
+    struct {
+        struct bp_config_list listen, hosts, origins;
+        char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
+        int64_t workers, max_connections;
+    } http;
+    struct {
+        int level;
+    } log;
+};
+
+extern const struct bp_config_table bp_agent_config_table;
+
+/**
+ * Defaults, then the file, the environment and words of the command line.
+ *
+ * @param path  of the YAML file; NULL: /etc/bagpipe/agent.yaml when it is there
+ * @param set   "key=value" words
+ * @param ret   release with bp_agent_config_done(), also after a failure
+ */
+BP_MUST_CHECK int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
+                                       struct bp_agent_config *ret, struct bp_error *err);
+void bp_agent_config_done(struct bp_agent_config *c);
+
+/** The folder for data and state, made when missing; resolved from configuration and environment.
+ */
+BP_MUST_CHECK int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,
+                                    struct bp_error *err);
+/** Path of the unix socket. */
+BP_MUST_CHECK int bp_agent_socket_path(const struct bp_agent_config *c, char *ret, size_t cap,
+                                       struct bp_error *err);

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <pthread.h>
+
+#include "agent/sessions.h"
+#include "bag/ledger.h"
+#include "bag/writer.h"
+#include "record/rules.h"
+#include "record/select.h"
+
+/* Inside of sessions: sessions.c starts and stops, sessions-load.c takes up what an earlier life
+ * left, sessions-json.c tells.
+ *
+ * Locks: `turn` is held over starting, stopping and acting, which wait for disks; `lock` protects
+ * the list of running sessions and is held for a look at it only. turn before lock. */
+
+struct running {
+    char id[27];
+    char name[256], dir[1300];
+    char *request;                            /* owned: the request as text */
+    char *mission, *operator_, *notes, *tags; /* owned */
+    bp_ns_t started_ns;
+    bp_ns_t ends_mono; /* 0 = no limit */
+    uint32_t outages;
+    struct bp_writer *writer;
+    struct bp_take *take;
+    struct bp_select *select;
+    struct bp_rules rules[4]; /* by enum bp_rule_kind */
+    char trouble[300];        /* [lock] last I/O error, "" when none */
+    struct bp_sessions *all;  /* borrowed */
+    struct running *next;     /* [lock] */
+};
+
+struct bp_sessions {
+    const struct bp_agent_config *config;
+    struct bp_recorder *recorder;
+    struct bp_catalog *catalog;
+    char dir[1024];
+    unsigned domain; /* the first one, for names */
+    pthread_mutex_t turn, lock;
+    struct running *running; /* [lock] oldest first */
+};
+
+/* sessions.c; with `turn` held */
+/** Starts recording into `dir`. @param resume  the folder of an interrupted session that goes on */
+int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
+                     uint32_t outages, struct running **ret, struct bp_error *err);
+struct running *bp_running_find_locked(struct bp_sessions *s, const char *key);
+/** Waits for the disk and frees; the catalogue knows the outcome. */
+int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err);
+/** The row of a session that runs. Texts are borrowed from it. */
+struct bp_catalog_session bp_running_row(struct running *r);
+
+/* sessions-load.c */
+int bp_sessions_load(struct bp_sessions *s, struct bp_error *err);
+/** Sums of a finished folder into a row: counts, losses, end. @return 0 or a negative code */
+int bp_sessions_sum_up(const char *dir, struct bp_catalog_session *row, struct bp_error *err);

@@ -1,0 +1,592 @@
+#include "agent/sessions-priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "record/name.h"
+
+/* ---- what is asked for ---- */
+
+/* A key of the request, or NULL when it is not there. */
+static int text_of(const json_t *request, const char *key, const char **ret, struct bp_error *err) {
+    const json_t *v = json_object_get(request, key);
+
+    *ret = NULL;
+    if (!v || json_is_null(v))
+        return 0;
+    if (!json_is_string(v))
+        return bp_fail(err, BP_EUSAGE, "'%s' must be a text", key);
+    *ret = json_string_value(v);
+    return 0;
+}
+
+/* Words of the request, borrowed from it, or else those of the configuration. */
+struct words {
+    const char **v; /* owned */
+    size_t n;
+};
+
+static void words_done(struct words *w) {
+    free(w->v);
+}
+
+static int words_of(const json_t *request, const char *key, const struct bp_config_list *otherwise,
+                    struct words *ret, struct bp_error *err) {
+    const json_t *v = json_object_get(request, key);
+    size_t n = v ? json_array_size(v) : otherwise->n;
+
+    if (v && !json_is_array(v))
+        return bp_fail(err, BP_EUSAGE, "'%s' must be a list of texts", key);
+    ret->v = calloc(n + 1, sizeof *ret->v);
+    if (!ret->v)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        ret->v[i] = v ? json_string_value(json_array_get(v, i)) : otherwise->v[i];
+        if (!ret->v[i])
+            return bp_fail(err, BP_EUSAGE, "'%s' must be a list of texts", key);
+    }
+    ret->n = n;
+    return 0;
+}
+
+static int choice_of(const json_t *request, const char *key, const char *const *names, size_t n,
+                     int otherwise, int *ret, struct bp_error *err) {
+    const char *text;
+    int r = text_of(request, key, &text, err);
+
+    *ret = otherwise;
+    if (r < 0 || !text)
+        return r;
+    for (size_t i = 0; i < n; i++)
+        if (bp_streq(text, names[i])) {
+            *ret = (int) i;
+            return 0;
+        }
+    return bp_fail(err, BP_EUSAGE, "'%s' is '%s': expected none, lz4 or zstd", key, text);
+}
+
+static int check_keys(const json_t *request, struct bp_error *err) {
+    static const char *const known[] = { "name",        "topics",  "exclude_topics", "types",
+                                         "regex",       "mission", "operator",       "notes",
+                                         "compression", "paused",  "max_time_s",     "tags" };
+    const char *key;
+    json_t *v;
+
+    json_object_foreach((json_t *) (uintptr_t) request, key, v) {
+        bool found = false;
+
+        for (size_t i = 0; i < BP_COUNT(known) && !found; i++)
+            found = bp_streq(key, known[i]);
+        if (!found)
+            return bp_fail(err, BP_EUSAGE, "unknown key '%s'", key);
+    }
+    return 0;
+}
+
+static int make_select(const struct bp_agent_config *c, const json_t *request,
+                       struct bp_select **ret, struct bp_error *err) {
+    BP_CLEANUP(words_done) struct words topics = { 0 };
+    BP_CLEANUP(words_done) struct words not_topics = { 0 };
+    BP_CLEANUP(words_done) struct words types = { 0 };
+    const char *regex;
+    int r = words_of(request, "topics", &c->record.topics, &topics, err);
+
+    if (r == 0)
+        r = words_of(request, "exclude_topics", &c->record.exclude_topics, &not_topics, err);
+    if (r == 0)
+        r = words_of(request, "types", &c->record.types, &types, err);
+    if (r == 0)
+        r = text_of(request, "regex", &regex, err);
+    if (r < 0)
+        return r;
+    if (!regex && c->record.regex && *c->record.regex)
+        regex = c->record.regex;
+
+    return bp_select_new(
+        &(struct bp_select_opts){
+            .all = !topics.n && !types.n && !regex,
+            .all_services = c->record.services,
+            .hidden = c->record.hidden,
+            .topics = topics.v,
+            .ntopics = topics.n,
+            .types = types.v,
+            .ntypes = types.n,
+            .not_topics = not_topics.v,
+            .nnot_topics = not_topics.n,
+            .not_types = (const char *const *) c->record.exclude_types.v,
+            .nnot_types = c->record.exclude_types.n,
+            .regex = regex,
+            .not_regex = c->record.exclude_regex && *c->record.exclude_regex
+                             ? c->record.exclude_regex
+                             : NULL,
+        },
+        ret, err);
+}
+
+static int make_rules(const struct bp_agent_config *c, struct running *r, struct bp_error *err) {
+    const struct {
+        const char *key;
+        const struct bp_config_list *list;
+    } rows[] = {
+        [BP_RULE_RATE] = { "record.max_rate", &c->record.max_rate },
+        [BP_RULE_KEEP] = { "record.keep_every", &c->record.keep_every },
+        [BP_RULE_PRIORITY] = { "record.priority", &c->record.priority },
+        [BP_RULE_BUDGET] = { "record.budget", &c->record.budget },
+    };
+
+    for (size_t i = 0; i < BP_COUNT(rows); i++) {
+        int k = bp_rules_parse((enum bp_rule_kind) i, (const char *const *) rows[i].list->v,
+                               rows[i].list->n, &r->rules[i], err);
+
+        if (k < 0)
+            return bp_prefix(err, k, "%s", rows[i].key);
+    }
+    return 0;
+}
+
+/* ---- the writer ---- */
+
+static void on_event(void *ctx, const struct bp_writer_event *e) {
+    struct running *r = ctx;
+    enum bp_log_level level =
+        e->kind == BP_WRITER_SEGMENT_OPENED || e->kind == BP_WRITER_SEGMENT_CLOSED ? BP_LOG_DEBUG
+        : e->kind == BP_WRITER_DISK_FULL || e->kind == BP_WRITER_IO_ERROR          ? BP_LOG_WARNING
+                                                                                   : BP_LOG_NOTICE;
+
+    if (e->kind == BP_WRITER_IO_ERROR && r->all) {
+        (void) pthread_mutex_lock(&r->all->lock);
+        (void) snprintf(r->trouble, sizeof r->trouble, "%s", e->text);
+        (void) pthread_mutex_unlock(&r->all->lock);
+    }
+    bp_log(level, e->text, BP_F_TEXT("session", r->name),
+           BP_F_TEXT("path", e->path ? e->path : ""));
+}
+
+static int open_writer(const struct bp_agent_config *c, const json_t *request, struct running *r,
+                       bool resume, struct bp_error *err) {
+    static const char *const codecs[] = { "none", "lz4", "zstd" };
+    struct bp_writer_opts o = {
+        .dir = r->dir,
+        .ring_bytes = c->buffer.ring_size,
+        .ring_dir = c->buffer.ring_dir && bp_streq(c->buffer.ring_dir, "none") ? ""
+                    : c->buffer.ring_dir && *c->buffer.ring_dir                ? c->buffer.ring_dir
+                                                                               : NULL,
+        .commit_interval = c->record.commit_interval,
+        .durability = (enum bp_durability_mode) c->record.durability,
+        .level = (int) c->record.compression_level,
+        .max_segment_bytes = c->record.segment_size,
+        .max_segment_ns = c->record.segment_time,
+        .min_free = c->storage.min_free ? c->storage.min_free : UINT64_MAX,
+        .on_full = (enum bp_on_full) c->storage.on_full,
+        .profile = (enum bp_profile) c->record.profile,
+        .resume = resume,
+        .event = on_event,
+        .ctx = r,
+    };
+    int codec, k;
+
+    k = choice_of(request, "compression", codecs, BP_COUNT(codecs), c->record.compression, &codec,
+                  err);
+    if (k < 0)
+        return k;
+    o.compression = (enum bp_compression) codec;
+    return bp_writer_open(&o, &r->writer, err);
+}
+
+static int open_take(const struct bp_sessions *s, const json_t *request, struct running *r,
+                     struct bp_error *err) {
+    struct bp_take_opts o = {
+        .select = r->select,
+        .max_rate = r->rules[BP_RULE_RATE].v,
+        .nmax_rate = r->rules[BP_RULE_RATE].n,
+        .keep_every = r->rules[BP_RULE_KEEP].v,
+        .nkeep_every = r->rules[BP_RULE_KEEP].n,
+        .priority = r->rules[BP_RULE_PRIORITY].v,
+        .npriority = r->rules[BP_RULE_PRIORITY].n,
+        .budget = r->rules[BP_RULE_BUDGET].v,
+        .nbudget = r->rules[BP_RULE_BUDGET].n,
+        .max_topics = (uint32_t) s->config->record.max_topics,
+        .start_paused = json_is_true(json_object_get(request, "paused")),
+        .writer = r->writer,
+    };
+
+    return bp_take_open(s->recorder, &o, &r->take, err);
+}
+
+/* ---- one session ---- */
+
+static void running_free(struct running *r) {
+    if (!r)
+        return;
+    bp_take_close(r->take);
+    (void) bp_writer_close(r->writer, NULL);
+    bp_select_free(r->select);
+    for (size_t i = 0; i < BP_COUNT(r->rules); i++)
+        bp_rules_done(&r->rules[i]);
+    free(r->request);
+    free(r->mission);
+    free(r->operator_);
+    free(r->notes);
+    free(r->tags);
+    free(r);
+}
+
+static void running_freep(struct running **r) {
+    running_free(*r);
+}
+
+static int copy_texts(const struct bp_agent_config *c, const json_t *request, struct running *r,
+                      struct bp_error *err) {
+    const json_t *tags = json_object_get(request, "tags");
+    const char *mission, *op, *notes;
+    int k = text_of(request, "mission", &mission, err);
+
+    if (k == 0)
+        k = text_of(request, "operator", &op, err);
+    if (k == 0)
+        k = text_of(request, "notes", &notes, err);
+    if (k < 0)
+        return k;
+    if (tags && !json_is_array(tags))
+        return bp_fail(err, BP_EUSAGE, "'tags' must be a list of texts");
+    r->mission = strdup(mission ? mission : c->session.mission ? c->session.mission : "");
+    r->operator_ = strdup(op ? op : c->session.operator_ ? c->session.operator_ : "");
+    r->notes = strdup(notes ? notes : "");
+    r->tags = tags ? json_dumps(tags, JSON_COMPACT) : strdup("[]");
+    r->request = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!r->mission || !r->operator_ || !r->notes || !r->tags || !r->request)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    return 0;
+}
+
+static int take_limit(const struct bp_agent_config *c, const json_t *request, struct running *r,
+                      struct bp_error *err) {
+    const json_t *v = json_object_get(request, "max_time_s");
+    double seconds = v ? json_number_value(v) : 0;
+
+    if (v && (!json_is_number(v) || seconds <= 0 || seconds > 1e8))
+        return bp_fail(err, BP_EUSAGE, "'max_time_s' must be a number of seconds above 0");
+    if (v)
+        r->ends_mono = bp_mono_ns() + (bp_ns_t) (seconds * 1e9);
+    else if (c->session.max_time)
+        r->ends_mono = bp_mono_ns() + c->session.max_time;
+    return 0;
+}
+
+int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
+                     uint32_t outages, struct running **ret, struct bp_error *err) {
+    BP_CLEANUP(running_freep) struct running *r = calloc(1, sizeof *r);
+    const char *slash = strrchr(dir, '/');
+    struct running **end;
+    int k;
+
+    if (!r)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    r->all = s;
+    r->outages = outages;
+    r->started_ns = bp_wall_ns();
+    (void) snprintf(r->dir, sizeof r->dir, "%s", dir);
+    (void) snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : dir);
+    k = copy_texts(s->config, request, r, err);
+    if (k == 0)
+        k = take_limit(s->config, request, r, err);
+    if (k == 0)
+        k = make_select(s->config, request, &r->select, err);
+    if (k == 0)
+        k = make_rules(s->config, r, err);
+    if (k == 0)
+        k = open_writer(s->config, request, r, resume, err);
+    if (k < 0)
+        return k;
+    (void) snprintf(r->id, sizeof r->id, "%s", bp_writer_id(r->writer));
+    k = open_take(s, request, r, err);
+    if (k < 0)
+        return k;
+
+    (void) pthread_mutex_lock(&s->lock);
+    for (end = &s->running; *end; end = &(*end)->next)
+        ;
+    *end = r;
+    (void) pthread_mutex_unlock(&s->lock);
+    *ret = BP_TAKE_PTR(r);
+    return 0;
+}
+
+struct bp_catalog_session bp_running_row(struct running *r) {
+    struct bp_writer_stats w;
+    struct bp_catalog_session row = {
+        .status = bp_take_paused(r->take) ? BP_STATUS_PAUSED : BP_STATUS_RECORDING,
+        .name = r->name,
+        .dir = r->dir,
+        .request = r->request,
+        .mission = r->mission,
+        .operator_ = r->operator_,
+        .notes = r->notes,
+        .tags = r->tags,
+        .started_ns = r->started_ns,
+        .outages = r->outages,
+        .error = r->trouble,
+    };
+
+    bp_writer_stats(r->writer, &w);
+    memcpy(row.id, r->id, sizeof row.id);
+    row.messages = w.messages;
+    row.bytes = w.file_bytes;
+    row.segments = w.segments;
+    for (int i = 0; i < BP_LOSS_N_; i++)
+        row.lost += bp_loss_is_loss((enum bp_loss) i) ? w.lost[i] : 0;
+    return row;
+}
+
+struct running *bp_running_find_locked(struct bp_sessions *s, const char *key) {
+    struct running *r = s->running;
+
+    if (!key)
+        return r && !r->next ? r : NULL;
+    for (; r; r = r->next)
+        if (bp_streq(r->id, key) || bp_streq(r->name, key))
+            return r;
+    return NULL;
+}
+
+static void unlink_running(struct bp_sessions *s, const struct running *r) {
+    (void) pthread_mutex_lock(&s->lock);
+    for (struct running **at = &s->running; *at; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    (void) pthread_mutex_unlock(&s->lock);
+}
+
+int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err) {
+    struct bp_error why = { 0 }, ignored = { 0 };
+    struct bp_catalog_session row;
+    int k, c;
+
+    bp_take_stop(r->take);
+    row = bp_running_row(r);
+    unlink_running(s, r);
+    k = bp_writer_close(BP_TAKE_PTR(r->writer), &why);
+    row.status = k < 0 ? BP_STATUS_FAILED : BP_STATUS_FINISHED;
+    row.ended_ns = bp_wall_ns();
+    row.error = k < 0 ? why.text : r->trouble;
+    if (k == 0)
+        (void) bp_sessions_sum_up(r->dir, &row, &ignored);
+    c = bp_catalog_put(s->catalog, &row, k < 0 ? &ignored : err);
+    bp_log(k < 0 ? BP_LOG_WARNING : BP_LOG_NOTICE, k < 0 ? why.text : "session finished",
+           BP_F_TEXT("session", r->name), BP_F_UINT("messages", row.messages),
+           BP_F_UINT("lost", row.lost));
+    running_free(r);
+    if (k < 0)
+        return bp_fail(err, k, "%s", why.text);
+    return c;
+}
+
+/* ---- starting and acting ---- */
+
+/* A name that was made must not be a reason not to record: it gets a number. */
+static int choose_dir(const struct bp_sessions *s, const json_t *request, char *ret, size_t cap,
+                      struct bp_error *err) {
+    const char *pattern, *mission;
+    char name[256];
+    int k = text_of(request, "name", &pattern, err);
+
+    if (k == 0)
+        k = text_of(request, "mission", &mission, err);
+    if (k < 0)
+        return k;
+    k = bp_record_name(pattern && *pattern ? pattern : s->config->session.name, bp_wall_ns(),
+                       s->domain, mission ? mission : s->config->session.mission, name, sizeof name,
+                       err);
+    if (k < 0)
+        return k;
+    for (unsigned i = 1; i < 10000; i++) {
+        char number[16] = "";
+
+        if (i > 1)
+            (void) snprintf(number, sizeof number, "-%u", i);
+        if (snprintf(ret, cap, "%s/%s%s", s->dir, name, number) >= (int) cap)
+            return bp_fail(err, BP_EUSAGE, "'name' is too long");
+        if (access(ret, F_OK) < 0)
+            return 0;
+    }
+    return bp_fail(err, -EEXIST, "'%s' and many more are there already", ret);
+}
+
+int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[static 27],
+                      struct bp_error *err) {
+    struct bp_catalog_session row;
+    struct running *r = NULL;
+    char dir[1300];
+    int k = check_keys(request, err);
+
+    if (k < 0)
+        return k;
+    (void) pthread_mutex_lock(&s->turn);
+    k = choose_dir(s, request, dir, sizeof dir, err);
+    if (k == 0)
+        k = bp_running_begin(s, request, dir, false, 0, &r, err);
+    if (k == 0) {
+        row = bp_running_row(r);
+        k = bp_catalog_put(s->catalog, &row, err);
+        memcpy(ret_id, r->id, 27);
+        bp_log(BP_LOG_NOTICE, "session started", BP_F_TEXT("session", r->name),
+               BP_F_TEXT("id", r->id));
+        if (k < 0) /* a session nobody knows of after a crash: better none */
+            (void) bp_running_end(s, r, NULL);
+    }
+    (void) pthread_mutex_unlock(&s->turn);
+    return k;
+}
+
+static int not_found(struct bp_sessions *s, const char *key, struct bp_error *err) {
+    if (key)
+        return bp_fail(err, -ENOENT, "no session '%s' is being recorded", key);
+    return s->running ? bp_fail(err, BP_EUSAGE, "several sessions are being recorded: say which")
+                      : bp_fail(err, -ENOENT, "nothing is being recorded");
+}
+
+static int set_paused(struct bp_sessions *s, struct running *r, bool paused, struct bp_error *err) {
+    struct bp_catalog_session row;
+
+    bp_take_pause(r->take, paused);
+    row = bp_running_row(r);
+    return bp_catalog_put(s->catalog, &row, err);
+}
+
+int bp_sessions_act(struct bp_sessions *s, const char *key, enum bp_session_action action,
+                    char ret_id[static 27], struct bp_error *err) {
+    struct running *r;
+    int k = 0;
+
+    (void) pthread_mutex_lock(&s->turn); /* nobody ends it meanwhile */
+    (void) pthread_mutex_lock(&s->lock);
+    r = bp_running_find_locked(s, key);
+    if (!r)
+        k = not_found(s, key, err);
+    (void) pthread_mutex_unlock(&s->lock);
+    if (r) {
+        memcpy(ret_id, r->id, 27);
+        switch (action) {
+        case BP_SESSION_STOP:
+            k = bp_running_end(s, r, err);
+            break;
+        case BP_SESSION_PAUSE:
+        case BP_SESSION_RESUME:
+            k = set_paused(s, r, action == BP_SESSION_PAUSE, err);
+            break;
+        case BP_SESSION_SPLIT:
+            bp_writer_split(r->writer);
+            break;
+        }
+    }
+    (void) pthread_mutex_unlock(&s->turn);
+    return k;
+}
+
+/* "text", then the values, as the writer takes them. */
+static int write_mark(struct running *r, const char *wall, const char *text, const json_t *values,
+                      struct bp_error *err) {
+    size_t n = 0, cap = 5 + 2 * json_object_size(values);
+    BP_AUTO_FREE const char **kv = calloc(cap, sizeof *kv);
+    const char *key;
+    json_t *v;
+
+    if (!kv)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    kv[n++] = "text";
+    kv[n++] = text;
+    kv[n++] = "time_ns";
+    kv[n++] = wall;
+    json_object_foreach((json_t *) (uintptr_t) values, key, v) {
+        if (!json_is_string(v))
+            return bp_fail(err, BP_EUSAGE, "values.%s must be a text", key);
+        kv[n++] = key;
+        kv[n++] = json_string_value(v);
+    }
+    return bp_writer_mark(r->writer, "bagpipe.mark", kv);
+}
+
+int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, const json_t *values,
+                     struct bp_error *err) {
+    struct bp_catalog_mark m = { .wall_ns = bp_wall_ns(), .text = (char *) (uintptr_t) text };
+    BP_AUTO_FREE char *dumped = values ? json_dumps(values, JSON_COMPACT) : strdup("{}");
+    struct running *r;
+    char wall[32];
+    int k = 0;
+
+    if (!dumped)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    m.values = dumped;
+    (void) snprintf(wall, sizeof wall, "%lld", (long long) m.wall_ns);
+    (void) pthread_mutex_lock(&s->turn);
+    (void) pthread_mutex_lock(&s->lock);
+    r = bp_running_find_locked(s, key);
+    if (!r)
+        k = not_found(s, key, err);
+    (void) pthread_mutex_unlock(&s->lock);
+    if (r)
+        k = write_mark(r, wall, text, values, err);
+    if (k == 0)
+        k = bp_catalog_add_mark(s->catalog, r->id, &m, err);
+    (void) pthread_mutex_unlock(&s->turn);
+    return k;
+}
+
+/* ---- all of them ---- */
+
+void bp_sessions_tick(struct bp_sessions *s) {
+    bp_ns_t now = bp_mono_ns();
+    struct running *r;
+
+    (void) pthread_mutex_lock(&s->turn);
+    do {
+        struct bp_error err = { 0 };
+
+        (void) pthread_mutex_lock(&s->lock);
+        for (r = s->running; r && !(r->ends_mono && now >= r->ends_mono);)
+            r = r->next;
+        (void) pthread_mutex_unlock(&s->lock);
+        if (r)
+            (void) bp_running_end(s, r, &err);
+    } while (r);
+    (void) pthread_mutex_unlock(&s->turn);
+}
+
+int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *recorder,
+                     struct bp_catalog *catalog, const char *dir, struct bp_sessions **ret,
+                     struct bp_error *err) {
+    BP_CLEANUP(bp_sessions_closep) struct bp_sessions *s = calloc(1, sizeof *s);
+    int k;
+
+    if (!s)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    s->config = config;
+    s->recorder = recorder;
+    s->catalog = catalog;
+    (void) snprintf(s->dir, sizeof s->dir, "%s", dir);
+    if (config->discovery.domains.n)
+        s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
+    (void) pthread_mutex_init(&s->turn, NULL);
+    (void) pthread_mutex_init(&s->lock, NULL);
+    k = bp_sessions_load(s, err);
+    if (k < 0)
+        return k;
+    *ret = BP_TAKE_PTR(s);
+    return 0;
+}
+
+void bp_sessions_close(struct bp_sessions *s) {
+    if (!s)
+        return;
+    while (s->running)
+        (void) bp_running_end(s, s->running, NULL);
+    (void) pthread_mutex_destroy(&s->turn);
+    (void) pthread_mutex_destroy(&s->lock);
+    free(s);
+}

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "base/buf.h"
+#include "catalog/catalog.h"
+#include "record/recorder.h"
+
+/* Sessions under management: several at once on one recorder, each with a writer and ring of its
+ * own, known to the catalogue from their first moment, and taken up again after a crash. Any
+ * thread; starting and stopping take turns. */
+struct bp_sessions;
+
+/**
+ * Interrupted sessions in the data folder are recovered; those that were being recorded go on as
+ * the same session, with the outage marked.
+ *
+ * @param config, recorder, catalog  borrowed, outlive it
+ * @param dir                        where session folders are made
+ */
+BP_MUST_CHECK int bp_sessions_open(const struct bp_agent_config *config,
+                                   struct bp_recorder *recorder, struct bp_catalog *catalog,
+                                   const char *dir, struct bp_sessions **ret, struct bp_error *err);
+/** Finishes what is being recorded. Takes NULL. */
+void bp_sessions_close(struct bp_sessions *s);
+BP_DEFINE_CLEANUP(struct bp_sessions, bp_sessions_close)
+
+/**
+ * Starts a session.
+ *
+ * @param request  JSON object, borrowed; every key is optional and stands for what the
+ * configuration says otherwise: name, topics, exclude_topics, types, regex, compression, mission,
+ *                 operator, notes, tags, paused, max_time_s
+ * @param ret_id   of the session
+ * @return 0, BP_EUSAGE for a request that is wrong (naming the key), -EEXIST, -EBUSY, -ENOSPC, …
+ */
+BP_MUST_CHECK int bp_sessions_start(struct bp_sessions *s, const json_t *request,
+                                    char ret_id[static 27], struct bp_error *err);
+
+enum bp_session_action { BP_SESSION_STOP, BP_SESSION_PAUSE, BP_SESSION_RESUME, BP_SESSION_SPLIT };
+/**
+ * @param key  id or name of a session that is being recorded; NULL: the only one
+ * @return 0, -ENOENT, BP_EUSAGE when NULL and there are none or several, or what kept it from disk
+ */
+BP_MUST_CHECK int bp_sessions_act(struct bp_sessions *s, const char *key,
+                                  enum bp_session_action action, char ret_id[static 27],
+                                  struct bp_error *err);
+/** Writes a mark into the recording and the catalogue. `values`: JSON object of texts, or NULL. */
+BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text,
+                                   const json_t *values, struct bp_error *err);
+
+/** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
+json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
+/** {"sessions": […], "next": id or null}. */
+int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, json_t **ret,
+                     struct bp_error *err);
+/** Its topics with counts and losses: {"topics": […]}; for sessions that run. */
+json_t *bp_sessions_topics(struct bp_sessions *s, const char *key);
+
+struct bp_sessions_stats {
+    unsigned running, paused;
+    uint64_t messages, bytes, lost, disk_free, ring_used, ring_size;
+    bool disk_full;
+    bp_ns_t durable_wall_ns; /* the oldest of the running ones, 0 = none runs */
+};
+void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret);
+/** Families of metrics about running sessions. */
+void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
+
+/** Stops sessions whose time is over; called about once a second. */
+void bp_sessions_tick(struct bp_sessions *s);
