@@ -47,21 +47,47 @@ struct bp_agent_config {
 
 extern const struct bp_config_table bp_agent_config_table;
 
+#define BP_AGENT_CONFIG_FILE "/etc/bagpipe/agent.yaml"
+
 /**
- * Defaults, then the file, the environment and words of the command line.
+ * Defaults, then the file, the environment and words of the command line; then what a row cannot
+ * tell is checked: domains, patterns, rules, the name's template, addresses.
  *
- * @param path  of the YAML file; NULL: /etc/bagpipe/agent.yaml when it is there
+ * @param path  of the YAML file; NULL: BP_AGENT_CONFIG_FILE when it is there
  * @param set   "key=value" words
- * @param ret   release with bp_agent_config_done(), also after a failure
+ * @param ret   release with bp_agent_config_done(), also after a failure; no text in it is NULL
+ * @return 0; BP_ECONFIG naming file, line, key and what is allowed; BP_EFORMAT when the file is not
+ *         YAML; -ENOENT, -EACCES, … when it cannot be read; -ENOMEM
  */
 BP_MUST_CHECK int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
                                        struct bp_agent_config *ret, struct bp_error *err);
 void bp_agent_config_done(struct bp_agent_config *c);
 
-/** The folder for data and state, made when missing; resolved from configuration and environment.
+/**
+ * The folder for data and state, made 0700 with its parents when missing: the configured one ("~/"
+ * is the home), else the first of $STATE_DIRECTORY, else $XDG_DATA_HOME/bagpipe, else
+ * ~/.local/share/bagpipe.
+ *
+ * @return 0, BP_ECONFIG when there is no home either, -ENAMETOOLONG, or why it cannot be made or
+ *         written to
  */
 BP_MUST_CHECK int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,
                                     struct bp_error *err);
-/** Path of the unix socket. */
+/**
+ * Where the agent's unix socket belongs: the configured path, else /run/bagpipe/agent.sock when
+ * that folder can be made or written, else $XDG_RUNTIME_DIR/bagpipe/agent.sock, else agent.sock in
+ * the data folder. The folder is made.
+ *
+ * @return 0; BP_ECONFIG when it is longer than a socket's path may be; or why a folder cannot be
+ * made
+ */
 BP_MUST_CHECK int bp_agent_socket_path(const struct bp_agent_config *c, char *ret, size_t cap,
+                                       struct bp_error *err);
+/**
+ * Where an agent listens, for those who want to talk to it: the configured path, else the first of
+ * the places above that has a socket. Makes nothing.
+ *
+ * @return 0, or -ENOENT when there is none
+ */
+BP_MUST_CHECK int bp_agent_socket_find(const struct bp_agent_config *c, char *ret, size_t cap,
                                        struct bp_error *err);

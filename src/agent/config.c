@@ -1,0 +1,256 @@
+#include "agent/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "net/addr.h"
+#include "record/name.h"
+#include "record/rules.h"
+#include "record/select.h"
+#include "wire/config-file.h"
+
+enum { FILE_MAX = 1 << 20 };
+
+#define MIB        1048576.0
+#define GIB        (1024 * MIB)
+#define TIB        (1024 * GIB)
+#define DAY        86400.0
+
+#define AT(member) offsetof(struct bp_agent_config, member)
+
+/* Where `bagpipe record` has an option for the same, meaning and default are those. */
+static const struct bp_config_row rows[] = {
+    { "discovery.domains", BP_CONFIG_LIST, AT(discovery.domains), NULL,
+      .help = "ROS domains to watch, 0 to 232; none given: ROS_DOMAIN_ID, else 0" },
+
+    { "record.topics", BP_CONFIG_LIST, AT(record.topics), NULL,
+      .help = "topics to record, `*` matches anything; none given here, by type or by regex: all" },
+    { "record.exclude_topics", BP_CONFIG_LIST, AT(record.exclude_topics), NULL,
+      .help = "but not these" },
+    { "record.types", BP_CONFIG_LIST, AT(record.types), NULL, .help = "topics of these types" },
+    { "record.exclude_types", BP_CONFIG_LIST, AT(record.exclude_types), NULL,
+      .help = "but not of these" },
+    { "record.regex", BP_CONFIG_TEXT, AT(record.regex), NULL,
+      .help = "topics whose name contains a match of this regular expression (PCRE)" },
+    { "record.exclude_regex", BP_CONFIG_TEXT, AT(record.exclude_regex), NULL,
+      .help = "but not those with a match of this one" },
+    { "record.hidden", BP_CONFIG_BOOL, AT(record.hidden), "false",
+      .help = "also topics with a name part that begins with `_`" },
+    { "record.services", BP_CONFIG_BOOL, AT(record.services), "false",
+      .help = "also the events of all services" },
+    { "record.max_topics", BP_CONFIG_INT, AT(record.max_topics), "0", .min = 0, .max = 65535,
+      .help = "refuse topics of a session beyond so many, counted; 0 = no limit" },
+    { "record.max_rate", BP_CONFIG_LIST, AT(record.max_rate), NULL,
+      .help = "`TOPIC=HZ`: keep at most this rate" },
+    { "record.keep_every", BP_CONFIG_LIST, AT(record.keep_every), NULL,
+      .help = "`TOPIC=N`: keep every N-th message" },
+    { "record.priority", BP_CONFIG_LIST, AT(record.priority), NULL,
+      .help = "`TOPIC=low`, `normal` or `high`: who is refused first when the ring fills up" },
+    { "record.budget", BP_CONFIG_LIST, AT(record.budget), NULL,
+      .help = "`TOPIC=SIZE`: most of the ring that a topic may hold" },
+    { "record.compression", BP_CONFIG_CHOICE, AT(record.compression), "none",
+      .choices = "none|lz4|zstd", .help = "how chunks are compressed" },
+    { "record.compression_level", BP_CONFIG_INT, AT(record.compression_level), "0", .min = -7,
+      .max = 19, .help = "0 = the codec's fast default" },
+    { "record.durability", BP_CONFIG_CHOICE, AT(record.durability), "commit",
+      .choices = "fast|commit|strict",
+      .help = "fast: no sync; commit: sync each commit interval; strict: sync each batch" },
+    { "record.profile", BP_CONFIG_CHOICE, AT(record.profile), "auto", .choices = "auto|disk|flash",
+      .help = "flash: fewer, larger writes for cards; auto: flash on SD cards and eMMC" },
+    { "record.segment_size", BP_CONFIG_SIZE, AT(record.segment_size), "1GiB", .min = MIB,
+      .max = TIB, .help = "new segment at this size" },
+    { "record.segment_time", BP_CONFIG_DURATION, AT(record.segment_time), "0", .min = 0,
+      .max = 30 * DAY, .help = "new segment after this time; 0 = by size alone" },
+    { "record.commit_interval", BP_CONFIG_DURATION, AT(record.commit_interval), "100ms",
+      .min = 0.001, .max = 60, .help = "at most this much is lost by a power cut" },
+    { "record.definitions", BP_CONFIG_TEXT, AT(record.definitions), NULL,
+      .help = "folder of .msg or .idl files for types of your own" },
+
+    { "buffer.ring_size", BP_CONFIG_SIZE, AT(buffer.ring_size), "256MiB", .min = 4 * MIB,
+      .max = 64 * GIB, .help = "memory of a session for what is not yet on the disk" },
+    { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL,
+      .help = "tmpfs folder of the ring (/dev/shm); `none` = without, then `kill -9` loses it" },
+
+    { "storage.dir", BP_CONFIG_TEXT, AT(storage.dir), NULL,
+      .help = "folder for recordings and state; none given: `$STATE_DIRECTORY`, else "
+              "`~/.local/share/bagpipe`" },
+    { "storage.min_free", BP_CONFIG_SIZE, AT(storage.min_free), "0",
+      .help = "leave this much of the disk free; 0 = the smaller of 1 GiB and 5 %" },
+    { "storage.on_full", BP_CONFIG_CHOICE, AT(storage.on_full), "wait",
+      .choices = "wait|stop|rotate",
+      .help = "wait for space, stop the session, or delete its oldest segments" },
+
+    { "session.auto_start", BP_CONFIG_BOOL, AT(session.auto_start), "false",
+      .help = "record from the start, without being told" },
+    { "session.name", BP_CONFIG_TEXT, AT(session.name), "{robot}_{date}_{time}",
+      .help = "name of new sessions: {date} {time} {host} {robot} {domain} {mission}" },
+    { "session.mission", BP_CONFIG_TEXT, AT(session.mission), NULL,
+      .help = "mission of new sessions, what {mission} stands for" },
+    { "session.operator", BP_CONFIG_TEXT, AT(session.operator_), NULL,
+      .help = "operator of new sessions" },
+    { "session.max_time", BP_CONFIG_DURATION, AT(session.max_time), "0", .min = 0, .max = 365 * DAY,
+      .help = "sessions end after this time; 0 = when told" },
+
+    { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
+      .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
+    { "http.hosts", BP_CONFIG_LIST, AT(http.hosts), NULL,
+      .help = "names besides localhost by which browsers reach it" },
+    { "http.origins", BP_CONFIG_LIST, AT(http.origins), NULL,
+      .help = "origins of other web pages that may use it, `https://HOST`" },
+    { "http.socket", BP_CONFIG_TEXT, AT(http.socket), NULL,
+      .help = "unix socket; none given: `/run/bagpipe/agent.sock`, else below "
+              "`$XDG_RUNTIME_DIR/bagpipe`" },
+    { "http.workers", BP_CONFIG_INT, AT(http.workers), "4", .min = 1, .max = 64,
+      .help = "threads that answer requests" },
+    { "http.max_connections", BP_CONFIG_INT, AT(http.max_connections), "1024", .min = 8,
+      .max = 100000, .help = "connections at the same time" },
+
+    { "log.level", BP_CONFIG_CHOICE, AT(log.level), "notice",
+      .choices = "error|warning|notice|info|debug", .help = "lines below this are not written" },
+};
+
+const struct bp_config_table bp_agent_config_table = { rows, BP_COUNT(rows),
+                                                       sizeof(struct bp_agent_config) };
+
+/* Choices are stored as the enums they become. */
+static_assert(BP_COMPRESS_LZ4 == 1 && BP_COMPRESS_ZSTD == 2, "none|lz4|zstd");
+static_assert(BP_SYNC_COMMIT == 1 && BP_SYNC_STRICT == 2, "fast|commit|strict");
+static_assert(BP_PROFILE_DISK == 1 && BP_PROFILE_FLASH == 2, "auto|disk|flash");
+static_assert(BP_FULL_STOP == 1 && BP_FULL_ROTATE == 2, "wait|stop|rotate");
+static_assert(BP_LOG_ERROR == 0 && BP_LOG_NOTICE == 2 && BP_LOG_DEBUG == 4, "error|…|debug");
+
+/* ---- what a row cannot tell ---- */
+
+/* Rooms below speak of usage; here it is the configuration that is wrong. */
+static int blame(int r, const char *key, struct bp_error *err) {
+    if (r == BP_EUSAGE || r == -EINVAL)
+        r = BP_ECONFIG;
+    return r < 0 ? bp_prefix(err, r, "%s", key) : 0;
+}
+
+static int check_domains(const struct bp_agent_config *c, struct bp_error *err) {
+    for (size_t i = 0; i < c->discovery.domains.n; i++) {
+        const char *text = c->discovery.domains.v[i];
+        int64_t id;
+
+        if (bp_parse_int(text, &id) < 0 || id < 0 || id > 232)
+            return bp_fail(err, BP_ECONFIG, "discovery.domains: '%s' is not a number from 0 to 232",
+                           text);
+    }
+    return 0;
+}
+
+static int check_rules(const struct bp_agent_config *c, struct bp_error *err) {
+    const struct {
+        const char *key;
+        enum bp_rule_kind kind;
+        const struct bp_config_list *list;
+    } kinds[] = {
+        { "record.max_rate", BP_RULE_RATE, &c->record.max_rate },
+        { "record.keep_every", BP_RULE_KEEP, &c->record.keep_every },
+        { "record.priority", BP_RULE_PRIORITY, &c->record.priority },
+        { "record.budget", BP_RULE_BUDGET, &c->record.budget },
+    };
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < BP_COUNT(kinds); i++) {
+        BP_CLEANUP(bp_rules_done) struct bp_rules rules = { 0 };
+
+        r = bp_rules_parse(kinds[i].kind, (const char *const *) kinds[i].list->v, kinds[i].list->n,
+                           &rules, err);
+        r = blame(r, kinds[i].key, err);
+    }
+    return r;
+}
+
+static int check_regex(const char *key, const char *regex, struct bp_error *err) {
+    BP_CLEANUP(bp_select_freep) struct bp_select *s = NULL;
+
+    if (!*regex)
+        return 0;
+    return blame(bp_select_new(&(struct bp_select_opts){ .regex = regex }, &s, err), key, err);
+}
+
+static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
+    struct bp_addr a;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < c->http.listen.n; i++)
+        r = blame(bp_addr_parse(c->http.listen.v[i], &a, err), "http.listen", err);
+    return r;
+}
+
+static int check(const struct bp_agent_config *c, struct bp_error *err) {
+    char name[256];
+    int r = check_domains(c, err);
+
+    if (r >= 0)
+        r = check_rules(c, err);
+    if (r >= 0)
+        r = check_regex("record.regex", c->record.regex, err);
+    if (r >= 0)
+        r = check_regex("record.exclude_regex", c->record.exclude_regex, err);
+    if (r >= 0)
+        r = blame(bp_record_name(c->session.name, bp_wall_ns(), 0, c->session.mission, name,
+                                 sizeof name, err),
+                  "session.name", err);
+    return r < 0 ? r : check_listen(c, err);
+}
+
+/* ---- loading ---- */
+
+static int read_file(const char *path, struct bp_agent_config *c, struct bp_error *err) {
+    BP_AUTO_FREE char *text = NULL;
+    size_t n;
+    int r =
+        bp_io_read_file(&bp_io_posix, path ? path : BP_AGENT_CONFIG_FILE, FILE_MAX, &text, &n, err);
+
+    if (r == -ENOENT && !path)
+        return 0;
+    if (r < 0)
+        return r;
+    return bp_config_read(&bp_agent_config_table, c, path ? path : BP_AGENT_CONFIG_FILE,
+                          (struct bp_str){ text, n }, err);
+}
+
+/* Texts that nobody has set are empty, not NULL. */
+static int fill_texts(struct bp_agent_config *c, struct bp_error *err) {
+    for (size_t i = 0; i < BP_COUNT(rows); i++) {
+        char *text;
+
+        if (rows[i].type != BP_CONFIG_TEXT)
+            continue;
+        memcpy(&text, (char *) c + rows[i].offset, sizeof text);
+        if (!text) {
+            int r = bp_config_set(&bp_agent_config_table, c, "", rows[i].key, "", err);
+
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
+                         struct bp_agent_config *ret, struct bp_error *err) {
+    int r = bp_config_init(&bp_agent_config_table, ret, err);
+
+    if (r >= 0)
+        r = read_file(path, ret, err);
+    if (r >= 0)
+        r = bp_config_set_env(&bp_agent_config_table, ret, environ, err);
+    for (size_t i = 0; r >= 0 && i < nset; i++)
+        r = bp_config_set_arg(&bp_agent_config_table, ret, set[i], err);
+    if (r >= 0)
+        r = fill_texts(ret, err);
+    return r < 0 ? r : check(ret, err);
+}
+
+void bp_agent_config_done(struct bp_agent_config *c) {
+    bp_config_done(&bp_agent_config_table, c);
+}
