@@ -170,10 +170,17 @@ static int check_rules(const struct bp_agent_config *c, struct bp_error *err) {
 
 static int check_regex(const char *key, const char *regex, struct bp_error *err) {
     BP_CLEANUP(bp_select_freep) struct bp_select *s = NULL;
+    struct bp_error why = { 0 };
+    const char *text;
+    int r;
 
     if (!*regex)
         return 0;
-    return blame(bp_select_new(&(struct bp_select_opts){ .regex = regex }, &s, err), key, err);
+    r = bp_select_new(&(struct bp_select_opts){ .regex = regex }, &s, &why);
+    if (r >= 0)
+        return 0;
+    text = strchr(why.text, '\''); /* it speaks of an option of `bagpipe record` before */
+    return bp_fail(err, r == BP_EUSAGE ? BP_ECONFIG : r, "%s: %s", key, text ? text : why.text);
 }
 
 static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
