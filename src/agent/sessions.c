@@ -92,7 +92,7 @@ static int make_select(const struct bp_agent_config *c, const json_t *request,
     BP_CLEANUP(words_done) struct words topics = { 0 };
     BP_CLEANUP(words_done) struct words not_topics = { 0 };
     BP_CLEANUP(words_done) struct words types = { 0 };
-    const char *regex;
+    const char *regex = NULL;
     int r = words_of(request, "topics", &c->record.topics, &topics, err);
 
     if (r == 0)
@@ -242,7 +242,7 @@ static void running_freep(struct running **r) {
 static int copy_texts(const struct bp_agent_config *c, const json_t *request, struct running *r,
                       struct bp_error *err) {
     const json_t *tags = json_object_get(request, "tags");
-    const char *mission, *op, *notes;
+    const char *mission = NULL, *op = NULL, *notes = NULL;
     int k = text_of(request, "mission", &mission, err);
 
     if (k == 0)
@@ -392,7 +392,7 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
 /* A name that was made must not be a reason not to record: it gets a number. */
 static int choose_dir(const struct bp_sessions *s, const json_t *request, char *ret, size_t cap,
                       struct bp_error *err) {
-    const char *pattern, *mission;
+    const char *pattern = NULL, *mission = NULL;
     char name[256];
     int k = text_of(request, "name", &pattern, err);
 

@@ -311,7 +311,7 @@ static unsigned uncomment(char *text, struct bp_buf *out) {
         char *sign = strstr(line, "# "), *colon = sign ? strstr(sign, ": ") : NULL;
 
         help = sign && !help;
-        if (sign && !help && colon && colon[2] != '{') {
+        if (sign && !help && colon) {
             memmove(sign, sign + 2, strlen(sign + 2) + 1);
             keys++;
         }

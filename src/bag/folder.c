@@ -211,6 +211,8 @@ int bp_folder_load(struct bp_folder *f, const struct bp_io *io, const char *dir,
             r = bp_segment_load(io, path, &s, err);
         if (r == 0)
             r = bp_folder_add(f, s);
+        if (r == 0 && s->id[0]) /* interrupted before there was a manifest: it keeps its id */
+            memcpy(f->id, s->id, sizeof f->id);
         bp_segment_free(s);
     }
     free(v);

@@ -338,12 +338,23 @@ static int look(struct session *s, struct bp_error *err) {
     return 0;
 }
 
+/* What is written now belongs to the session that was interrupted. */
+static void take_id(const struct session *s, char id[static 27]) {
+    for (size_t i = 0; i < s->n; i++) {
+        const struct bp_segment *x = s->v[i].closed ? s->v[i].closed : s->v[i].walk.s;
+
+        if (x && x->id[0])
+            memcpy(id, x->id, sizeof x->id);
+    }
+}
+
 static int mend(struct session *s, struct bp_error *err) {
     struct bp_folder f = { 0 };
     int r = cut_tails(s, err);
 
     if (r == 0)
         r = bp_folder_init(&f, s->dir);
+    take_id(s, f.id);
     if (r == 0 && (s->found.n || s->found.nruns))
         r = bp_recover_write(s->io, s->dir, s->name, f.id, s->next_number, &s->found, err);
     bp_folder_done(&f);

@@ -97,13 +97,14 @@ static int take_metadata(const struct file *f, const struct bp_mcap_record *inde
     struct bp_mcap_record rec;
     BP_AUTO_BUF b = { 0 };
     struct bp_cur c;
-    bool ledger;
+    bool ledger, session;
     int r;
 
     if (bp_mcap_metadata_index(index, &x) < 0)
         return BP_ECORRUPT;
     ledger = bp_str_eq(x.name, BP_STR(BP_LEDGER_NAME));
-    if (!ledger && !bp_str_eq(x.name, BP_STR("bagpipe.segment")))
+    session = bp_str_eq(x.name, BP_STR("bagpipe.session"));
+    if (!ledger && !session && !bp_str_eq(x.name, BP_STR("bagpipe.segment")))
         return 0;
     r = read_at(f, x.offset, x.length, &b);
     if (r < 0)
@@ -111,7 +112,11 @@ static int take_metadata(const struct file *f, const struct bp_mcap_record *inde
     c = bp_cur_of(b.p, b.n);
     if (bp_mcap_next(&c, &rec) <= 0 || rec.op != BP_MCAP_METADATA ||
         bp_mcap_metadata(&rec, &md) < 0)
-        return BP_ECORRUPT;
+        return session ? 0 : BP_ECORRUPT; /* nothing but the session's id hangs on it */
+    if (session) {
+        bp_segment_take_id(s, bp_mcap_map_get(md.map, "session"));
+        return 0;
+    }
     return ledger ? parse_ledger(&md, s) : parse_ranges(&md, s);
 }
 

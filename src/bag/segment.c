@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/crc.h"
+#include "base/ulid.h"
 
 #ifndef STATX_DIOALIGN
 #define STATX_DIOALIGN 0x2000U
@@ -336,4 +337,9 @@ int bp_segment_finish(struct bp_segment *s, struct bp_error *err) {
     (void) io->close(io->ctx, s->fd);
     s->fd = -1;
     return 0;
+}
+
+void bp_segment_take_id(struct bp_segment *s, struct bp_str id) {
+    if (bp_ulid_parse(id.p, id.n, NULL) == 0)
+        (void) snprintf(s->id, sizeof s->id, "%.*s", (int) id.n, id.p);
 }

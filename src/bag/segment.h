@@ -30,7 +30,11 @@ struct bp_segment {
     uint32_t nsources;
     struct bp_spans ranges[BP_LANES]; /* numbers of the messages in it */
     uint64_t groups, repeated;        /* groups with messages; repeated messages */
+    char id[27];                      /* of its session, "" when it does not tell */
 };
+
+/** Takes the session's id from a `bagpipe.session` record, if it is one. */
+void bp_segment_take_id(struct bp_segment *s, struct bp_str id);
 
 struct bp_segment_opts {
     const struct bp_io *io;

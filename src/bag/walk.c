@@ -223,6 +223,7 @@ static void take_session(const struct bp_mcap_metadata *md, struct bp_segment *s
 
     memcpy(text, number.p, BP_MIN(number.n, sizeof text - 1));
     s->number = (uint32_t) strtoul(text, NULL, 10);
+    bp_segment_take_id(s, bp_mcap_map_get(md->map, "session"));
 }
 
 static int take_metadata(const struct bp_mcap_record *rec, uint64_t at, struct bp_segment *s,

@@ -79,7 +79,8 @@ struct bp_writer_opts {
 BP_MUST_CHECK int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret,
                                  struct bp_error *err);
 
-/** The session's id (ULID), as in manifest.json; of an interrupted one that goes on, the one it had. */
+/** The session's id (ULID), as in manifest.json; of an interrupted one that goes on, the one it
+ * had. */
 const char *bp_writer_id(const struct bp_writer *w);
 
 /* A channel = topic with type, as the MCAP file shows it. Strings are copied. */

@@ -376,6 +376,8 @@ void bp_config_put_sample(struct bp_buf *out, const struct bp_config_table *t) {
                       name ? name + 1 : r->key);
         if (r->type == BP_CONFIG_LIST)
             bp_buf_printf(out, " [%s]\n", r->def ? r->def : "");
+        else if (r->def && strchr("{[", r->def[0]) && r->def[0]) /* YAML would take it for more */
+            bp_buf_printf(out, " \"%s\"\n", r->def);
         else
             bp_buf_printf(out, "%s%s\n", r->def ? " " : "", r->def ? r->def : "");
     }

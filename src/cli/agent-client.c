@@ -15,7 +15,7 @@ int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err
     if (!url) {
         r = bp_agent_config_load(NULL, NULL, 0, &c, err);
         if (r == 0)
-            r = bp_agent_socket_path(&c, path, sizeof path, err);
+            r = bp_agent_socket_find(&c, path, sizeof path, err);
         bp_agent_config_done(&c);
         (void) snprintf(text, sizeof text, "unix:%s", path);
     }

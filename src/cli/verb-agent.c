@@ -5,6 +5,7 @@
 struct opts {
     const char *config;
     struct bp_opt_list set;
+    bool json;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -14,6 +15,8 @@ static const struct bp_opt options[] = {
       "configuration (/etc/bagpipe/agent.yaml when it is there)", NULL, NULL, 0, 0 },
     { "set", 0, BP_OPT_LIST, OPT(set), "KEY=VALUE", "set a key, after file and environment", NULL,
       NULL, 0, 0 },
+    { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "log one JSON object a line, also on a terminal",
+      NULL, NULL, 0, 0 },
 };
 
 static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
@@ -24,7 +27,7 @@ static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     (void) argc, (void) argv;
     r = bp_agent_config_load(o->config, o->set.v, o->set.n, &c, err);
     if (r == 0) {
-        bp_log_setup((enum bp_log_level) c.log.level, BP_LOG_AUTO);
+        bp_log_setup((enum bp_log_level) c.log.level, o->json ? BP_LOG_JSON : BP_LOG_AUTO);
         r = bp_agent_run(&c, err);
     }
     bp_agent_config_done(&c);

@@ -90,20 +90,20 @@ BP_MUST_CHECK int bp_take_open(struct bp_recorder *r, const struct bp_take_opts 
 
 /** Waits a moment for what is on its way, then no sample reaches the writer any more; tables and
  *  counters still answer. What no take wants any longer is unsubscribed. */
-void bp_take_stop(struct bp_take *t);
+void bp_take_stop(struct bp_take *k);
 /** Stops if need be, then frees. Takes NULL. */
-void bp_take_close(struct bp_take *t);
+void bp_take_close(struct bp_take *k);
 BP_DEFINE_CLEANUP(struct bp_take, bp_take_close)
 
-void bp_take_pause(struct bp_take *t, bool paused);
-bool bp_take_paused(const struct bp_take *t);
+void bp_take_pause(struct bp_take *k, bool paused);
+bool bp_take_paused(const struct bp_take *k);
 
 struct bp_take_stats {
     uint32_t topics, writers; /* selected; alive ones of theirs */
     uint32_t topics_refused;  /* beyond max_topics */
     uint64_t received, bytes; /* of its topics, before throttles and the ring */
 };
-void bp_take_stats(struct bp_take *t, struct bp_take_stats *ret);
+void bp_take_stats(struct bp_take *k, struct bp_take_stats *ret);
 
 /* One line of a take's topic table. Strings are borrowed and stay until the recorder's close. */
 struct bp_take_topic {
@@ -113,4 +113,4 @@ struct bp_take_topic {
     bool has_definition;
 };
 /** Number of channels; fills at most `cap`. */
-size_t bp_take_topics(struct bp_take *t, struct bp_take_topic *ret, size_t cap);
+size_t bp_take_topics(struct bp_take *k, struct bp_take_topic *ret, size_t cap);

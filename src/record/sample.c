@@ -61,41 +61,41 @@ static bool is_paused(const struct bp_take *k) {
     return atomic_load_explicit(&k->paused, memory_order_relaxed);
 }
 
-/* Calls a statement for each take that is handed the topic's samples; the gate is held. */
-#define FOR_TAPS(topic, slot)                  \
-    for (uint32_t left_ = (topic)->mask, slot; \
-         left_ && (slot = (uint32_t) __builtin_ctz(left_), true); left_ &= left_ - 1)
+/* The next take that is handed the topic's samples, and forgets it; the gate is held. */
+static unsigned next_slot(uint32_t *mask) {
+    unsigned slot = (unsigned) __builtin_ctz(*mask);
 
-void bp_recorder_on_missed(void *topic, const struct bp_missed *m) {
-    struct topic *t = topic;
+    *mask &= *mask - 1;
+    return slot;
+}
+
+/* Notes numbers without a message in every take. @param paused  cause while the take is paused */
+static void note(struct topic *t, const uint8_t guid[static BP_GUID_LEN], void **writer_slot,
+                 enum bp_loss why, enum bp_loss paused, uint64_t first, uint64_t last) {
     struct source *src;
+    uint32_t left;
 
     (void) pthread_rwlock_rdlock(&t->rec->gate);
-    src = t->mask ? source_of(t, m->guid, m->writer_slot) : NULL;
-    if (src)
-        FOR_TAPS(t, i) {
-            const struct bp_take *k = t->taps[i]->take;
+    left = t->mask;
+    src = left ? source_of(t, guid, writer_slot) : NULL;
+    while (src && left) {
+        unsigned i = next_slot(&left);
+        const struct bp_take *k = t->taps[i]->take;
 
-            if (src->ids[i] >= 0)
-                bp_writer_note_loss(k->o.writer, (uint32_t) src->ids[i],
-                                    is_paused(k) ? BP_LOSS_PAUSED : BP_LOSS_TRANSPORT, m->first,
-                                    m->last);
-        }
+        if (src->ids[i] >= 0)
+            bp_writer_note_loss(k->o.writer, (uint32_t) src->ids[i], is_paused(k) ? paused : why,
+                                first, last);
+    }
     (void) pthread_rwlock_unlock(&t->rec->gate);
 }
 
-void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
-    struct topic *t = topic;
-    struct source *src;
+void bp_recorder_on_missed(void *topic, const struct bp_missed *m) {
+    note(topic, m->guid, m->writer_slot, BP_LOSS_TRANSPORT, BP_LOSS_PAUSED, m->first, m->last);
+}
 
-    (void) pthread_rwlock_rdlock(&t->rec->gate);
-    src = t->mask && s->seq ? source_of(t, s->guid, s->writer_slot) : NULL;
-    if (src)
-        FOR_TAPS(t, i)
-    if (src->ids[i] >= 0)
-        bp_writer_note_loss(t->taps[i]->take->o.writer, (uint32_t) src->ids[i], BP_LOSS_CONTROL,
-                            s->seq, s->seq);
-    (void) pthread_rwlock_unlock(&t->rec->gate);
+void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
+    if (s->seq)
+        note(topic, s->guid, s->writer_slot, BP_LOSS_CONTROL, BP_LOSS_CONTROL, s->seq, s->seq);
 }
 
 static void hand_over(struct tap *tap, struct source *src, unsigned slot, const struct bp_sample *s,
@@ -142,6 +142,7 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
     struct bp_recorder *r = t->rec;
     bp_ns_t log_ns = s->recv_ns;
     struct source *src;
+    uint32_t left;
 
     if (t->is_clock)
         take_clock(r, s);
@@ -149,12 +150,16 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
         log_ns = atomic_load_explicit(&r->sim_ns, memory_order_relaxed);
 
     (void) pthread_rwlock_rdlock(&r->gate);
-    src = t->mask ? source_of(t, s->guid, s->writer_slot) : NULL;
+    left = t->mask;
+    src = left ? source_of(t, s->guid, s->writer_slot) : NULL;
     if (src) {
         count(r, t, s);
-        FOR_TAPS(t, i)
-        if (src->ids[i] >= 0)
-            hand_over(t->taps[i], src, i, s, log_ns);
+        while (left) {
+            unsigned i = next_slot(&left);
+
+            if (src->ids[i] >= 0)
+                hand_over(t->taps[i], src, i, s, log_ns);
+        }
         if (r->o.keep_latched && atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
             bp_latched_put(t, src, s);
     }

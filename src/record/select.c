@@ -11,7 +11,7 @@
 #include "base/buf.h"
 
 struct bp_select {
-    struct bp_select_opts o;       /* its strings are borrowed from the caller for our whole life */
+    struct bp_select_opts o;       /* lists and words owned; the regexes are not kept as text */
     pcre2_code *include, *exclude; /* owned, or NULL */
 };
 
@@ -39,6 +39,37 @@ static int compile(const char *option, const char *text, pcre2_code **ret, struc
                    (size_t) at + 1);
 }
 
+/* Puts a copy of the list in its place; false when out of memory. */
+static bool copy_words(const char *const **v, size_t n) {
+    const char *const *from = *v;
+    char **to = calloc(n + 1, sizeof *to);
+    bool ok = to != NULL;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        to[i] = strdup(from[i]);
+        ok = to[i] != NULL;
+    }
+    *v = (const char *const *) to; /* what was copied is freed with the rest */
+    return ok;
+}
+
+static void free_words(const char *const *v) {
+    char **own = (char **) (uintptr_t) v;
+
+    for (size_t i = 0; own && own[i]; i++)
+        free(own[i]);
+    free(own);
+}
+
+static bool copy_lists(struct bp_select_opts *o) {
+    bool ok = copy_words(&o->topics, o->ntopics);
+
+    ok = copy_words(&o->types, o->ntypes) && ok;
+    ok = copy_words(&o->services, o->nservices) && ok;
+    ok = copy_words(&o->not_topics, o->nnot_topics) && ok;
+    return copy_words(&o->not_types, o->nnot_types) && ok;
+}
+
 int bp_select_new(const struct bp_select_opts *o, struct bp_select **ret, struct bp_error *err) {
     BP_CLEANUP(bp_select_freep) struct bp_select *s = calloc(1, sizeof *s);
     int r;
@@ -47,6 +78,9 @@ int bp_select_new(const struct bp_select_opts *o, struct bp_select **ret, struct
         return bp_fail(err, -ENOMEM, "no memory for the topic selection");
 
     s->o = *o;
+    s->o.regex = s->o.not_regex = NULL;
+    if (!copy_lists(&s->o))
+        return bp_fail(err, -ENOMEM, "no memory for the topic selection");
     r = compile("--regex", o->regex, &s->include, err);
     if (r < 0)
         return r;
@@ -65,6 +99,11 @@ void bp_select_free(struct bp_select *s) {
 
     pcre2_code_free(s->include);
     pcre2_code_free(s->exclude);
+    free_words(s->o.topics);
+    free_words(s->o.types);
+    free_words(s->o.services);
+    free_words(s->o.not_topics);
+    free_words(s->o.not_types);
     free(s);
 }
 

@@ -20,7 +20,8 @@ struct bp_select_opts {
 
 struct bp_select;
 
-/** @return 0, -ENOMEM, or BP_EUSAGE for a regular expression that does not compile (with its place)
+/** Words are copied. @return 0, -ENOMEM, or BP_EUSAGE for a regular expression that does not
+ * compile (with its place)
  */
 BP_MUST_CHECK int bp_select_new(const struct bp_select_opts *o, struct bp_select **ret,
                                 struct bp_error *err);

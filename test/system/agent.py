@@ -85,7 +85,7 @@ def sessions(folder, agent):
     bp.check(b.lost("paused") == len(missing) > 0, f"light left out what came while it was paused: {len(missing)}")
     bp.check(set(imu[0]) == set(range(min(imu[0]), max(imu[0]) + 1)), "every has no hole")
     bp.check(len(b.messages["/robot1/tf_static"]) == 1, "who begins later has the latched transforms, too")
-    bp.check(a.lost() == 0 and b.lost() == b.lost("paused"), "nothing is lost")
+    bp.check(a.lost() == 0 and b.lost() == 0, f"nothing is lost: {a.lost()} {b.lost()}")
     bp.say(f"every {a.count}, light {b.count} messages; {len(missing)} while paused")
 
 
@@ -129,7 +129,7 @@ def wrong(folder, agent):
     other = Agent(folder, "http.listen=0.0.0.0:19591", "http.socket=" + str(folder / "other.sock"), ok=False)
     other.p.wait(20)
     bp.check(other.p.p.returncode not in (0, None) and "http.listen" in other.p.text(), f"public: {other.p.text()[-300:]}")
-    status, _, err = bp.bagpipe("status", "--url", f"unix:{folder}/none.sock", ok=(0, 69, 66, 2, 74, 75))
+    status, _, err = bp.bagpipe("status", "--url", f"unix:{folder}/none.sock", ok=range(256))
     bp.check(status != 0 and "running" in err, f"no agent: {status} {err}")
 
 
