@@ -90,6 +90,31 @@ static void shout(void *ctx, int fd, struct bp_str early, struct bp_http_upgrade
     bp_http_upgrade_close(u);
 }
 
+/* News come just behind the look that found none. */
+static ssize_t read_raced(void *ctx, char *p, size_t max) {
+    struct pieces *s = ctx;
+
+    if (s->given == 3)
+        return 0;
+    if (s->given == s->allowed) {
+        s->allowed++;
+        bp_http_stream_wake(s->stream);
+        return -EAGAIN;
+    }
+    s->given++;
+    return snprintf(p, max, "data: %d\n", s->given);
+}
+
+static int raced(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    static const struct bp_http_stream_ops ops = { read_raced, pieces_done };
+
+    (void) req;
+    (void) err;
+    pieces = (struct pieces){ 0 };
+    bp_http_reply_stream(reply, 200, "text/event-stream", &ops, &pieces, &pieces.stream);
+    return 0;
+}
+
 static int upgrade(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     (void) req;
     (void) err;
@@ -101,6 +126,7 @@ static const struct bp_http_route routes[] = {
     { "GET", "/slow", slow, BP_HTTP_VIEWER, "waits" },
     { "GET", "/missing", missing, BP_HTTP_VIEWER, "fails" },
     { "GET", "/stream", stream, BP_HTTP_VIEWER, "in pieces" },
+    { "GET", "/raced", raced, BP_HTTP_VIEWER, "in pieces, at the wrong moment" },
     { "GET", "/upgrade", upgrade, BP_HTTP_VIEWER, "hands over" },
 };
 
@@ -123,6 +149,16 @@ static void streams(void **state) {
     assert_int_equal(ask(h, "HEAD /stream HTTP/1.1\r\n" H C "\r\n", text, sizeof text), 200);
     (void) pthread_join(pieces.waker, NULL);
     assert_null(strstr(text, "data"));
+}
+
+static void no_wake_is_lost(void **state) {
+    BP_CLEANUP(bp_http_closep) struct bp_http *h = open_server((struct bp_http_options){ ROUTES });
+    char text[4096];
+
+    (void) state;
+    assert_int_equal(ask(h, "GET /raced HTTP/1.1\r\n" H C "\r\n", text, sizeof text), 200);
+    assert_non_null(strstr(text, "data: 3\n"));
+    bp_http_stream_unref(pieces.stream);
 }
 
 struct lines {
@@ -214,6 +250,7 @@ static void draining_lets_finish_what_runs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams),
+        cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(lines_of_a_stream),
         cmocka_unit_test(connections_are_handed_over),
         cmocka_unit_test(draining_lets_finish_what_runs),
