@@ -1,6 +1,6 @@
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/un.h>
 #include <time.h>
@@ -15,12 +15,21 @@
  * deadline for its head and one for its body, and the accept thread shuts down what is past it; the
  * loop then sees the end of the connection and closes it.
  *
+ * libmicrohttpd waits edge-triggered and reads once: of a client that sends half a request and
+ * closes in the same moment it does not see the end until a timer runs out. So we listen for that
+ * end, too, and shut down what has waited for more of its request since.
+ *
  * An entry is made before libmicrohttpd knows of the connection, so that limits hold however busy
  * the loops are, and found again by its descriptor. libmicrohttpd may give up a connection in
  * between without a word (out of memory): such an entry is not `started`, its descriptor is not
  * ours any more, and it is forgotten after a while. */
 
-enum { SWEEP_MS = 500, FULL_PAUSE_MS = 100 };
+enum { SWEEP_MS = 500, FULL_PAUSE_MS = 100, EVENTS = 64 };
+
+static const bp_ns_t HUNG_UP_WAIT = BP_SEC; /* for the loop to read what came before the end */
+
+/* What an event of epoll is about: a listener's index, the wake-up, or the id of a connection. */
+enum { ABOUT_WAKE = BP_HTTP_MAX_LISTENERS, ABOUT_CONNS };
 
 static void forget_locked(struct bp_http *h, struct bp_conn *c) BP_REQUIRES(h->conns.lock);
 static void forget_locked(struct bp_http *h, struct bp_conn *c) {
@@ -44,6 +53,7 @@ static struct bp_conn *new_conn(struct bp_http *h, int fd, const struct sockaddr
 
     if (!c)
         return NULL;
+    c->id = __atomic_fetch_add(&h->next_id, 1, __ATOMIC_RELAXED);
     c->fd = fd;
     c->since = bp_mono_ns();
     c->deadline = c->since + h->o.head_timeout;
@@ -75,6 +85,10 @@ static unsigned sweep_locked(struct bp_http *h, bp_ns_t now, struct bp_conn **re
     struct bp_conn *c, *next;
 
     DL_FOREACH_SAFE(h->conns.list, c, next) {
+        bool reads = c->phase == BP_CONN_HEAD || c->phase == BP_CONN_BODY;
+
+        if (c->hung_up != 0 && now >= c->hung_up + HUNG_UP_WAIT && reads)
+            cut_locked(h, c);
         if (c->deadline == 0 || now < c->deadline || c->cut)
             continue;
         if (!c->started) {
@@ -140,6 +154,7 @@ static void refuse(int fd) {
 }
 
 static void accepted(struct bp_http *h, int fd, const struct sockaddr *peer, socklen_t len) {
+    struct epoll_event ev = { .events = EPOLLRDHUP | EPOLLONESHOT };
     struct bp_conn *c = new_conn(h, fd, peer, len), *old;
     bool room;
 
@@ -159,11 +174,15 @@ static void accepted(struct bp_http *h, int fd, const struct sockaddr *peer, soc
     bp_mutex_unlock(&h->conns.lock);
     free(old);
 
+    ev.data.u64 = c->id;
     if (!room) {
         refuse(fd);
         free(c);
-    } else if (MHD_add_connection(h->mhd, fd, (const struct sockaddr *) &c->peer, c->peer_len) !=
-               MHD_YES) { /* it has closed the descriptor */
+        return;
+    }
+    (void) epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev); /* without, timers still end it */
+    if (MHD_add_connection(h->mhd, fd, (const struct sockaddr *) &c->peer, c->peer_len) !=
+        MHD_YES) { /* it has closed the descriptor */
         bp_mutex_lock(&h->conns.lock);
         forget_locked(h, c);
         bp_mutex_unlock(&h->conns.lock);
@@ -194,42 +213,62 @@ static bool accept_all(struct bp_http *h, int listener) {
     }
 }
 
+/* A client has said its last word. */
+static void hung_up(struct bp_http *h, uint64_t id) {
+    struct bp_conn *c;
+
+    bp_mutex_lock(&h->conns.lock);
+    DL_FOREACH(h->conns.list, c)
+    if (c->id == id)
+        c->hung_up = bp_mono_ns();
+    bp_mutex_unlock(&h->conns.lock);
+}
+
+static void handle(struct bp_http *h, uint64_t about) {
+    eventfd_t n;
+
+    if (about >= ABOUT_CONNS)
+        hung_up(h, about);
+    else if (about == ABOUT_WAKE)
+        (void) eventfd_read(h->wake_fd, &n);
+    else if (!bp_http_is_draining(h) && !accept_all(h, h->listeners[about].fd))
+        bp_sleep(FULL_PAUSE_MS * BP_MS);
+}
+
 static void *accept_loop(void *arg) {
     struct bp_http *h = arg;
-    struct pollfd fds[BP_HTTP_MAX_LISTENERS + 1];
-
-    for (size_t i = 0; i < h->nlisteners; i++)
-        fds[i] = (struct pollfd){ .fd = h->listeners[i].fd, .events = POLLIN };
-    fds[h->nlisteners] = (struct pollfd){ .fd = h->wake_fd, .events = POLLIN };
+    struct epoll_event events[EVENTS];
 
     while (!__atomic_load_n(&h->stop, __ATOMIC_ACQUIRE)) {
-        bool enough = true;
+        int n = epoll_wait(h->epoll_fd, events, EVENTS, sweep(h) > 0 ? SWEEP_MS : -1);
 
-        /* draining: only the sweeping goes on */
-        (void) poll(bp_http_is_draining(h) ? fds + h->nlisteners : fds,
-                    bp_http_is_draining(h) ? 1 : h->nlisteners + 1, sweep(h) > 0 ? SWEEP_MS : -1);
-        if (fds[h->nlisteners].revents) {
-            eventfd_t n;
-
-            (void) eventfd_read(h->wake_fd, &n);
-        }
-        if (bp_http_is_draining(h)) {
-            for (size_t i = 0; i < h->nlisteners; i++)
-                bp_http_unlisten(&h->listeners[i]);
-            continue;
-        }
-        for (size_t i = 0; i < h->nlisteners; i++)
-            if (fds[i].revents)
-                enough &= accept_all(h, fds[i].fd);
-        if (!enough)
-            bp_sleep(FULL_PAUSE_MS * BP_MS);
+        for (int i = 0; i < n; i++)
+            handle(h, events[i].data.u64);
+        for (size_t i = 0; bp_http_is_draining(h) && i < h->nlisteners; i++)
+            bp_http_unlisten(&h->listeners[i]);
     }
     return NULL;
 }
 
-int bp_http_accept_start(struct bp_http *h) {
-    int r = bp_thread_start("http-accept", accept_loop, h, &h->acceptor);
+static int watch(struct bp_http *h, int fd, uint64_t about) {
+    struct epoll_event ev = { .events = EPOLLIN, .data.u64 = about };
 
+    return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int bp_http_accept_start(struct bp_http *h) {
+    int r;
+
+    h->next_id = ABOUT_CONNS;
+    h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (h->epoll_fd < 0 || h->wake_fd < 0)
+        return -errno;
+    r = watch(h, h->wake_fd, ABOUT_WAKE);
+    for (size_t i = 0; i < h->nlisteners && r == 0; i++)
+        r = watch(h, h->listeners[i].fd, i);
+    if (r == 0)
+        r = bp_thread_start("http-accept", accept_loop, h, &h->acceptor);
     h->accepting = r == 0;
     return r;
 }
@@ -372,4 +411,8 @@ void bp_http_conns_done(struct bp_http *h) {
         free(c);
     }
     h->conns.list = NULL;
+    if (h->epoll_fd >= 0)
+        (void) close(h->epoll_fd);
+    if (h->wake_fd >= 0)
+        (void) close(h->wake_fd);
 }

@@ -121,12 +121,13 @@ static int check_origin(struct bp_http_req *req) {
     return 403;
 }
 
-int bp_http_head_check(struct bp_http_req *req) {
+int bp_http_head_check(struct bp_http_req *req, bool *ret_framed) {
     struct scan s = { 0 };
     int status;
 
     (void) MHD_get_connection_values_n(req->mhd, MHD_HEADER_KIND, scan_header, &s);
     status = check_framing(req, &s);
+    *ret_framed = status == 0;
     if (status == 0 && req->target_code < 0) {
         status = req->target_code == -ENOMEM ? 503 : req->target_code == BP_ELIMIT ? 414 : 400;
         bp_http_reply_refuse(&req->reply, status, "%s", req->target_err.text);

@@ -44,10 +44,12 @@ enum bp_conn_phase { BP_CONN_HEAD, BP_CONN_BODY, BP_CONN_BUSY, BP_CONN_UPGRADED 
 
 struct bp_conn {
     struct bp_conn *prev, *next; /* [conns.lock] */
+    uint64_t id;                 /* constant */
     int fd;                      /* constant; open while in the list and `started` */
     enum bp_conn_phase phase;    /* [conns.lock] */
     bool started;                /* [conns.lock] libmicrohttpd has taken it */
     bool cut;                    /* [conns.lock] shut down by us */
+    bp_ns_t hung_up;             /* [conns.lock] when the client sent its last, mono, or 0 */
     bp_ns_t since;               /* [conns.lock] when the phase began, mono */
     bp_ns_t deadline;            /* [conns.lock] mono, 0 = none */
     bool by_unix;                /* constant, as all below */
@@ -132,7 +134,9 @@ struct bp_http {
     unsigned nworkers;
     pthread_t acceptor;
     bool accepting;                 /* the thread was started */
+    int epoll_fd;                   /* of the accept thread */
     int wake_fd;                    /* tells the accept thread to look at `stop` */
+    uint64_t next_id;               /* [atomic] of connections */
     bool stop;                      /* [atomic] */
     bool draining;                  /* [atomic] */
     struct bp_mutex streams_lock;   /* leaf */
@@ -187,8 +191,13 @@ void bp_http_streams_end(struct bp_http *h);
 
 /* --- http-head.c --- */
 
-/** Judges a request by its head. @return 0, or the status to refuse with, the reply filled */
-int bp_http_head_check(struct bp_http_req *req);
+/**
+ * Judges a request by its head.
+ *
+ * @param ret_framed  false: where the request ends is in doubt, the connection must go
+ * @return 0, or the status to refuse with, the reply filled
+ */
+int bp_http_head_check(struct bp_http_req *req, bool *ret_framed);
 /** Finds the route. @return as above; 204 and an Allow header for OPTIONS */
 int bp_http_head_route(struct bp_http_req *req);
 /** Does the head announce a body? */

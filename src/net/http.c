@@ -83,11 +83,12 @@ static bool is_small_body(const struct bp_http_req *req) {
 }
 
 static enum MHD_Result on_head(struct bp_http_req *req, const char *method) {
+    bool framed;
     int status;
 
     req->method = method;
     req->state = BP_REQ_BODY;
-    status = bp_http_head_check(req);
+    status = bp_http_head_check(req, &framed);
     if (status != 0)
         bp_counter_add(&bp_http_stats.refused_head, 1);
     else
@@ -97,7 +98,7 @@ static enum MHD_Result on_head(struct bp_http_req *req, const char *method) {
     if (status == 0)
         return MHD_YES;
     bp_http_reply_build(req);
-    return is_small_body(req) ? MHD_YES : send_response(req);
+    return framed && is_small_body(req) ? MHD_YES : send_response(req);
 }
 
 static enum MHD_Result on_body(struct bp_http_req *req, const char *p, size_t *n) {
@@ -202,6 +203,7 @@ static void *work(void *arg) {
     return NULL;
 }
 
+static void on_log(void *cls, const char *fmt, va_list ap) BP_PRINTF(2, 0);
 static void on_log(void *cls, const char *fmt, va_list ap) {
     char text[300];
     int n;
@@ -304,9 +306,7 @@ int bp_http_open(const struct bp_http_options *options, struct bp_http **ret,
     (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&h->conns.empty, &attr);
     (void) pthread_condattr_destroy(&attr);
-    h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (h->wake_fd < 0)
-        return bp_fail(err, -errno, "cannot make an eventfd: %s", bp_strerror(errno));
+    h->epoll_fd = h->wake_fd = -1;
 
     for (size_t i = 0; i < h->o.nroutes && r == 0; i++)
         r = bp_http_pattern_check(h->o.routes[i].pattern, err);
@@ -320,7 +320,7 @@ int bp_http_open(const struct bp_http_options *options, struct bp_http **ret,
         return r;
     r = bp_http_accept_start(h);
     if (r < 0)
-        return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
+        return bp_fail(err, r, "cannot start to take connections: %s", bp_strerror(r));
 
     *ret = BP_TAKE_PTR(h);
     return 0;
@@ -359,8 +359,6 @@ void bp_http_close(struct bp_http *h) {
     bp_http_conns_done(h);
     free(h->workers);
     bp_queue_free(h->work);
-    if (h->wake_fd >= 0)
-        (void) close(h->wake_fd);
     (void) pthread_cond_destroy(&h->conns.empty);
     bp_mutex_done(&h->streams_lock);
     bp_mutex_done(&h->conns.lock);

@@ -218,7 +218,7 @@ struct bp_http_stream_ops {
 void bp_http_reply_stream(struct bp_http_reply *reply, int status, const char *type,
                           const struct bp_http_stream_ops *ops, void *ctx,
                           struct bp_http_stream **ret);
-/** There is something to read. Any thread, any time, not from within ops; nothing when it ended. */
+/** There is something to read. Any thread, any time; nothing happens when it has ended. */
 void bp_http_stream_wake(struct bp_http_stream *s);
 void bp_http_stream_unref(struct bp_http_stream *s);
 
