@@ -98,9 +98,11 @@ def record_everything(net):
     status = rec.stop(timeout=20, sig=signal.SIGINT)
     small = [p for p in pubs if "/six" not in p.topic and "/middle" not in p.topic]
     large = [p for p in pubs if p not in small]
-    # Fast DDS may lose the first fragmented sample of a volatile writer (its README): not joined_early
-    bag, r, check = judged("record", out, [p.log for p in small], joined_early=True)
-    bp.check(r.lost == 0 and r.missing == 0, f"record: {r.lost} lost on a quiet link")
+    # A writer sends once its own side has matched; what arrives before ours has is unknown to us. Seen on
+    # a machine with load 7 only, and Fast DDS may lose the first fragmented sample (its README).
+    bag, r, check = judged("record", out, [p.log for p in small])
+    bp.check(r.lost == 0 and r.missing == 0 and r.before <= 3,
+             f"record: {r.lost} lost, {r.missing} missing, {r.before} before the first on a quiet link")
     r = judge.account(bag, judge.SendLog(*[p.log for p in large]))
     for p in r.problems:
         bp.fail(f"record large: {p}")
