@@ -24,7 +24,7 @@
  * between without a word (out of memory): such an entry is not `started`, its descriptor is not
  * ours any more, and it is forgotten after a while. */
 
-enum { SWEEP_MS = 500, FULL_PAUSE_MS = 100, EVENTS = 64 };
+enum { SWEEP_MS = 500, FULL_PAUSE_MS = 100, EVENTS = 64, AT_ONCE = 64 };
 
 static const bp_ns_t HUNG_UP_WAIT = BP_SEC; /* for the loop to read what came before the end */
 
@@ -105,13 +105,19 @@ static unsigned sweep_locked(struct bp_http *h, bp_ns_t now, struct bp_conn **re
 
 static unsigned sweep(struct bp_http *h) {
     struct bp_conn *lost = NULL, *c, *next;
+    bp_ns_t now = bp_mono_ns();
     unsigned n;
 
     bp_mutex_lock(&h->conns.lock);
-    n = sweep_locked(h, bp_mono_ns(), &lost);
+    n = h->conns.n;
+    if (now >= h->next_sweep) {
+        n = sweep_locked(h, now, &lost);
+        h->next_sweep = now + SWEEP_MS * BP_MS;
+    }
     bp_mutex_unlock(&h->conns.lock);
-    DL_FOREACH_SAFE(lost, c, next)
-    free(c);
+    DL_FOREACH_SAFE(lost, c, next) {
+        free(c);
+    }
     return n;
 }
 
@@ -163,9 +169,10 @@ static void accepted(struct bp_http *h, int fd, const struct sockaddr *peer, soc
         return;
     }
     bp_mutex_lock(&h->conns.lock);
-    DL_FOREACH(h->conns.list, old)
-    if (old->fd == fd)
-        break;
+    DL_FOREACH(h->conns.list, old) {
+        if (old->fd == fd)
+            break;
+    }
     if (old) /* closed without a word, or the system would not give us its number again */
         forget_locked(h, old);
     room = has_room_locked(h, c);
@@ -190,9 +197,10 @@ static void accepted(struct bp_http *h, int fd, const struct sockaddr *peer, soc
     }
 }
 
-/* Takes what waits on a listener. @return false when descriptors or memory ran out */
-static bool accept_all(struct bp_http *h, int listener) {
-    for (;;) {
+/* Takes what waits on a listener, not so much that a flood keeps us from the rest of our work.
+ * @return false when descriptors or memory ran out */
+static bool accept_some(struct bp_http *h, int listener) {
+    for (int i = 0; i < AT_ONCE; i++) {
         struct sockaddr_storage peer = { 0 };
         socklen_t len = sizeof peer;
         int fd = accept4(listener, (struct sockaddr *) &peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -211,17 +219,35 @@ static bool accept_all(struct bp_http *h, int listener) {
         if (fd >= 0)
             accepted(h, fd, (const struct sockaddr *) &peer, len);
     }
+    return true;
 }
 
 /* A client has said its last word. */
 static void hung_up(struct bp_http *h, uint64_t id) {
+    bp_ns_t now = bp_mono_ns();
     struct bp_conn *c;
 
     bp_mutex_lock(&h->conns.lock);
-    DL_FOREACH(h->conns.list, c)
-    if (c->id == id)
-        c->hung_up = bp_mono_ns();
+    DL_FOREACH(h->conns.list, c) {
+        if (c->id == id)
+            break;
+    }
+    if (c)
+        c->hung_up = now;
     bp_mutex_unlock(&h->conns.lock);
+    if (c) /* this thread may look at where it was only */
+        bp_http_stream_hung_up(h, c);
+}
+
+bool bp_http_conn_hung_up(struct bp_http *h, const struct bp_conn *c) {
+    bool yes;
+
+    if (!c)
+        return false;
+    bp_mutex_lock(&h->conns.lock);
+    yes = c->hung_up != 0;
+    bp_mutex_unlock(&h->conns.lock);
+    return yes;
 }
 
 static void handle(struct bp_http *h, uint64_t about) {
@@ -231,7 +257,7 @@ static void handle(struct bp_http *h, uint64_t about) {
         hung_up(h, about);
     else if (about == ABOUT_WAKE)
         (void) eventfd_read(h->wake_fd, &n);
-    else if (!bp_http_is_draining(h) && !accept_all(h, h->listeners[about].fd))
+    else if (!bp_http_is_draining(h) && !accept_some(h, h->listeners[about].fd))
         bp_sleep(FULL_PAUSE_MS * BP_MS);
 }
 
@@ -297,9 +323,10 @@ static struct bp_conn *started(struct bp_http *h, int fd) {
     struct bp_conn *c;
 
     bp_mutex_lock(&h->conns.lock);
-    DL_FOREACH(h->conns.list, c)
-    if (c->fd == fd && !c->started)
-        break;
+    DL_FOREACH(h->conns.list, c) {
+        if (c->fd == fd && !c->started)
+            break;
+    }
     if (c) {
         c->started = true;
         no_more_locked(h, c);
@@ -374,8 +401,9 @@ void bp_http_conns_no_more(struct bp_http *h) {
     struct bp_conn *c;
 
     bp_mutex_lock(&h->conns.lock);
-    DL_FOREACH(h->conns.list, c)
-    no_more_locked(h, c);
+    DL_FOREACH(h->conns.list, c) {
+        no_more_locked(h, c);
+    }
     bp_mutex_unlock(&h->conns.lock);
 }
 
@@ -396,8 +424,9 @@ unsigned bp_http_conns_cut(struct bp_http *h) {
     unsigned n;
 
     bp_mutex_lock(&h->conns.lock);
-    DL_FOREACH(h->conns.list, c)
-    cut_locked(h, c);
+    DL_FOREACH(h->conns.list, c) {
+        cut_locked(h, c);
+    }
     n = h->conns.n;
     bp_mutex_unlock(&h->conns.lock);
     return n;

@@ -136,6 +136,7 @@ struct bp_http {
     bool accepting;                 /* the thread was started */
     int epoll_fd;                   /* of the accept thread */
     int wake_fd;                    /* tells the accept thread to look at `stop` */
+    bp_ns_t next_sweep;             /* [accept thread] mono */
     uint64_t next_id;               /* [atomic] of connections */
     bool stop;                      /* [atomic] */
     bool draining;                  /* [atomic] */
@@ -158,6 +159,8 @@ void bp_http_conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_co
                          enum MHD_ConnectionNotificationCode code);
 /** Enters a phase, with the deadline that goes with it. Loop thread. */
 void bp_http_conn_phase(struct bp_http *h, struct bp_conn *c, enum bp_conn_phase phase);
+/** Has the client sent its last? */
+bool bp_http_conn_hung_up(struct bp_http *h, const struct bp_conn *c);
 /** Tells connections that wait for a request that there is no more to come. */
 void bp_http_conns_no_more(struct bp_http *h);
 /** Waits until all have gone or mono_until. @return how many are left */
@@ -186,6 +189,9 @@ void bp_http_stream_drop(struct bp_http_stream *s);
 /** @return NULL when out of memory, as the next */
 struct MHD_Response *bp_http_stream_response(struct bp_http_req *req);
 struct MHD_Response *bp_http_upgrade_response(struct bp_http_req *req);
+/** The client of a connection has hung up: its stream, if it has one, is broken off. `conn` is
+ * compared only. */
+void bp_http_stream_hung_up(struct bp_http *h, const struct bp_conn *conn);
 /** Ends every stream. */
 void bp_http_streams_end(struct bp_http *h);
 

@@ -19,6 +19,8 @@ struct bp_http_stream {
     enum stream_state { RUNNING, WOKEN, PARKED, GONE } state; /* [lock] */
     unsigned refs;                                            /* [atomic] */
     bool told;                  /* [http.streams_lock] that the server is draining */
+    bool left;                  /* [atomic] the client has hung up */
+    struct bp_conn *conn;       /* until GONE */
     struct bp_http *http;       /* outlives the response */
     struct MHD_Connection *mhd; /* until GONE */
     const struct bp_http_stream_ops *ops;
@@ -100,8 +102,11 @@ static ssize_t read_some(void *cls, uint64_t pos, char *p, size_t max) {
 
     (void) pos;
     for (;;) {
-        ssize_t n = bp_http_is_draining(s->http) ? 0 : s->ops->read(s->ctx, p, max);
+        ssize_t n;
 
+        if (__atomic_load_n(&s->left, __ATOMIC_ACQUIRE))
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        n = bp_http_is_draining(s->http) ? 0 : s->ops->read(s->ctx, p, max);
         if (n > 0) {
             bp_counter_add(&bp_http_stats.sent_bytes, (uint64_t) n);
             return n;
@@ -134,10 +139,32 @@ struct MHD_Response *bp_http_stream_response(struct bp_http_req *req) {
     req->reply.stream = NULL;
     s->http = req->http;
     s->mhd = req->mhd;
+    s->conn = req->conn;
     bp_mutex_lock(&s->http->streams_lock);
     DL_APPEND(s->http->streams, s);
     bp_mutex_unlock(&s->http->streams_lock);
+    if (bp_http_conn_hung_up(req->http,
+                             req->conn)) /* asked after it is in the list: none is missed */
+        __atomic_store_n(&s->left, true, __ATOMIC_RELEASE);
     return r;
+}
+
+void bp_http_stream_hung_up(struct bp_http *h, const struct bp_conn *conn) {
+    struct bp_http_stream *s;
+
+    bp_mutex_lock(&h->streams_lock);
+    DL_FOREACH(h->streams, s) {
+        if (s->conn == conn)
+            break;
+    }
+    if (s)
+        (void) ref(s);
+    bp_mutex_unlock(&h->streams_lock);
+    if (!s)
+        return;
+    __atomic_store_n(&s->left, true, __ATOMIC_RELEASE);
+    bp_http_stream_wake(s);
+    bp_http_stream_unref(s);
 }
 
 /* A stream that was not told yet that the server is draining, as a reference. */
@@ -145,9 +172,10 @@ static struct bp_http_stream *next_untold(struct bp_http *h) {
     struct bp_http_stream *s;
 
     bp_mutex_lock(&h->streams_lock);
-    DL_FOREACH(h->streams, s)
-    if (!s->told)
-        break;
+    DL_FOREACH(h->streams, s) {
+        if (!s->told)
+            break;
+    }
     if (s) {
         s->told = true;
         (void) ref(s);

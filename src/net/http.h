@@ -208,8 +208,8 @@ struct bp_http_stream_ops {
 };
 
 /**
- * A reply in pieces, such as server-sent events. A client that has gone is noticed by writing only,
- * so send something now and then.
+ * A reply in pieces, such as server-sent events. A client that closes ends it; one whose machine
+ * has gone is noticed by writing only, so send something now and then.
  *
  * @param ctx  the ops'; lives until `done` was called
  * @param ret  may be NULL, else a reference for bp_http_stream_wake(), owned by the caller, release

@@ -115,6 +115,22 @@ static int raced(struct bp_http_req *req, struct bp_http_reply *reply, struct bp
     return 0;
 }
 
+static ssize_t read_never(void *ctx, char *p, size_t max) {
+    (void) ctx;
+    if (max > 0)
+        p[0] = '!'; /* not to be sent */
+    return -EAGAIN;
+}
+
+static int endless(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    static const struct bp_http_stream_ops ops = { read_never, pieces_done };
+
+    (void) req;
+    (void) err;
+    bp_http_reply_stream(reply, 200, "text/event-stream", &ops, &pieces, NULL);
+    return 0;
+}
+
 static int upgrade(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     (void) req;
     (void) err;
@@ -126,6 +142,7 @@ static const struct bp_http_route routes[] = {
     { "GET", "/slow", slow, BP_HTTP_VIEWER, "waits" },
     { "GET", "/missing", missing, BP_HTTP_VIEWER, "fails" },
     { "GET", "/stream", stream, BP_HTTP_VIEWER, "in pieces" },
+    { "GET", "/endless", endless, BP_HTTP_VIEWER, "never says anything" },
     { "GET", "/raced", raced, BP_HTTP_VIEWER, "in pieces, at the wrong moment" },
     { "GET", "/upgrade", upgrade, BP_HTTP_VIEWER, "hands over" },
 };
@@ -205,6 +222,22 @@ static void connections_are_handed_over(void **state) {
     assert_string_equal(text, "HELLO");
 }
 
+static void a_stream_ends_with_its_client(void **state) {
+    BP_CLEANUP(bp_http_closep) struct bp_http *h = open_server((struct bp_http_options){ ROUTES });
+    int fd = connect_to(bp_http_address(h, 0));
+    char text[1000];
+
+    (void) state;
+    streams_done = 0;
+    put(fd, "GET /endless HTTP/1.1\r\n" H "\r\n");
+    bp_sleep(100 * BP_MS);
+    (void) get(fd, text, 1, NULL);
+    (void) close(fd);
+    for (int i = 0; i < 100 && !__atomic_load_n(&streams_done, __ATOMIC_ACQUIRE); i++)
+        bp_sleep(10 * BP_MS);
+    assert_int_equal(__atomic_load_n(&streams_done, __ATOMIC_ACQUIRE), 1);
+}
+
 static void *drain(void *arg) {
     return (void *) (uintptr_t) bp_http_drain(arg, 3 * BP_SEC);
 }
@@ -247,6 +280,57 @@ static void draining_lets_finish_what_runs(void **state) {
     (void) close(fd);
 }
 
+/* Sends requests, streams among them, until told to stop, whatever becomes of them. */
+struct crowd {
+    char address[BP_ADDR_TEXT];
+    int stop; /* [atomic] */
+};
+
+static void *press(void *arg) {
+    struct crowd *c = arg;
+    struct bp_addr a;
+    char text[500];
+
+    assert_int_equal(bp_addr_parse(c->address, &a, NULL), 0);
+    for (unsigned i = 0; !__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE); i++) {
+        static const char *const requests[] = {
+            "GET /missing HTTP/1.1\r\n" H "\r\n",
+            "GET /endless HTTP/1.1\r\n" H "\r\n",
+            "GET /missing HTTP/1.1\r\n" H "\r\nGET /endless HTTP/1.1\r\n" H "\r\n",
+            "GET /endl",
+        };
+        BP_AUTO_FD int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+        if (connect(fd, &a.sa, a.len) < 0)
+            continue;
+        (void) send(fd, requests[i % 4], strlen(requests[i % 4]), MSG_NOSIGNAL);
+        if (i % 3)
+            (void) recv(fd, text, sizeof text, MSG_DONTWAIT);
+    }
+    return NULL;
+}
+
+/* libmicrohttpd aborts the program when it is stopped while a connection is suspended. */
+static void closing_in_the_midst(void **state) {
+    (void) state;
+    for (int i = 0; i < 20; i++) {
+        struct bp_http *h = open_server((struct bp_http_options){ ROUTES, .loops = 2 });
+        struct crowd c = { 0 };
+        pthread_t threads[3];
+
+        (void) snprintf(c.address, sizeof c.address, "%s", bp_http_address(h, 0));
+        for (size_t k = 0; k < BP_COUNT(threads); k++)
+            assert_int_equal(pthread_create(&threads[k], NULL, press, &c), 0);
+        bp_sleep(30 * BP_MS);
+        if (i % 2)
+            (void) bp_http_drain(h, (i % 3) * 5 * BP_MS);
+        bp_http_close(h);
+        __atomic_store_n(&c.stop, 1, __ATOMIC_RELEASE);
+        for (size_t k = 0; k < BP_COUNT(threads); k++)
+            (void) pthread_join(threads[k], NULL);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams),
@@ -254,6 +338,8 @@ int main(void) {
         cmocka_unit_test(lines_of_a_stream),
         cmocka_unit_test(connections_are_handed_over),
         cmocka_unit_test(draining_lets_finish_what_runs),
+        cmocka_unit_test(a_stream_ends_with_its_client),
+        cmocka_unit_test(closing_in_the_midst),
     };
 
     return cmocka_run_group_tests_name("net/http-stream", tests, make_dir, remove_dir);
