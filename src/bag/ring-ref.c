@@ -69,23 +69,35 @@ static bool is_ring_name(const char *name) {
            !strchr(name, '/');
 }
 
-static bool parse(const char *text, char name[static 256], uint8_t run[16], uintmax_t *dev,
-                  uintmax_t *ino) {
-    char hex[33];
-    int end = 0;
-
-    if (sscanf(text, "%255s %32[0-9a-f] %" SCNuMAX ":%" SCNuMAX "%n", name, hex, dev, ino, &end) <
-            4 ||
-        text[end] != '\n' || strlen(hex) != 32 || !is_ring_name(name))
+static bool parse_run(const char *hex, uint8_t run[16]) {
+    if (strspn(hex, "0123456789abcdef") != 32)
         return false;
     for (size_t i = 0; i < 16; i++) {
-        unsigned byte;
+        const char byte[3] = { hex[2 * i], hex[2 * i + 1], 0 };
 
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
-            return false;
-        run[i] = (uint8_t) byte;
+        run[i] = (uint8_t) strtoul(byte, NULL, 16);
     }
-    return true;
+    return hex[32] == ' ';
+}
+
+/* "NAME RUN DEV:INO\n" */
+static bool parse(const char *text, char name[static 256], uint8_t run[16], uintmax_t *dev,
+                  uintmax_t *ino) {
+    size_t n = strcspn(text, " ");
+    const char *run_at = text + n + 1;
+    char *end;
+
+    if (n >= 256 || text[n] != ' ' || !parse_run(run_at, run))
+        return false;
+    memcpy(name, text, n);
+    name[n] = 0;
+    errno = 0;
+    *dev = strtoumax(run_at + 33, &end, 10);
+    if (errno || end == run_at + 33 || *end != ':')
+        return false;
+    text = end + 1;
+    *ino = strtoumax(text, &end, 10);
+    return !errno && end != text && *end == '\n' && is_ring_name(name);
 }
 
 int bp_ring_ref_read(const struct bp_io *io, const char *dir, const char *ring_dir,
