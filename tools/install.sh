@@ -8,12 +8,12 @@ declare -A packages=(
         python3=python3-minimal cyclonedds-dev libzstd-dev liblz4-dev libisal-dev zlib1g-dev
         libssl-dev libsqlite3-dev libpcre2-dev libjansson-dev libmicrohttpd-dev
         libcurl4-openssl-dev uthash-dev libcmocka-dev'
-    [test]='python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
+    [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps
         libfastrtps-dev libjpeg-dev cyclonedds-tools clang=clang libclang-rt-14-dev'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
-    [bench]='fio=fio valgrind=valgrind cargo=cargo g++=g++'
+    [bench]='fio=fio cargo=cargo g++=g++'
     [lint]='clang-format=clang-format clang-tidy=clang-tidy shellcheck=shellcheck man=man-db'
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
