@@ -142,7 +142,7 @@ def cut(folder, gb):
     pub.stop()
     rec.stop(timeout=60, sig=signal.SIGINT)
     _, info = bp.bagpipe_json("info", "--json", out, timeout=300)
-    secs = info["duration_ns"] / 1e9 if "duration_ns" in info else info.get("duration", 30)
+    secs = info["duration_seconds"]
     start, length = secs * 0.5, min(10, secs * 0.4)
     cold = drop_caches()
     t = time.monotonic()
