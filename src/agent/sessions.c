@@ -389,7 +389,6 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
 
 /* ---- starting and acting ---- */
 
-/* A name that was made must not be a reason not to record: it gets a number. */
 static int choose_dir(const struct bp_sessions *s, const json_t *request, char *ret, size_t cap,
                       struct bp_error *err) {
     const char *pattern = NULL, *mission = NULL;
@@ -405,17 +404,7 @@ static int choose_dir(const struct bp_sessions *s, const json_t *request, char *
                        err);
     if (k < 0)
         return k;
-    for (unsigned i = 1; i < 10000; i++) {
-        char number[16] = "";
-
-        if (i > 1)
-            (void) snprintf(number, sizeof number, "-%u", i);
-        if (snprintf(ret, cap, "%s/%s%s", s->dir, name, number) >= (int) cap)
-            return bp_fail(err, BP_EUSAGE, "'name' is too long");
-        if (access(ret, F_OK) < 0)
-            return 0;
-    }
-    return bp_fail(err, -EEXIST, "'%s' and many more are there already", ret);
+    return bp_record_unused_dir(s->dir, name, ret, cap, err);
 }
 
 int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[static 27],

@@ -259,25 +259,6 @@ static int take_selection(struct run *r, int argc, char **argv, struct bp_error 
     return bp_select_new(&s, &r->select, err);
 }
 
-/* A name that was made must not be a reason not to record: two starts may fall into one second, or
- * the template has no time in it. */
-static int unused_dir(struct run *r, const char *name, struct bp_error *err) {
-    bool here = bp_streq(r->o->dir, ".");
-
-    for (unsigned i = 1; i < 100000; i++) {
-        char number[16] = "";
-
-        if (i > 1)
-            (void) snprintf(number, sizeof number, "-%u", i);
-        if (snprintf(r->dir, sizeof r->dir, "%s%s%s%s", here ? "" : r->o->dir, here ? "" : "/",
-                     name, number) >= (int) sizeof r->dir)
-            return bp_fail(err, BP_EUSAGE, "--dir: path is too long");
-        if (access(r->dir, F_OK) < 0)
-            return 0;
-    }
-    return bp_fail(err, -EEXIST, "'%s' and many more are there already", r->dir);
-}
-
 static int take_dir(struct run *r, struct bp_error *err) {
     char name[256];
     int k;
@@ -297,7 +278,7 @@ static int take_dir(struct run *r, struct bp_error *err) {
                        err);
     if (k < 0)
         return k;
-    return unused_dir(r, name, err);
+    return bp_record_unused_dir(r->o->dir, name, r->dir, sizeof r->dir, err);
 }
 
 /* ---- the two ends ---- */

@@ -1,6 +1,7 @@
 #include "record/name.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,4 +72,22 @@ int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain, const 
     (void) snprintf(ret, cap, "%s", text);
     make_safe(ret);
     return 0;
+}
+
+int bp_record_unused_dir(const char *parent, const char *name, char *ret, size_t cap,
+                         struct bp_error *err) {
+    bool here = bp_streq(parent, ".");
+
+    for (unsigned i = 1; i < 100000; i++) {
+        char number[16] = "";
+
+        if (i > 1)
+            (void) snprintf(number, sizeof number, "-%u", i);
+        if (snprintf(ret, cap, "%s%s%s%s", here ? "" : parent, here ? "" : "/", name, number) >=
+            (int) cap)
+            return bp_fail(err, BP_EUSAGE, "the path below '%s' is too long", parent);
+        if (access(ret, F_OK) < 0)
+            return 0;
+    }
+    return bp_fail(err, -EEXIST, "'%s' and many more are there already", ret);
 }

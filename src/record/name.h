@@ -16,3 +16,14 @@
  */
 BP_MUST_CHECK int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain,
                                  const char *mission, char *ret, size_t cap, struct bp_error *err);
+
+/**
+ * A path below `parent` that nothing has yet: the name itself, else with "-2", "-3", … A name that
+ * was made must not be a reason not to record: two starts may fall into one second, or the template
+ * has no time in it.
+ *
+ * @param parent  folder; "." is not written
+ * @return 0, BP_EUSAGE when the path is too long, -EEXIST
+ */
+BP_MUST_CHECK int bp_record_unused_dir(const char *parent, const char *name, char *ret, size_t cap,
+                                       struct bp_error *err);
