@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/addr.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
@@ -51,15 +52,18 @@ static void on_notice(void *ctx, const char *text) {
  * not offer yet: so it does not listen there. */
 static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     for (size_t i = 0; i < c->http.listen.n; i++) {
-        const char *a = c->http.listen.v[i];
+        const char *text = c->http.listen.v[i];
+        struct bp_addr a;
+        int r = bp_addr_parse(text, &a, err);
 
-        if (strncmp(a, "127.", 4) != 0 && strncmp(a, "[::1]:", 6) != 0 &&
-            strncmp(a, "localhost:", 10) != 0 && strncmp(a, "unix:", 5) != 0)
+        if (r < 0)
+            return bp_prefix(err, r, "http.listen");
+        if (!a.local)
             return bp_fail(err, BP_ECONFIG,
                            "http.listen: '%s' can be reached from other machines, and this version "
                            "knows no users yet; listen on 127.0.0.1 and put a proxy that "
                            "authenticates in front",
-                           a);
+                           text);
     }
     return 0;
 }
