@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/care.h"
 #include "agent/retention.h"
 #include "base/io-fault.h"
 #include "base/log.h"
@@ -186,14 +187,22 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
 }
 
 static int open_care(struct bp_agent *a, struct bp_error *err) {
-    return bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
-                                                          .catalog = a->catalog,
-                                                          .sessions = a->sessions,
-                                                          .bus = a->bus,
-                                                          .alerts = a->alerts,
-                                                          .dir = a->dir,
-                                                          .io = bp_io_from_env() },
-                             &a->retention, err);
+    int r = bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
+                                                           .catalog = a->catalog,
+                                                           .sessions = a->sessions,
+                                                           .bus = a->bus,
+                                                           .alerts = a->alerts,
+                                                           .dir = a->dir,
+                                                           .io = bp_io_from_env() },
+                              &a->retention, err);
+
+    return r < 0 ? r
+                 : bp_care_open(&(struct bp_care_opts){ .config = a->config,
+                                                        .recorder = a->recorder,
+                                                        .sessions = a->sessions,
+                                                        .alerts = a->alerts,
+                                                        .dir = a->dir },
+                                &a->care, err);
 }
 
 static void agent_done(struct bp_agent *a) {
@@ -201,6 +210,7 @@ static void agent_done(struct bp_agent *a) {
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_care_close(a->care);
     bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/agent-priv.h"
+#include "agent/care.h"
 #include "agent/retention.h"
 #include "catalog/keep.h"
 
@@ -21,6 +22,12 @@ int bp_api_get_storage(struct bp_http_req *req, struct bp_http_reply *reply, str
     if (r == 0)
         bp_http_reply_json(reply, 200, o);
     return r;
+}
+
+int bp_api_get_host(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_care_host_json(agent_of(req)->care));
+    return 0;
 }
 
 int bp_api_post_clean(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {

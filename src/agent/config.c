@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/degrade.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -75,15 +76,51 @@ static const struct bp_config_row rows[] = {
       .max = 64 * GIB, .help = "memory of a session for what is not yet on the disk" },
     { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL,
       .help = "tmpfs folder of the ring (/dev/shm); `none` = without, then `kill -9` loses it" },
+    { "buffer.alert_threshold", BP_CONFIG_REAL, AT(buffer.alert_threshold), "80", .min = 1,
+      .max = 100, .help = "raise an alert when a ring is so full, percent" },
 
     { "storage.dir", BP_CONFIG_TEXT, AT(storage.dir), NULL,
       .help = "folder for recordings and state; none given: `$STATE_DIRECTORY`, else "
               "`~/.local/share/bagpipe`" },
     { "storage.min_free", BP_CONFIG_SIZE, AT(storage.min_free), "0",
       .help = "leave this much of the disk free; 0 = the smaller of 1 GiB and 5 %" },
+    { "storage.alert_free", BP_CONFIG_SIZE, AT(storage.alert_free), "0",
+      .help = "raise an alert when less of the disk is free; 0 = twice what is left free" },
     { "storage.on_full", BP_CONFIG_CHOICE, AT(storage.on_full), "wait",
       .choices = "wait|stop|rotate",
       .help = "wait for space, stop the session, or delete its oldest segments" },
+
+    { "degrade.cpu.enter", BP_CONFIG_REAL, AT(degrade.cpu.enter), "0", .min = 0, .max = 100,
+      .help =
+          "record less while the processor is busier than this, percent of all cores; 0 = off" },
+    { "degrade.cpu.leave", BP_CONFIG_REAL, AT(degrade.cpu.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.temperature.enter", BP_CONFIG_REAL, AT(degrade.temperature.enter), "0", .min = 0,
+      .max = 200,
+      .help = "record less while the hottest sensor is above this, degrees Celsius; 0 = off" },
+    { "degrade.temperature.leave", BP_CONFIG_REAL, AT(degrade.temperature.leave), "0", .min = 0,
+      .max = 200, .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.battery.enter", BP_CONFIG_REAL, AT(degrade.battery.enter), "0", .min = 0, .max = 100,
+      .help =
+          "record less while the battery is below this, without external power, percent; 0 = off" },
+    { "degrade.battery.leave", BP_CONFIG_REAL, AT(degrade.battery.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.ring.enter", BP_CONFIG_REAL, AT(degrade.ring.enter), "0", .min = 0, .max = 100,
+      .help = "record less while a session's ring is fuller than this, percent; 0 = off" },
+    { "degrade.ring.leave", BP_CONFIG_REAL, AT(degrade.ring.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.disk_free.enter", BP_CONFIG_SIZE, AT(degrade.disk_free.enter), "0",
+      .help = "record less while less than this is free; 0 = off" },
+    { "degrade.disk_free.leave", BP_CONFIG_SIZE, AT(degrade.disk_free.leave), "0",
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.hold", BP_CONFIG_DURATION, AT(degrade.hold), "10s", .min = 0, .max = 3600,
+      .help = "a limit must be crossed for so long before each further step" },
+    { "degrade.recover", BP_CONFIG_DURATION, AT(degrade.recover), "30s", .min = 0, .max = 3600,
+      .help = "all must be well for so long before each step back" },
+    { "degrade.thin_rate", BP_CONFIG_REAL, AT(degrade.thin_rate), "1", .min = 0.001, .max = 1000,
+      .help = "messages a second that are left of a topic of low priority when thinned out" },
+    { "degrade.most", BP_CONFIG_CHOICE, AT(degrade.most), "high_only",
+      .choices = "no_compression|thin_low|no_low|high_only", .help = "the furthest step" },
 
     { "retention.max_age", BP_CONFIG_DURATION, AT(retention.max_age), "0", .min = 0,
       .max = 3650 * DAY, .help = "delete sessions older than this; 0 = never for their age" },
@@ -239,6 +276,8 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
         r = blame(bp_record_name(c->session.name, bp_wall_ns(), 0, c->session.mission, name,
                                  sizeof name, err),
                   "session.name", err);
+    if (r >= 0)
+        r = bp_degrade_check(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 

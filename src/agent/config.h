@@ -24,12 +24,24 @@ struct bp_agent_config {
     struct {
         uint64_t ring_size;
         char *ring_dir;
+        double alert_threshold; /* percent */
     } buffer;
     struct {
         char *dir; /* "" = $STATE_DIRECTORY, else ~/.local/share/bagpipe */
-        uint64_t min_free;
+        uint64_t min_free, alert_free;
         int on_full;
     } storage;
+    struct {
+        struct {
+            double enter, leave;
+        } cpu, temperature, battery, ring; /* percent, degrees Celsius */
+        struct {
+            uint64_t enter, leave;
+        } disk_free;
+        bp_ns_t hold, recover;
+        double thin_rate;
+        int most;
+    } degrade;
     struct {
         bp_ns_t max_age;
         uint64_t max_size, min_free;

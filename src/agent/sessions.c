@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "record/name.h"
 
@@ -170,6 +171,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
                        bool resume, struct bp_error *err) {
     static const char *const codecs[] = { "none", "lz4", "zstd" };
     struct bp_writer_opts o = {
+        .io = bp_io_from_env(),
         .dir = r->dir,
         .ring_bytes = c->buffer.ring_size,
         .ring_dir = c->buffer.ring_dir && bp_streq(c->buffer.ring_dir, "none") ? ""
@@ -197,7 +199,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
     return bp_writer_open(&o, &r->writer, err);
 }
 
-static int open_take(const struct bp_sessions *s, const json_t *request, struct running *r,
+static int open_take(struct bp_sessions *s, const json_t *request, struct running *r,
                      struct bp_error *err) {
     struct bp_take_opts o = {
         .select = r->select,
@@ -214,6 +216,10 @@ static int open_take(const struct bp_sessions *s, const json_t *request, struct 
         .writer = r->writer,
     };
 
+    (void) pthread_mutex_lock(&s->lock);
+    o.limit = s->limit.limit;
+    o.thin_gap = s->limit.gap;
+    (void) pthread_mutex_unlock(&s->lock);
     return bp_take_open(s->recorder, &o, &r->take, err);
 }
 
@@ -311,6 +317,7 @@ int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *d
     for (end = &s->running; *end; end = &(*end)->next)
         ;
     *end = r;
+    bp_running_limit_locked(s, r);
     (void) pthread_mutex_unlock(&s->lock);
     *ret = BP_TAKE_PTR(r);
     return 0;

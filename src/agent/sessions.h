@@ -64,9 +64,23 @@ int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, js
 /** Its topics with counts and losses: {"topics": […]}; for sessions that run. */
 json_t *bp_sessions_topics(struct bp_sessions *s, const char *key);
 
+/* What is recorded while the host is at a limit. */
+struct bp_sessions_limit {
+    bool plain;               /* nothing is compressed */
+    enum bp_take_limit limit; /* by priority */
+    bp_ns_t gap;              /* of BP_TAKE_THIN_LOW */
+    char text[200]; /* for the mark: "temperature: low priorities thinned out"; "" = none */
+};
+/** For all sessions, those that run (with a mark in each) and those that begin later. Any thread.
+ */
+void bp_sessions_set_limit(struct bp_sessions *s, const struct bp_sessions_limit *l);
+
 struct bp_sessions_stats {
     unsigned running, paused;
     uint64_t messages, bytes, lost, disk_free, ring_used, ring_size;
+    uint64_t lost_by[BP_LOSS_N_];
+    double ring_fullest; /* of the fullest ring, 0 to 1 */
+    char fullest[256];   /* its session */
     bool disk_full;
     bp_ns_t durable_wall_ns; /* the oldest of the running ones, 0 = none runs */
 };
