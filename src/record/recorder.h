@@ -32,6 +32,8 @@ struct bp_topic_rule {
 struct bp_recorder_opts {
     const uint32_t *domains; /* at least one; copied */
     size_t ndomains;
+    const char *const *robot_rules; /* see bp_robots_add_rule(); read at once */
+    size_t nrobot_rules;
     const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
     bool use_sim_time;   /* log time from /clock; nothing is recorded before the first one */
     bool no_definitions; /* do not ask nodes for the definition of unknown types */
