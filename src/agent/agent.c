@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
 #include "agent/care.h"
 #include "agent/retention.h"
 #include "base/io-fault.h"
@@ -115,7 +116,7 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
     int r;
 
     bp_sessions_stats(a->sessions, &st);
-    if (!a->config->session.auto_start || st.running)
+    if (bp_autostart_kind(a->config->session.begin, NULL) != BP_AUTOSTART_BOOT || st.running)
         return 0;
     request = json_object();
     r = bp_sessions_start(a->sessions, request, id, err);
@@ -180,7 +181,13 @@ static int open_news(struct bp_agent *a, struct bp_error *err) {
 
 static int open_graph(struct bp_agent *a, struct bp_error *err) {
     uint32_t domains[MAX_DOMAINS];
-    struct bp_recorder_opts o = { .domains = domains, .keep_latched = true, .notice = on_notice };
+    struct bp_recorder_opts o = {
+        .domains = domains,
+        .keep_latched = true,
+        .notice = on_notice,
+        .robot_rules = (const char *const *) a->config->robots.rules.v,
+        .nrobot_rules = a->config->robots.rules.n,
+    };
     int r = take_domains(a->config, domains, &o.ndomains, err);
 
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);

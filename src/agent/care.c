@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/autostart.h"
 #include "agent/degrade.h"
+#include "agent/robots-view.h"
 #include "agent/watch.h"
 #include "bag/ledger.h"
 #include "base/log.h"
@@ -21,10 +23,13 @@ struct bp_care {
     struct bp_watch watch; /* [thread] */
     pthread_t thread;
     bool started;
-    struct bp_mutex lock;      /* leaf */
-    pthread_cond_t wake;       /* with lock; monotonic */
-    bool stop;                 /* [lock] */
-    struct bp_degrade degrade; /* [lock] written by the thread alone */
+    struct bp_mutex lock;          /* leaf */
+    pthread_cond_t wake;           /* with lock; monotonic */
+    bool stop;                     /* [lock] */
+    struct bp_degrade degrade;     /* [lock] written by the thread alone */
+    struct bp_robots_view *robots; /* [lock] owned; written by the thread alone */
+    struct bp_robots_view *spare;  /* [thread] owned: the next look is taken here */
+    struct bp_autostart autostart; /* [thread] */
 };
 
 /* ---- less load ---- */
@@ -93,6 +98,46 @@ static void degrade(struct bp_care *c, const struct bp_host_state *h,
     tell_degraded(c, &d, &p);
 }
 
+/* ---- robots, and sessions that begin with them ---- */
+
+static void look_at_robots(struct bp_care *c) {
+    struct bp_robots_view *fresh = c->spare;
+
+    if (bp_robots_look(c->o.recorder, c->o.sessions, c->robots, fresh) < 0)
+        return;
+    bp_mutex_lock(&c->lock);
+    c->spare = c->robots;
+    c->robots = fresh;
+    bp_mutex_unlock(&c->lock);
+}
+
+static void start_one(struct bp_care *c) {
+    json_t *request = json_object();
+    struct bp_error err = { 0 };
+    char id[27];
+
+    if (!request || bp_sessions_start(c->o.sessions, request, id, &err) < 0)
+        bp_log(BP_LOG_WARNING, "no session begins although session.auto_start asks for it",
+               BP_F_TEXT("why", err.text));
+    json_decref(request);
+}
+
+static void start_when_due(struct bp_care *c, const struct bp_sessions_stats *s) {
+    const char *word = c->o.config->session.begin;
+    int kind = bp_autostart_kind(word, NULL);
+    size_t n;
+
+    if (kind != BP_AUTOSTART_FIRST_TOPIC && kind != BP_AUTOSTART_PATTERN)
+        return;
+    n = bp_recorder_topics(c->o.recorder, NULL, 0) + 16;
+    BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n, sizeof *v);
+    if (!v)
+        return;
+    n = BP_MIN(n, bp_recorder_topics(c->o.recorder, v, n));
+    if (bp_autostart_due(&c->autostart, word, v, n, s->running > 0))
+        start_one(c);
+}
+
 /* ---- looking ---- */
 
 /* Below this, soon nothing will fit: twice what recording leaves free. */
@@ -125,6 +170,8 @@ static void look(struct bp_care *c) {
     f.clock_step_s = h.clock.last_step_s;
     bp_watch_update(&c->watch, c->o.alerts, &limits, &f, mono);
     degrade(c, &h, &f.sessions, mono);
+    look_at_robots(c);
+    start_when_due(c, &f.sessions);
 }
 
 /* False at the end. */
@@ -165,6 +212,10 @@ int bp_care_open(const struct bp_care_opts *o, struct bp_care **ret, struct bp_e
     (void) pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&c->wake, &a);
     (void) pthread_condattr_destroy(&a);
+    c->robots = calloc(1, sizeof *c->robots);
+    c->spare = calloc(1, sizeof *c->spare);
+    if (!c->robots || !c->spare)
+        return bp_fail(err, -ENOMEM, "out of memory");
     r = bp_host_open(&(struct bp_host_opts){ .root = root, .data = o->dir }, &c->host);
     if (r < 0)
         return bp_fail(err, r, "out of memory");
@@ -186,6 +237,8 @@ void bp_care_close(struct bp_care *c) {
     if (c->started)
         (void) pthread_join(c->thread, NULL);
     bp_host_close(c->host);
+    free(c->robots);
+    free(c->spare);
     (void) pthread_cond_destroy(&c->wake);
     bp_mutex_done(&c->lock);
     free(c);
@@ -204,6 +257,40 @@ json_t *bp_care_host_json(struct bp_care *c) {
 
     bp_host_get(c->host, &h);
     return bp_host_json(&h);
+}
+
+/* A copy is large: it lives on the heap, and only as long as somebody asks. */
+static struct bp_robots_view *copy_robots(struct bp_care *c) {
+    struct bp_robots_view *v = malloc(sizeof *v);
+
+    if (!v)
+        return NULL;
+    bp_mutex_lock(&c->lock);
+    *v = *c->robots;
+    bp_mutex_unlock(&c->lock);
+    return v;
+}
+
+json_t *bp_care_robots_json(struct bp_care *c, const char *robot) {
+    BP_AUTO_FREE struct bp_robots_view *v = copy_robots(c);
+
+    if (!v)
+        return NULL;
+    return robot ? bp_robot_json(v, robot, c->o.recorder, c->o.sessions)
+                 : bp_robots_json(v, c->o.sessions);
+}
+
+/* One line a robot: what it sends, and what of it is missing. */
+static json_t *robot_sums(struct bp_care *c) {
+    BP_AUTO_FREE struct bp_robots_view *v = copy_robots(c);
+    json_t *list = json_array();
+
+    for (size_t i = 0; v && i < v->n; i++)
+        (void) json_array_append_new(
+            list, json_pack("{s:s, s:i, s:f, s:f, s:I}", "robot", v->v[i].robot, "topics",
+                            (int) v->v[i].topics, "rate", v->v[i].rate, "byte_rate",
+                            v->v[i].byte_rate, "lost", (json_int_t) v->v[i].sums.lost));
+    return list;
 }
 
 /* Which priorities the fullest ring still takes: the writer's own thresholds. */
@@ -227,12 +314,16 @@ void bp_care_status(struct bp_care *c, json_t *status) {
                                          "accepts", accepts(s.ring_fullest), "session",
                                          s.running ? s.fullest : NULL));
     (void) json_object_set_new(status, "degraded", bp_degrade_json(&d));
+    (void) json_object_set_new(status, "robots", robot_sums(c));
 }
 
 void bp_care_metrics(struct bp_care *c, struct bp_buf *out) {
+    BP_AUTO_FREE struct bp_robots_view *v = copy_robots(c);
     struct bp_host_state h;
     struct bp_degrade d;
 
+    if (v)
+        bp_robots_metrics(v, out);
     bp_host_get(c->host, &h);
     copy_degrade(c, &d);
     bp_host_metrics(&h, out);

@@ -29,7 +29,10 @@ BP_DEFINE_CLEANUP(struct bp_care, bp_care_close)
 
 /** The host as JSON; owned by the caller. Any thread, as all below. */
 json_t *bp_care_host_json(struct bp_care *c);
-/** Adds to the object of GET /api/v1/status: degraded, lost_by_cause, back_pressure. */
+/** {"robots": […]}, or one robot with its topics (NULL: there is none). Owned by the caller. */
+json_t *bp_care_robots_json(struct bp_care *c, const char *robot);
+/** Adds to the object of GET /api/v1/status: degraded, lost_by_cause,
+ *  back_pressure, robots. */
 void bp_care_status(struct bp_care *c, json_t *status);
 /** Families of metrics. */
 void bp_care_metrics(struct bp_care *c, struct bp_buf *out);

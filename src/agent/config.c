@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
 #include "agent/degrade.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "net/addr.h"
 #include "record/name.h"
+#include "record/robots.h"
 #include "record/rules.h"
 #include "record/select.h"
 #include "wire/config-file.h"
@@ -28,6 +30,10 @@ enum { FILE_MAX = 1 << 20 };
 static const struct bp_config_row rows[] = {
     { "discovery.domains", BP_CONFIG_LIST, AT(discovery.domains), NULL,
       .help = "ROS domains to watch, 0 to 232; none given: ROS_DOMAIN_ID, else 0" },
+
+    { "robots.rules", BP_CONFIG_LIST, AT(robots.rules), NULL,
+      .help = "how robots are told apart, the first that fits: `NAME=domain:7`, `NAME=/namespace` "
+              "or `NAME=~REGEX` (`$1` in NAME is its first group)" },
 
     { "record.topics", BP_CONFIG_LIST, AT(record.topics), NULL,
       .help = "topics to record, `*` matches anything; none given here, by type or by regex: all" },
@@ -155,8 +161,9 @@ static const struct bp_config_row rows[] = {
     { "retention.snapshot.keep", BP_CONFIG_BOOL, AT(retention.snapshot.keep), "false",
       .help = "never delete snapshots" },
 
-    { "session.auto_start", BP_CONFIG_BOOL, AT(session.auto_start), "false",
-      .help = "record from the start, without being told" },
+    { "session.auto_start", BP_CONFIG_TEXT, AT(session.begin), "false",
+      .help = "record without being told: `boot` (or `true`), `first_topic`, or with a topic such "
+              "as `/robot1/*`; `false` = when told" },
     { "session.name", BP_CONFIG_TEXT, AT(session.name), "{robot}_{date}_{time}",
       .help = "name of new sessions: {date} {time} {host} {robot} {domain} {mission}" },
     { "session.mission", BP_CONFIG_TEXT, AT(session.mission), NULL,
@@ -165,6 +172,12 @@ static const struct bp_config_row rows[] = {
       .help = "operator of new sessions" },
     { "session.max_time", BP_CONFIG_DURATION, AT(session.max_time), "0", .min = 0, .max = 365 * DAY,
       .help = "sessions end after this time; 0 = when told" },
+    { "session.max_size", BP_CONFIG_SIZE, AT(session.max_size), "0", .min = 0, .max = 1024 * TIB,
+      .help = "sessions end when they are so large; 0 = when told" },
+    { "session.at_max", BP_CONFIG_CHOICE, AT(session.at_max), "stop", .choices = "stop|next",
+      .help =
+          "what follows a session that has reached its limit: nothing, or the next one, without "
+          "a gap" },
 
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
@@ -262,6 +275,15 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     return r;
 }
 
+static int check_robots(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_robots_freep) struct bp_robots *robots = bp_robots_new(false);
+    int r = robots ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+
+    for (size_t i = 0; r >= 0 && i < c->robots.rules.n; i++)
+        r = blame(bp_robots_add_rule(robots, c->robots.rules.v[i], err), "robots.rules", err);
+    return r;
+}
+
 static int check(const struct bp_agent_config *c, struct bp_error *err) {
     char name[256];
     int r = check_domains(c, err);
@@ -278,6 +300,10 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
                   "session.name", err);
     if (r >= 0)
         r = bp_degrade_check(c, err);
+    if (r >= 0)
+        r = bp_autostart_kind(c->session.begin, err);
+    if (r >= 0)
+        r = check_robots(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 

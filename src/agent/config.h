@@ -10,6 +10,9 @@ struct bp_agent_config {
         struct bp_config_list domains; /* empty: ROS_DOMAIN_ID, else 0 */
     } discovery;
     struct {
+        struct bp_config_list rules;
+    } robots;
+    struct {
         struct bp_config_list topics, exclude_topics, types, exclude_types;
         char *regex, *exclude_regex;
         bool hidden, services;
@@ -56,9 +59,11 @@ struct bp_agent_config {
         } session, snapshot; /* by class */
     } retention;
     struct {
-        bool auto_start;
+        char *begin; /* see autostart.h */
         char *name, *mission, *operator_;
         bp_ns_t max_time;
+        uint64_t max_size;
+        int at_max;
     } session;
     struct {
         struct bp_config_list listen, hosts, origins;

@@ -21,6 +21,7 @@ struct running {
     char *mission, *operator_, *notes, *tags; /* owned */
     bp_ns_t started_ns;
     bp_ns_t ends_mono; /* 0 = no limit */
+    uint64_t max_size; /* 0 = no limit */
     uint32_t outages;
     struct bp_writer *writer;
     struct bp_take *take;
