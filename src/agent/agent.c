@@ -135,8 +135,10 @@ static int block_signals(void) {
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
 
-    while (poll(&p, 1, 1000) <= 0)
+    while (poll(&p, 1, 1000) <= 0) {
         bp_sessions_tick(a->sessions);
+        bp_events_tick(a->events);
+    }
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -185,6 +187,7 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
 
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
+    bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
@@ -213,6 +216,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
+        r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
         r = start_first(&a, err);
@@ -223,6 +228,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
            BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
     live(&a, signals);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
 }

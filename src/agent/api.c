@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 
 #include "base/metrics.h"
+#include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
     return bp_http_ctx(req);
@@ -29,31 +30,32 @@ static json_t *storage_json(const struct bp_agent *a) {
                      count_json((uint64_t) v.f_blocks * v.f_frsize));
 }
 
-static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_status_json(struct bp_agent *a) {
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
 
-    (void) err;
     bp_sessions_stats(a->sessions, &s);
     bp_recorder_stats(a->recorder, &r);
     state = s.disk_full            ? "disk_full"
             : s.running > s.paused ? "recording"
             : s.running            ? "paused"
                                    : "idle";
-    bp_http_reply_json(
-        reply, 200,
-        json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
-                  "s:{s:o, s:o}, s:o}",
-                  "version", BP_VERSION, "state", state, "uptime_s",
-                  (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running",
-                  (int) s.running, "paused", (int) s.paused, "messages", count_json(s.messages),
-                  "bytes", count_json(s.bytes), "lost", count_json(s.lost), "graph", "topics",
-                  (int) r.topics, "writers", (int) r.writers, "subscribed", (int) r.readers,
-                  "received", count_json(r.received), "received_bytes", count_json(r.bytes),
-                  "udp_drops", count_json(r.udp_drops), "ring", "used", count_json(s.ring_used),
-                  "size", count_json(s.ring_size), "storage", storage_json(a)));
+    return json_pack(
+        "{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
+        "s:{s:o, s:o}, s:o}",
+        "version", BP_VERSION, "state", state, "uptime_s",
+        (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running", (int) s.running,
+        "paused", (int) s.paused, "messages", count_json(s.messages), "bytes", count_json(s.bytes),
+        "lost", count_json(s.lost), "graph", "topics", (int) r.topics, "writers", (int) r.writers,
+        "subscribed", (int) r.readers, "received", count_json(r.received), "received_bytes",
+        count_json(r.bytes), "udp_drops", count_json(r.udp_drops), "ring", "used",
+        count_json(s.ring_used), "size", count_json(s.ring_size), "storage", storage_json(a));
+}
+
+static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_status_json(agent_of(req)));
     return 0;
 }
 
@@ -99,6 +101,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_sessions_metrics(a->sessions, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return 0;
 }
@@ -112,15 +115,14 @@ static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
-static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_topics_json(struct bp_agent *a) {
     size_t n = bp_recorder_topics(a->recorder, NULL, 0);
     BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n + 1, sizeof *v);
     json_t *list = json_array();
 
     if (!v || !list) {
         json_decref(list);
-        return bp_fail(err, -ENOMEM, "out of memory");
+        return NULL;
     }
     n = BP_MIN(n, bp_recorder_topics(a->recorder, v, n));
     for (size_t i = 0; i < n; i++)
@@ -130,7 +132,12 @@ static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, stru
                             "writers", (int) v[i].writers, "sessions", (int) v[i].takes, "messages",
                             count_json(v[i].messages), "bytes", count_json(v[i].bytes),
                             "has_definition", (int) v[i].has_definition));
-    bp_http_reply_json(reply, 200, json_pack("{s:o}", "topics", list));
+    return json_pack("{s:o}", "topics", list);
+}
+
+static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_topics_json(agent_of(req)));
     return 0;
 }
 
@@ -289,6 +296,8 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
+    { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
+      "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
     { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },

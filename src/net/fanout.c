@@ -7,8 +7,8 @@
 /* What a channel has at each loop. */
 struct at_loop {
     struct bp_channel *channel;
-    struct bp_feed *subs; /* [loop thread] */
-    unsigned n;           /* [channel.lock], read anywhere */
+    struct bp_feed *feeds; /* [loop thread] */
+    unsigned n;            /* [channel.lock], read anywhere */
 };
 
 struct bp_fanout {
@@ -297,7 +297,7 @@ static void hand_out(void *a, void *b) {
 
     (void) __atomic_sub_fetch(&lane->bytes, size_of(f), __ATOMIC_RELAXED);
     bp_gauge_add(&bp_fanout_stats.inbox_bytes, -(int64_t) size_of(f));
-    DL_FOREACH(at->subs, s) {
+    DL_FOREACH(at->feeds, s) {
         let_in(s, f, now);
     }
     bp_frame_unref(f);
@@ -374,8 +374,8 @@ static void empty(struct bp_feed *s) {
 }
 
 void bp_peer_clear(struct bp_peer *p) {
-    while (p->subs)
-        bp_feed_close(p->subs);
+    while (p->feeds)
+        bp_feed_close(p->feeds);
     empty(&p->own);
 }
 
@@ -396,12 +396,13 @@ static unsigned enter(struct bp_feed *s, struct bp_frame **v, uint64_t *ret_gap)
     bp_mutex_lock(&ch->lock);
     from = s->o.resume ? BP_MIN(s->o.after, ch->seq) + 1 : ch->seq + 1;
     s->want = BP_MAX(from, ch->seq + 1 - ch->replay_n);
+    s->first = s->want;
     *ret_gap = s->want - from;
     for (uint64_t seq = s->want; seq <= ch->seq; seq++)
         v[n++] = bp_frame_ref(ch->replay[seq % ch->replay_max]);
     at->n++;
     bp_mutex_unlock(&ch->lock);
-    DL_APPEND(at->subs, s);
+    DL_APPEND(at->feeds, s);
     return n;
 }
 
@@ -426,14 +427,16 @@ int bp_feed_open(struct bp_peer *p, struct bp_channel *ch, const struct bp_feed_
     s->peer = p;
     s->channel = bp_channel_ref(ch);
     bp_mutex_lock(&p->lock);
-    DL_APPEND2(p->subs, s, peer_prev, peer_next);
+    DL_APPEND2(p->feeds, s, peer_prev, peer_next);
     bp_mutex_unlock(&p->lock);
     (void) __atomic_add_fetch(&ch->subscribers, 1, __ATOMIC_ACQ_REL);
     bp_gauge_add(&bp_fanout_stats.subscriptions, 1);
 
     n = enter(s, v, &gap);
-    for (unsigned i = 0; i < n; i++) {
-        let_in(s, v[i], bp_mono_ns());
+    for (unsigned i = 0; i < n; i++) { /* the past is not thinned, nor does it take others' room */
+        s->o.max_frames += o->policy == BP_FEED_BOUNDED;
+        s->o.max_bytes += size_of(v[i]);
+        let_in(s, v[i], 0);
         bp_frame_unref(v[i]);
     }
     free(v);
@@ -447,7 +450,7 @@ void bp_feed_close(struct bp_feed *s) {
     struct bp_channel *ch = s->channel;
     struct at_loop *at = &ch->at[s->peer->loop_index];
 
-    DL_DELETE(at->subs, s);
+    DL_DELETE(at->feeds, s);
     bp_mutex_lock(&ch->lock);
     at->n--;
     bp_mutex_unlock(&ch->lock);
@@ -455,7 +458,7 @@ void bp_feed_close(struct bp_feed *s) {
     bp_gauge_add(&bp_fanout_stats.subscriptions, -1);
     empty(s);
     bp_mutex_lock(&s->peer->lock);
-    DL_DELETE2(s->peer->subs, s, peer_prev, peer_next);
+    DL_DELETE2(s->peer->feeds, s, peer_prev, peer_next);
     bp_mutex_unlock(&s->peer->lock);
     bp_channel_unref(ch);
     free(s);
@@ -475,7 +478,7 @@ void bp_feed_credit(struct bp_feed *s, unsigned n) {
 struct bp_feed *bp_peer_feed(struct bp_peer *p, const struct bp_channel *ch) {
     struct bp_feed *s;
 
-    DL_FOREACH2(p->subs, s, peer_next) {
+    DL_FOREACH2(p->feeds, s, peer_next) {
         if (s->channel == ch)
             break;
     }

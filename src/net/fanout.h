@@ -119,6 +119,7 @@ struct bp_feed {
     struct bp_channel *channel; /* a reference; NULL for what is sent to this peer alone */
     struct bp_feed_options o;
     struct bp_queue_of_frames q; /* [peer.lock], as all below */
+    uint64_t first;              /* number of the first message it may get */
     uint64_t want;               /* number of the next message */
     uint64_t untold;             /* dropped since the last notice */
     bool ready;                  /* in the list of what can be taken */
@@ -131,7 +132,7 @@ struct bp_peer {
     struct bp_loop *loop;
     unsigned loop_index;
     struct bp_mutex lock;  /* leaf */
-    struct bp_feed *subs;  /* [lock] */
+    struct bp_feed *feeds; /* [lock] */
     struct bp_feed *ready; /* [lock] what can be taken, in turn */
     struct bp_feed own;    /* sent to this peer alone */
     bool overflown;        /* [lock] */

@@ -196,6 +196,11 @@ int bp_loop_post(struct bp_loop *l, void (*fn)(void *a, void *b), void *a, void 
     return 0;
 }
 
+void bp_loop_post_surely(struct bp_loop *l, void (*fn)(void *a, void *b), void *a, void *b) {
+    while (bp_loop_post(l, fn, a, b) < 0)
+        bp_sleep(BP_MS);
+}
+
 bool bp_loop_is_here(const struct bp_loop *l) {
     return pthread_equal(pthread_self(), l->thread) != 0;
 }
@@ -227,8 +232,7 @@ void bp_loop_call(struct bp_loop *l, void (*fn)(void *a, void *b), void *a, void
         return;
     }
     (void) pthread_cond_init(&w.done_cond, NULL);
-    while (bp_loop_post(l, call_and_tell, &w, NULL) < 0)
-        bp_sleep(BP_MS); /* what is posted is soon taken, and its memory is there again */
+    bp_loop_post_surely(l, call_and_tell, &w, NULL);
     bp_mutex_lock(&w.lock);
     while (!w.done)
         bp_mutex_wait(&w.lock, &w.done_cond);

@@ -44,6 +44,8 @@ BP_DEFINE_CLEANUP(struct bp_loop, bp_loop_close)
  * @return 0, -ENOMEM: it will not be called
  */
 BP_MUST_CHECK int bp_loop_post(struct bp_loop *l, void (*fn)(void *a, void *b), void *a, void *b);
+/** The same; without memory it waits for some: what is posted is soon taken. */
+void bp_loop_post_surely(struct bp_loop *l, void (*fn)(void *a, void *b), void *a, void *b);
 /** As bp_loop_post(), and returns when it was called. On the loop's own thread it is called at
  *  once. */
 void bp_loop_call(struct bp_loop *l, void (*fn)(void *a, void *b), void *a, void *b);
