@@ -9,9 +9,10 @@
 
 enum {
     BP_EVENTS_TOPICS = 5,
-    BP_EVENTS_FEEDS = 64,          /* subscriptions of one connection */
-    BP_EVENTS_NAME = 300,          /* bytes of a topic's name */
-    BP_EVENTS_MESSAGE = 16 * 1024, /* of a client */
+    BP_EVENTS_FEEDS = 64,           /* subscriptions of one connection */
+    BP_EVENTS_NAME = 300,           /* bytes of a topic's name */
+    BP_EVENTS_MESSAGE = 16 * 1024,  /* of a client */
+    BP_EVENTS_ANSWERS = 256 * 1024, /* that wait for a client to read them */
 };
 
 struct bp_events_topic {

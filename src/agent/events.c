@@ -347,6 +347,7 @@ int bp_events_open(struct bp_agent *agent, struct bp_events **ret, struct bp_err
                 .fanout = e->fanout,
                 .ops = &ops,
                 .max_message_bytes = BP_EVENTS_MESSAGE,
+                .max_own_bytes = BP_EVENTS_ANSWERS,
                 .max_connections = (unsigned) agent->config->http.max_connections,
             },
             &e->ws, err);

@@ -336,7 +336,7 @@ static void test_deadlines(void **state) {
     put_frame(alive, 0x81, "still here", 10);
     (void) close(alive);
     assert_true(until_ended(3));
-    assert_int_equal(last_code, 1006);
+    assert_int_equal(__atomic_load_n(&last_code, __ATOMIC_RELAXED), 1006);
     close_all(h);
 }
 
@@ -357,7 +357,7 @@ static void test_not_reading(void **state) {
             break;
     }
     assert_true(until_ended(1));
-    assert_int_equal(last_code, 1013);
+    assert_int_equal(__atomic_load_n(&last_code, __ATOMIC_RELAXED), 1013);
     put_frame(other, 0x81, "hello", 5);
     expect_text(other, "hello");
     (void) close(fd);
