@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "base/time.h"
 
-enum { READ_BYTES = 256 * 1024, HEAD_BYTES = 4 + 16 };
+enum { READ_BYTES = 256 * 1024 };
 
 struct client {
     int fd;
@@ -162,84 +162,116 @@ static double delay_at(double share) {
     return ndelays ? delays[(size_t) (share * (double) (ndelays - 1))] / 1000.0 : -1;
 }
 
-int main(int argc, char *argv[]) {
+struct load {
     unsigned n, rate, size, secs, credit, stalled;
-    uint64_t expected, got = 0, before;
     struct client *v;
+    int epoll_fd, start_fd;
+    bool done; /* the server has published everything */
+    bp_ns_t mono_end;
+};
+
+static bool start_answered(struct load *l) {
+    uint8_t text[256];
+    ssize_t n = recv(l->start_fd, text, sizeof text, MSG_DONTWAIT);
+
+    (void) epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->start_fd, NULL);
+    l->mono_end = bp_mono_ns() + 3 * BP_SEC; /* what is on its way still counts */
+    return n > 12 && memcmp(text, "HTTP/1.1 200", 12) == 0;
+}
+
+/* @return messages that are whole now */
+static uint64_t serve(struct load *l, struct client *c) {
     static uint8_t buf[READ_BYTES];
-    struct epoll_event events[256];
-    char text[256];
-    int ep = epoll_create1(EPOLL_CLOEXEC), start, done = 0;
-    bp_ns_t mono_end = 0, began;
+    ssize_t r = recv(c->fd, buf, sizeof buf, MSG_DONTWAIT);
+    uint64_t had = c->got;
 
-    if (argc < 7)
-        return 2;
-    port = (unsigned) strtoul(argv[1], NULL, 10);
-    n = (unsigned) strtoul(argv[3], NULL, 10);
-    rate = (unsigned) strtoul(argv[4], NULL, 10);
-    size = (unsigned) strtoul(argv[5], NULL, 10);
-    secs = (unsigned) strtoul(argv[6], NULL, 10);
-    credit = argc > 7 ? (unsigned) strtoul(argv[7], NULL, 10) : 0;
-    stalled = argc > 8 ? (unsigned) strtoul(argv[8], NULL, 10) : 0;
-    expected = (uint64_t) n * rate * secs;
-    v = calloc(n, sizeof *v);
-    cap = (size_t) BP_MIN(expected, 64u << 20);
-    delays = malloc((cap + 1) * sizeof *delays);
-    if (!v || !delays || ep < 0)
-        die("start");
+    if (r < 0 && errno == EAGAIN)
+        return 0;
+    if (r <= 0)
+        die("a connection was closed");
+    eat(c, buf, (size_t) r, bp_mono_ns(), l->credit > 0);
+    if (c->owed > 0)
+        give_credit(c);
+    return c->got - had;
+}
 
-    for (unsigned i = 0; i < stalled; i++)
-        (void) shake_hands(argv[2]);
-    for (unsigned i = 0; i < n; i++) {
+static void connect_all(struct load *l, const char *path) {
+    for (unsigned i = 0; i < l->stalled; i++)
+        (void) shake_hands(path);
+    for (unsigned i = 0; i < l->n; i++) {
         struct epoll_event ev = { .events = EPOLLIN, .data.u32 = i };
 
-        v[i].fd = shake_hands(argv[2]);
-        v[i].last = -1;
-        v[i].owed = credit;
-        give_credit(&v[i]);
-        if (epoll_ctl(ep, EPOLL_CTL_ADD, v[i].fd, &ev) < 0)
+        l->v[i].fd = shake_hands(path);
+        l->v[i].last = -1;
+        l->v[i].owed = l->credit;
+        give_credit(&l->v[i]);
+        if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->v[i].fd, &ev) < 0)
             die("epoll");
     }
-    start = dial();
+}
+
+static void start_server(struct load *l) {
+    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = l->n };
+    char text[256];
+
+    l->start_fd = dial();
     bp_sleep(100 * BP_MS);
     (void) snprintf(text, sizeof text,
                     "POST /start?rate=%u&size=%u&seconds=%u HTTP/1.1\r\nHost: "
                     "localhost\r\nContent-Length: 0\r\n\r\n",
-                    rate, size, secs);
-    put(start, text);
-    began = bp_mono_ns();
-    (void) epoll_ctl(ep, EPOLL_CTL_ADD, start,
-                     &(struct epoll_event){ .events = EPOLLIN, .data.u32 = n });
+                    l->rate, l->size, l->secs);
+    put(l->start_fd, text);
+    (void) epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->start_fd, &ev);
+}
 
-    while (got < expected && (!mono_end || bp_mono_ns() < mono_end)) {
-        int k = epoll_wait(ep, events, 256, 100);
+/* @return messages received, of `expected` */
+static uint64_t receive(struct load *l, uint64_t expected) {
+    struct epoll_event events[256];
+    uint64_t got = 0;
 
-        before = got;
+    while (got < expected && (!l->mono_end || bp_mono_ns() < l->mono_end)) {
+        int k = epoll_wait(l->epoll_fd, events, 256, 100);
+        uint64_t before = got;
+
         for (int i = 0; i < k; i++) {
-            unsigned which = events[i].data.u32;
-            struct client *c = &v[which];
-            ssize_t r = recv(which == n ? start : c->fd, buf, sizeof buf, MSG_DONTWAIT);
-            uint64_t had;
-
-            if (which == n) { /* it has published everything: what is on its way still counts */
-                done = r > 12 && memcmp(buf, "HTTP/1.1 200", 12) == 0;
-                (void) epoll_ctl(ep, EPOLL_CTL_DEL, start, NULL);
-                mono_end = bp_mono_ns() + 3 * BP_SEC;
-                continue;
-            }
-            if (r < 0 && errno == EAGAIN)
-                continue;
-            if (r <= 0)
-                die("a connection was closed");
-            had = c->got;
-            eat(c, buf, (size_t) r, bp_mono_ns(), credit > 0);
-            got += c->got - had;
-            if (c->owed > 0)
-                give_credit(c);
+            if (events[i].data.u32 == l->n)
+                l->done = start_answered(l);
+            else
+                got += serve(l, &l->v[events[i].data.u32]);
         }
-        if (done && got > before)
-            mono_end = bp_mono_ns() + (credit ? BP_SEC / 5 : 3 * BP_SEC);
+        if (l->done && got > before)
+            l->mono_end = bp_mono_ns() + (l->credit ? BP_SEC / 5 : 3 * BP_SEC);
     }
+    return got;
+}
+
+static unsigned number(char *argv[], int argc, int i) {
+    return i < argc ? (unsigned) strtoul(argv[i], NULL, 10) : 0;
+}
+
+int main(int argc, char *argv[]) {
+    struct load l = { .n = number(argv, argc, 3),
+                      .rate = number(argv, argc, 4),
+                      .size = number(argv, argc, 5),
+                      .secs = number(argv, argc, 6),
+                      .credit = number(argv, argc, 7),
+                      .stalled = number(argv, argc, 8),
+                      .epoll_fd = epoll_create1(EPOLL_CLOEXEC) };
+    uint64_t expected = (uint64_t) l.n * l.rate * l.secs, got;
+    bp_ns_t began;
+
+    if (argc < 7)
+        return 2;
+    port = number(argv, argc, 1);
+    l.v = calloc(l.n, sizeof *l.v);
+    cap = (size_t) BP_MIN(expected, 64u << 20);
+    delays = malloc((cap + 1) * sizeof *delays);
+    if (!l.v || !delays || l.epoll_fd < 0)
+        die("start");
+    connect_all(&l, argv[2]);
+    start_server(&l);
+    began = bp_mono_ns();
+    got = receive(&l, expected);
     qsort(delays, ndelays, sizeof *delays, by_size);
     (void) printf(
         "{\"expected\": %llu, \"delivered\": %llu, \"disordered\": %llu, \"p50_ms\": %.3f, "
