@@ -1,4 +1,5 @@
-/* The hot path: a sample from DDS to the rings of the takes that want it. Nothing here blocks or
+/* The hot path: a sample from DDS to the rings of the takes that want it, and to those who
+ * watch. Nothing here blocks or
  * allocates once a writer is known (latched topics excepted); the payload is copied from Cyclone's
  * receive buffer straight into each ring slot. */
 #include "record/recorder-priv.h"
@@ -29,16 +30,16 @@ static void take_clock(struct bp_recorder *r, const struct bp_sample *s) {
 }
 
 /* Several receive threads may carry one topic, hence the exchange. */
-static bool within_rate(struct tap *t, bp_ns_t now) {
-    int64_t next = atomic_load_explicit(&t->next_ns, memory_order_relaxed);
+bool bp_recorder_within_rate(_Atomic int64_t *next_ns, bp_ns_t gap, bp_ns_t now) {
+    int64_t next = atomic_load_explicit(next_ns, memory_order_relaxed);
     int64_t after;
 
     do {
         if (now < next)
             return false;
         /* a steady grid, so that 10 of 30 Hz are 10 and not 7.5; after a pause it starts anew */
-        after = now - next < t->min_gap ? next + t->min_gap : now + t->min_gap;
-    } while (!atomic_compare_exchange_weak_explicit(&t->next_ns, &next, after, memory_order_relaxed,
+        after = now - next < gap ? next + gap : now + gap;
+    } while (!atomic_compare_exchange_weak_explicit(next_ns, &next, after, memory_order_relaxed,
                                                     memory_order_relaxed));
     return true;
 }
@@ -112,7 +113,7 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
     }
     if ((tap->keep_every > 1 &&
          atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
-        (tap->min_gap > 0 && !within_rate(tap, s->recv_ns))) {
+        (tap->min_gap > 0 && !bp_recorder_within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
         bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
         return;
     }
@@ -151,7 +152,7 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
 
     (void) pthread_rwlock_rdlock(&r->gate);
     left = t->mask;
-    src = left ? source_of(t, s->guid, s->writer_slot) : NULL;
+    src = left || t->looks ? source_of(t, s->guid, s->writer_slot) : NULL;
     if (src) {
         count(r, t, s);
         while (left) {
@@ -162,6 +163,8 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
         }
         if (r->o.keep_latched && atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
             bp_latched_put(t, src, s);
+        if (t->looks)
+            bp_watch_show(t, src, s);
     }
     (void) pthread_rwlock_unlock(&r->gate);
 }
