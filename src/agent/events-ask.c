@@ -105,6 +105,8 @@ static int read_wish(struct bp_events *e, struct bp_events_ask *a, const json_t 
         if (r < 0)
             return r;
     }
+    if (bp_starts_with(bp_channel_name(w->channel), "sample:") && !w->o.min_interval)
+        w->o.min_interval = BP_SAMPLES_INTERVAL;
     w->o.credit = (unsigned) n;
     if (n > 0 && w->o.policy != BP_FEED_LATEST)
         return bp_fail(err, BP_EUSAGE, "credit is for policy 'latest'");
@@ -262,8 +264,8 @@ static int check(struct bp_peer *p, const struct bp_events_ask *a, struct bp_err
     return 0;
 }
 
-static int open_feed(struct bp_peer *p, const struct bp_events_want *w, json_t *list,
-                     struct bp_error *err) {
+static int open_feed(struct bp_events *e, struct bp_peer *p, const struct bp_events_want *w,
+                     json_t *list, struct bp_error *err) {
     uint64_t gap = 0;
     struct bp_feed *f;
     json_t *o;
@@ -271,6 +273,9 @@ static int open_feed(struct bp_peer *p, const struct bp_events_want *w, json_t *
 
     if (r < 0)
         return bp_fail(err, r, "out of memory");
+    r = bp_samples_want(e->samples, w->channel, w->o.min_interval);
+    if (r < 0)
+        return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
     o = json_pack("{s:s, s:s, s:I}", "topic", bp_channel_name(w->channel), "policy",
                   bp_feed_policy_text(w->o.policy), "seq", (json_int_t) (f->first - 1));
     if (o && w->o.resume)
@@ -279,8 +284,8 @@ static int open_feed(struct bp_peer *p, const struct bp_events_want *w, json_t *
     return 0;
 }
 
-int bp_events_do(struct bp_peer *p, const struct bp_events_ask *a, json_t *answer,
-                 struct bp_error *err) {
+int bp_events_do(struct bp_events *e, struct bp_peer *p, const struct bp_events_ask *a,
+                 json_t *answer, struct bp_error *err) {
     json_t *list = json_array(), *gone = json_array();
     int r = check(p, a, err);
 
@@ -294,7 +299,7 @@ int bp_events_do(struct bp_peer *p, const struct bp_events_ask *a, json_t *answe
         (void) json_array_append_new(gone, json_string(bp_channel_name(a->drop[i])));
     }
     for (size_t i = 0; i < a->nadd && r == 0; i++)
-        r = open_feed(p, &a->add[i], list, err);
+        r = open_feed(e, p, &a->add[i], list, err);
     if (a->nadd > 0 && r == 0)
         (void) json_object_set(answer, "subscribed", list);
     if (a->ndrop > 0 && r == 0)

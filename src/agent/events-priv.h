@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "agent/agent-priv.h"
+#include "agent/events-sample.h"
 #include "agent/events.h"
 #include "base/ulid.h"
 #include "net/ws.h"
@@ -29,6 +30,7 @@ struct bp_events {
     struct bp_ws_server *ws;
     struct bp_channel *channels[BP_EVENTS_TOPICS]; /* in the order of the table */
     char boot[BP_ULID_TEXT];                       /* sequence numbers are of this life */
+    struct bp_samples *samples;
     bool listening;
 };
 
@@ -67,5 +69,5 @@ void bp_events_ask_done(struct bp_events_ask *a);
  * @param answer  an object that gets "subscribed", "unsubscribed", "restarted"
  * @return 0, BP_EUSAGE, -ENOMEM
  */
-BP_MUST_CHECK int bp_events_do(struct bp_peer *p, const struct bp_events_ask *a, json_t *answer,
-                               struct bp_error *err);
+BP_MUST_CHECK int bp_events_do(struct bp_events *e, struct bp_peer *p,
+                               const struct bp_events_ask *a, json_t *answer, struct bp_error *err);

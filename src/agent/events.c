@@ -44,8 +44,11 @@ struct bp_channel *bp_events_channel(struct bp_events *e, const char *name, stru
 
     if (i >= 0)
         return bp_channel_ref(e->channels[i]);
+    if (bp_starts_with(name, "sample:"))
+        return bp_samples_channel(e->samples, name, err);
     (void) bp_fail(err, BP_EUSAGE,
-                   "there is no topic '%.100s'; there are status, sessions, alerts, log and topics",
+                   "there is no topic '%.100s'; there are status, sessions, alerts, log, topics "
+                   "and sample:/TOPIC",
                    name);
     return NULL;
 }
@@ -91,6 +94,8 @@ static json_t *hello_json(const struct bp_events *e) {
         (void) json_array_append_new(topics,
                                      json_pack("{s:s, s:s}", "topic", bp_events_topics[i].name,
                                                "about", bp_events_topics[i].about));
+    (void) json_array_append_new(topics, json_pack("{s:s, s:s}", "topic", "sample:/TOPIC", "about",
+                                                   "messages of a ROS topic, decoded"));
     return json_pack("{s:{s:s, s:s, s:s, s:o, s:i}}", "hello", "version", BP_VERSION, "boot",
                      e->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
                      "max_subscriptions", BP_EVENTS_FEEDS);
@@ -114,7 +119,7 @@ static int obey(struct bp_events *e, struct bp_ws *ws, const json_t *json, json_
     int r = bp_events_ask(e, json, &ask, err);
 
     if (r == 0)
-        r = bp_events_do(bp_ws_peer(ws), &ask, answer, err);
+        r = bp_events_do(e, bp_ws_peer(ws), &ask, answer, err);
     /* credit comes with every frame a viewer has shown: an answer to each would be noise */
     *ret_quiet = r == 0 && ask.ncredit > 0 && json_object_size(json) == 1;
     bp_events_ask_done(&ask);
@@ -174,7 +179,7 @@ static int sse_begin(struct bp_peer *p, void *data) {
     json_t *hello = hello_json(s->events);
     json_t *answer = json_object_get(hello, "hello");
     struct bp_feed *f;
-    int r = answer ? bp_events_do(p, &s->ask, answer, NULL) : -ENOMEM;
+    int r = answer ? bp_events_do(s->events, p, &s->ask, answer, NULL) : -ENOMEM;
 
     for (f = r == 0 ? p->feeds : NULL; f; f = f->peer_next) {
         int i = index_of(bp_channel_name(f->channel));
@@ -351,7 +356,9 @@ int bp_events_open(struct bp_agent *agent, struct bp_events **ret, struct bp_err
                 .max_connections = (unsigned) agent->config->http.max_connections,
             },
             &e->ws, err);
-    if (r == 0 && open_channels(e) < 0)
+    if (r == 0)
+        e->samples = bp_samples_new(agent->recorder, e->fanout, stamp);
+    if (r == 0 && (!e->samples || open_channels(e) < 0))
         r = bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0) {
         r = bp_bus_listen(agent->bus, on_news, e);
@@ -378,6 +385,7 @@ void bp_events_close(struct bp_events *e) {
     if (e->listening)
         bp_bus_unlisten(e->agent->bus, on_news, e);
     bp_ws_server_close(e->ws);
+    bp_samples_free(e->samples);
     bp_fanout_close(e->fanout); /* what the loops still hold of channels goes here */
     for (size_t i = 0; i < BP_EVENTS_TOPICS; i++)
         bp_channel_unref(e->channels[i]);

@@ -267,10 +267,10 @@ static bool let_in_locked(struct bp_feed *s, struct bp_frame *f, bp_ns_t now) {
         bp_counter_add(&bp_fanout_stats.dropped, f->seq - s->want);
     }
     s->want = f->seq + 1;
-    if (s->o.min_interval) {
-        if (s->mono_last && now - s->mono_last < s->o.min_interval)
+    if (s->o.min_interval && now > 0) {
+        if (!bp_pace_allows(s->mono_next, s->o.min_interval, now))
             return false;
-        s->mono_last = now;
+        s->mono_next = bp_pace_next(s->mono_next, s->o.min_interval, now);
     }
     put_locked(s, bp_frame_ref(f));
     return make_ready_locked(s) || s->peer->overflown;

@@ -75,6 +75,19 @@ uint64_t bp_channel_seq(struct bp_channel *ch);
  */
 uint64_t bp_channel_publish(struct bp_channel *ch, struct bp_frame *frame);
 
+/* --- pace: at most one in `interval`, also of what comes about as often --- */
+
+/** Is it time, when the next one is due at `next`? A quarter of the interval may be missing, for
+ *  messages that come at that very rate with some jitter would lose every other one. */
+static inline bool bp_pace_allows(bp_ns_t next, bp_ns_t interval, bp_ns_t now) {
+    return next == 0 || now + interval / 4 >= next;
+}
+
+/** When the one behind is due. */
+static inline bp_ns_t bp_pace_next(bp_ns_t next, bp_ns_t interval, bp_ns_t now) {
+    return next == 0 ? now + interval : BP_MAX(next, now - interval / 2) + interval;
+}
+
 /* --- peers: loop thread, unless said otherwise --- */
 
 struct bp_peer_ops {
@@ -123,7 +136,7 @@ struct bp_feed {
     uint64_t want;               /* number of the next message */
     uint64_t untold;             /* dropped since the last notice */
     bool ready;                  /* in the list of what can be taken */
-    bp_ns_t mono_last;           /* when one was let in; with min_interval */
+    bp_ns_t mono_next;           /* when one may be let in; with min_interval */
 };
 
 struct bp_peer {

@@ -24,7 +24,8 @@ SLACK = 5  # the machine has other work
 class Agent:
     def __init__(self, folder):
         self.data = folder / "data"
-        self.p = bp.Proc([bp.BAGPIPE, "agent", "--set", f"storage.dir={self.data}", f"http.socket={folder / 'agent.sock'}",
+        # it begins with the usual limit of open files
+        self.p = bp.Proc(["sh", "-c", 'ulimit -Sn 1024 && exec "$@"', "sh", bp.BAGPIPE, "agent", "--set", f"storage.dir={self.data}", f"http.socket={folder / 'agent.sock'}",
                           "http.listen=127.0.0.1:0", f"discovery.domains={DOMAIN}", "buffer.ring_size=64MiB",
                           "http.max_connections=2000"])
         bp.until(lambda: "agent is ready" in self.p.text() or not self.p.alive(), 20, "the agent")
