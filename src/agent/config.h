@@ -34,7 +34,9 @@ struct bp_agent_config {
         bool auto_start;
         char *name, *mission, *operator_;
         bp_ns_t max_time;
+        char *mark_topic;
     } session;
+    struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
