@@ -183,11 +183,26 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
 }
 
+static int open_triggers(struct bp_agent *a, struct bp_error *err) {
+    return bp_triggers_open(
+        &(struct bp_triggers_opts){
+            .rules = &a->config->triggers,
+            .mark_topic = a->config->session.mark_topic,
+            .recorder = a->recorder,
+            .sessions = a->sessions,
+            .alerts = a->alerts,
+            .bus = a->bus,
+            .dir = a->dir,
+        },
+        &a->triggers, err);
+}
+
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_triggers_close(a->triggers);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
@@ -212,6 +227,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = open_triggers(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

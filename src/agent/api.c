@@ -97,6 +97,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_triggers_metrics(a->triggers, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
@@ -302,6 +303,15 @@ const struct bp_http_route bp_agent_routes[] = {
     { "POST", "/api/v1/sessions/:id/split", post_split, BP_HTTP_OPERATOR, "Begins a new segment." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
+    { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,
+      "Triggers with their state, counts and the values last seen." },
+    { "POST", "/api/v1/triggers/test", bp_agent_test_trigger, BP_HTTP_OPERATOR,
+      "Tries a condition: {when, wait_s}." },
+    { "GET", "/api/v1/triggers/:name", bp_agent_get_trigger, BP_HTTP_VIEWER, "One of them." },
+    { "POST", "/api/v1/triggers/:name", bp_agent_post_trigger, BP_HTTP_OPERATOR,
+      "Switches it on or off until the agent ends: {enabled}." },
+    { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
+      "Fires it, or makes external(name) true for a moment: {values}." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

@@ -29,7 +29,7 @@ struct reading {
     struct bp_error *err;
 };
 
-#define COMPLAIN(r, key, fmt, ...)                                                               \
+#define COMPLAIN(r, key, fmt, ...)                                                          \
     bp_fail((r)->err, BP_ECONFIG, "%s: trigger '%s': " key ": " fmt, (r)->where, (r)->name, \
             __VA_ARGS__)
 
@@ -148,8 +148,8 @@ static int add_action(const struct reading *r, struct bp_trigger_rule *rule, con
 
     if (*n == BP_TRIGGER_ACTIONS)
         return COMPLAIN(r, "do", "at most %d actions", BP_TRIGGER_ACTIONS);
-    while (kind < BP_ACTION_N_ && (strlen(action_names[kind]) != len ||
-                                   memcmp(action_names[kind], text, len) != 0))
+    while (kind < BP_ACTION_N_ &&
+           (strlen(action_names[kind]) != len || memcmp(action_names[kind], text, len) != 0))
         kind++;
     if (kind == BP_ACTION_N_)
         return COMPLAIN(r, "do",
@@ -286,8 +286,9 @@ static int read_rest(const struct reading *r, const json_t *o, struct bp_trigger
     if (k == 0)
         k = actions_of(r, o, "on_clear", rule, rule->end, &rule->nend);
     if (k == 0 && rule->nactions == 0)
-        return COMPLAIN(r, "do", "%s", "say what to do: mark, snapshot, start_session, "
-                                       "stop_session, alert or webhook");
+        return COMPLAIN(r, "do", "%s",
+                        "say what to do: mark, snapshot, start_session, "
+                        "stop_session, alert or webhook");
     return k;
 }
 
@@ -361,7 +362,6 @@ const char *bp_trigger_webhook_shown(const char *url, char *ret, size_t cap) {
         n -= (size_t) (at + 1 - host);
         host = at + 1;
     }
-    (void) snprintf(ret, cap, "%.*s%.*s%s", (int) scheme, url, (int) n, host,
-                    host[n] ? "/…" : "");
+    (void) snprintf(ret, cap, "%.*s%.*s%s", (int) scheme, url, (int) n, host, host[n] ? "/…" : "");
     return ret;
 }

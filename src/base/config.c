@@ -16,10 +16,14 @@ struct setting {
 };
 
 static const char *const type_names[] = {
-    [BP_CONFIG_BOOL] = "true or false", [BP_CONFIG_INT] = "a whole number",
-    [BP_CONFIG_REAL] = "a number",      [BP_CONFIG_TEXT] = "text",
-    [BP_CONFIG_SIZE] = "a size",        [BP_CONFIG_DURATION] = "a duration",
-    [BP_CONFIG_CHOICE] = "one of",      [BP_CONFIG_LIST] = "a list",
+    [BP_CONFIG_BOOL] = "true or false",
+    [BP_CONFIG_INT] = "a whole number",
+    [BP_CONFIG_REAL] = "a number",
+    [BP_CONFIG_TEXT] = "text",
+    [BP_CONFIG_SIZE] = "a size",
+    [BP_CONFIG_DURATION] = "a duration",
+    [BP_CONFIG_CHOICE] = "one of",
+    [BP_CONFIG_LIST] = "a list",
     [BP_CONFIG_MAPS] = "a list of sections",
 };
 static_assert(BP_COUNT(type_names) == BP_CONFIG_TYPES_N_, "every type has a name");

@@ -333,6 +333,7 @@ static uint16_t add_ref(struct parser *s, const char *from, const char *to, bool
 /* "/topic", "/topic.a.b", "/topic:a.b", "/topic[*].a", "/topic/a". Fills topic and path. */
 bool bp_xp_take_field(struct parser *s, struct node *n) {
     const char *from, *end, *path;
+    bool whole;
 
     bp_xp_skip(s);
     from = s->p;
@@ -350,7 +351,9 @@ bool bp_xp_take_field(struct parser *s, struct node *n) {
     check_topic(s, from, end);
     if (s->failed)
         return false;
-    n->topic = add_ref(s, from, end, path > end, true);
+    /* with '*' half of the graph would fit the beginning of "/r*_1/battery/percentage" */
+    whole = path > end || memchr(from, '*', (size_t) (end - from));
+    n->topic = add_ref(s, from, end, whole, true);
     n->topic_at = here(s, from);
     if (s->p > end) {
         n->path = here(s, path);

@@ -494,7 +494,11 @@ static int parse(struct parser *s) {
         take_until(s);
     bp_xp_skip(s);
     if (!s->failed && *s->p)
-        bp_xp_fail_at(s, s->p, "expected an operator, 'for', 'until' or the end");
+        bp_xp_fail_at(s, s->p,
+                      e->for_ns || e->until != NONE
+                          ? "'for' and 'until' are about the whole condition: expected "
+                            "the end"
+                          : "expected an operator, 'for', 'until' or the end");
     return s->failed ? s->failed : all_types(s);
 }
 

@@ -446,6 +446,7 @@ static const struct {
     { "rate(/all, 1h) > 2", "0.5s to 10min", 13 },
     { "/all.n < 5m", "unknown unit", 10 },
     { "/all.n < 5 for", "expected a number", 14 },
+    { "/all.n < 5 for 8s or true", "about the whole condition", 18 },
     { "/all.n < 5 for 8d", "at most 7d", 15 },
     { "(/all.n < 5", "expected ')'", 11 },
     { "/all.s == \"x", "never closed", 10 },
