@@ -183,6 +183,15 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
 }
 
+/* Weak: an agent without snapshots is one without this function. */
+int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[static 27],
+                      struct bp_error *err) __attribute__((weak));
+
+static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
+                       struct bp_error *err) {
+    return bp_agent_snapshot(agent, request, ret_id, err);
+}
+
 static int open_triggers(struct bp_agent *a, struct bp_error *err) {
     return bp_triggers_open(
         &(struct bp_triggers_opts){
@@ -193,6 +202,8 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
             .alerts = a->alerts,
             .bus = a->bus,
             .dir = a->dir,
+            .snapshot = bp_agent_snapshot ? on_snapshot : NULL,
+            .ctx = a,
         },
         &a->triggers, err);
 }

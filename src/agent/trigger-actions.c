@@ -53,10 +53,19 @@ static int do_mark(struct bp_triggers *t, const struct firing *f, const struct b
 
 static int do_snapshot(struct bp_triggers *t, const struct firing *f,
                        const struct bp_trigger_action *a, struct bp_error *err) {
+    char tag[BP_TRIGGER_NAME + 10], id[27];
+    json_t *request;
+    int r;
+
     (void) a;
     if (!t->o.snapshot)
         return bp_fail(err, BP_EUNSUPPORTED, "snapshots are not switched on");
-    return t->o.snapshot(t->o.ctx, f->trigger->rule.name, f->text, err);
+    (void) snprintf(tag, sizeof tag, "trigger:%s", f->trigger->rule.name);
+    request = json_pack("{s:s, s:O, s:[s]}", "reason", f->text, "values", f->values, "tags", tag);
+    r = request ? t->o.snapshot(t->o.ctx, request, id, err)
+                : bp_fail(err, -ENOMEM, "out of memory");
+    json_decref(request);
+    return r;
 }
 
 static bool runs(struct bp_triggers *t, const char *id) {

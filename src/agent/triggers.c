@@ -11,7 +11,7 @@
 #include "dds/dds.h"
 #include "wire/cdr.h"
 
-enum { LOOK = 1, FIRINGS = 256, HOOKS = 256, SLOTS = 256, MARK_TEXT = 500 };
+enum { LOOK = 1, FIRINGS = 256, HOOKS = 256, SLOTS = 128, CUT = 256 << 10, MARK_TEXT = 500 };
 
 /* ---- conditions ---- */
 
@@ -470,6 +470,7 @@ int bp_triggers_test(struct bp_triggers *t, const char *text, bp_ns_t wait, json
 int bp_triggers_engine_locked(struct bp_triggers *t, struct bp_error *err) {
     struct bp_watch_queue_opts o = { .name = "triggers",
                                      .slots = SLOTS,
+                                     .cut = CUT,
                                      .fn = on_message,
                                      .idle = on_tick,
                                      .tick = TICK,

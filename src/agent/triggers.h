@@ -16,10 +16,10 @@ struct bp_triggers;
 /**
  * Saves what was before this moment and what comes after it. May wait; on the thread of actions.
  *
- * @param name    of the trigger, for the session's name and notes
- * @param reason  what the trigger found, one sentence
+ * @param request  {"reason": what the trigger found, "values": {…}, "tags": ["trigger:NAME"]}
+ * @return at least 0, or why not
  */
-typedef int (*bp_trigger_snapshot_fn)(void *ctx, const char *name, const char *reason,
+typedef int (*bp_trigger_snapshot_fn)(void *ctx, const json_t *request, char ret_id[static 27],
                                       struct bp_error *err);
 
 /* Everything is borrowed and outlives the triggers. */

@@ -454,7 +454,7 @@ static int on_value(void *ctx, const struct bp_op *op, const struct bp_value *v)
     if (!any(f->levels[f->depth].item) || !of_field(f, f->levels[f->depth].item, f->steps, op, m))
         return 0;
     each_want(f, m, op, v, op->array != BP_ARRAY_NONE);
-    return 0;
+    return f->depth == 0 && op == f->plan->last ? OVER : 0;
 }
 
 static void take_counts(const struct feed *f, const uint64_t *m, uint32_t count) {

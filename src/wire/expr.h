@@ -128,7 +128,8 @@ void bp_state_free(struct bp_state *s);
 BP_DEFINE_CLEANUP(struct bp_state, bp_state_free)
 
 /**
- * Takes the fields of a message of topic `i`. One that cannot be read makes its fields unknown.
+ * Takes the fields of a message of topic `i`. One that cannot be read makes its fields unknown;
+ * what lies behind the last field is not looked at and need not be there.
  *
  * @param recv_ns  wall time of its arrival, for age()
  * @return 0, or what bp_schema_walk() says

@@ -563,6 +563,37 @@ static void test_damaged(void **state) {
     bp_expr_free(e);
 }
 
+/* A big message is judged by its beginning. */
+static void test_beginning(void **state) {
+    const struct topic *t = &world[0];
+    struct bp_expr_bound bound = { t->name, t->schema };
+    static const struct {
+        const char *text;
+        size_t need;
+    } cases[] = {
+        { "age(/all) < 1", 20 }, /* encapsulation, stamp, "map" */
+        { "/all.flag", 21 },
+        { "/all.n == -7", 28 },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(cases); i++) {
+        struct bp_expr *e = NULL;
+        struct bp_program *p = NULL;
+        struct bp_state *s;
+
+        assert_int_equal(bp_expr_parse(cases[i].text, &e, NULL), 0);
+        assert_int_equal(bp_program_new(e, &bound, &p, NULL), 0);
+        s = bp_state_new(e);
+        assert_true(bp_program_feed(p, s, 0, t->cdr.p, cases[i].need - 1, RECV, NULL) < 0);
+        assert_int_equal(bp_program_feed(p, s, 0, t->cdr.p, cases[i].need, RECV, NULL), 0);
+        assert_int_equal(bp_program_when(p, s, NULL), BP_TRUE);
+        bp_state_free(s);
+        bp_program_free(p);
+        bp_expr_free(e);
+    }
+}
+
 static void test_values(void **state) {
     const struct topic *t = &world[1];
     struct bp_expr_bound bound[2] = { { t->name, t->schema }, { "/scan", NULL } };
@@ -636,7 +667,8 @@ int main(void) {
         cmocka_unit_test(test_truths), cmocka_unit_test(test_unfed),
         cmocka_unit_test(test_until),  cmocka_unit_test(test_refused),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_values), cmocka_unit_test(test_fits),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_beginning),
+        cmocka_unit_test(test_fits),
     };
 
     return cmocka_run_group_tests(tests, open_world, close_world);
