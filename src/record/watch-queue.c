@@ -7,16 +7,20 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "dds/dds.h"
 
 enum { SLOTS = 64, MAX_MESSAGE = 4 << 20 };
 
 struct slot {
     struct bp_watch_sample s;
     void *tag;
+    uint8_t guid[BP_GUID_LEN];
+    char node[256];
     uint8_t *cdr; /* owned, `cap` bytes */
     uint32_t cap;
     struct slot *next;
@@ -95,6 +99,11 @@ static bool fill(struct slot *s, const struct bp_watch_sample *sample, uint32_t 
     bp_watch_copy_part(sample, s->cdr, n);
     s->s = *sample;
     s->s.size = n;
+    if (sample->guid) /* the writer may be gone when this is looked at */
+        memcpy(s->guid, sample->guid, sizeof s->guid);
+    (void) snprintf(s->node, sizeof s->node, "%s", sample->node ? sample->node : "");
+    s->s.guid = s->guid;
+    s->s.node = s->node;
     s->s.copy = NULL;
     s->s.from = NULL;
     s->tag = tag;

@@ -13,7 +13,8 @@ struct bp_recorder;
  * readers as any take's, and a message is received once, however many watch and record it. */
 struct bp_watch;
 
-/* One message, valid during the callback only; names and guid stay until the recorder's close. */
+/* One message, valid during the callback only; topic, type, robot and hash stay until the
+ * recorder's close, node and guid go with their writer. */
 struct bp_watch_sample {
     const char *topic; /* as recorded; with several domains it may have a robot's prefix */
     const char *graph; /* ROS name in the graph */
@@ -68,7 +69,7 @@ void bp_watch_stats(struct bp_watch *w, struct bp_watch_stats *ret);
 
 struct bp_watch_queue;
 
-/** @param sample  copy and from are NULL
+/** @param sample  copy and from are NULL; node and guid are copies, valid during the call
  *  @param cdr     its `sample->size` bytes (at most `cut`), borrowed for the call
  *  @param tag     as given to bp_watch_queue_put() */
 typedef void (*bp_watch_drain_fn)(void *ctx, const struct bp_watch_sample *sample,
