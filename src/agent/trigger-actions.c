@@ -22,7 +22,8 @@ void bp_firing_free(struct firing *f) {
 static void alert_key(const struct firing *f, char *ret, size_t cap) {
     const char *of = *f->match ? f->match : f->robot;
 
-    (void) snprintf(ret, cap, "trigger.%s%s%s", f->trigger->rule.name, *of ? "/" : "", of);
+    (void) snprintf(ret, cap, "%s.%s%s%s", f->broken ? "trigger-broken" : "trigger",
+                    f->trigger->rule.name, *of ? "/" : "", of);
 }
 
 static json_t *news(const struct firing *f) {
@@ -169,6 +170,29 @@ static bool raises_alert(const struct bp_trigger_rule *r) {
     return false;
 }
 
+static void do_broken(struct bp_triggers *t, const struct firing *f) {
+    char key[320];
+
+    alert_key(f, key, sizeof key);
+    if (f->end) {
+        bp_alerts_clear(t->o.alerts, key);
+        return;
+    }
+    bp_alerts_raise(t->o.alerts, key, BP_SEVERITY_WARNING, f->text);
+    bp_log(BP_LOG_WARNING, "a trigger will never fire", BP_F_TEXT("trigger", f->trigger->rule.name),
+           BP_F_TEXT("reason", f->text));
+}
+
+/* A condition that flutters must not fill the log. */
+static void log_it(const struct firing *f) {
+    uint64_t held = 0;
+
+    if (!f->quiet && bp_log_allowed(&f->trigger->limit, BP_SEC, &held))
+        bp_log(BP_LOG_NOTICE, f->end ? "trigger is over" : "trigger fired",
+               BP_F_TEXT("trigger", f->trigger->rule.name), BP_F_TEXT("robot", f->robot),
+               BP_F_TEXT("text", f->text), BP_F_UINT("suppressed", held));
+}
+
 void bp_triggers_do(struct bp_triggers *t, struct firing *f) {
     const struct bp_trigger_rule *r;
     struct bp_error err = { 0 };
@@ -181,11 +205,13 @@ void bp_triggers_do(struct bp_triggers *t, struct firing *f) {
         bp_firing_free(f);
         return;
     }
+    if (f->broken) {
+        do_broken(t, f);
+        bp_firing_free(f);
+        return;
+    }
     r = &f->trigger->rule;
-    if (!f->quiet)
-        bp_log(BP_LOG_NOTICE, f->end ? "trigger is over" : "trigger fired",
-               BP_F_TEXT("trigger", r->name), BP_F_TEXT("robot", f->robot),
-               BP_F_TEXT("text", f->text));
+    log_it(f);
     if (f->end && raises_alert(r)) {
         alert_key(f, key, sizeof key);
         bp_alerts_clear(t->o.alerts, key);

@@ -240,6 +240,22 @@ static bool bind_topics(struct bp_triggers *t, const struct graph *g, struct ins
     return news;
 }
 
+/* The condition does not fit, or does again ("" ): for the log, and an alert. */
+static void complain(struct bp_triggers *t, struct instance *i, const char *error) {
+    struct firing *f = i->trigger->probe ? NULL : calloc(1, sizeof *f);
+
+    (void) snprintf(i->error, sizeof i->error, "%s", error);
+    if (!f)
+        return;
+    f->trigger = i->trigger;
+    f->broken = true;
+    f->end = !*error;
+    (void) snprintf(f->match, sizeof f->match, "%s", i->match);
+    (void) snprintf(f->text, sizeof f->text, "the condition does not fit: %.*s",
+                    (int) strcspn(error, "\n"), error);
+    bp_triggers_send(t, f);
+}
+
 static void compile(struct bp_triggers *t, struct instance *i, bool news) {
     const struct bp_expr *e = i->trigger->rule.expr;
     struct bp_expr_bound bound[BP_EXPR_MAX_TOPICS] = { 0 };
@@ -262,13 +278,13 @@ static void compile(struct bp_triggers *t, struct instance *i, bool news) {
     if (*i->error && !news)
         return;
     if (bp_program_new(e, bound, &fresh, &err) < 0) {
-        (void) snprintf(i->error, sizeof i->error, "%s", err.text);
-        (void) snprintf(i->trigger->error, sizeof i->trigger->error, "%s", err.text);
+        complain(t, i, err.text);
         return;
     }
     bp_program_free(i->program);
     i->program = fresh;
-    i->error[0] = 0;
+    if (*i->error)
+        complain(t, i, "");
 }
 
 static bool any_star(const struct bp_expr *e) {

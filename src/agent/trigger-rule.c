@@ -303,6 +303,9 @@ static int read_rule(const json_t *o, struct bp_trigger_rule *rule, struct bp_er
                        "%s: trigger '%s': name: expected letters, digits, '_', '-' and '.', at "
                        "most %d",
                        r.where, r.name, BP_TRIGGER_NAME - 1);
+    if (bp_streq(name, "test"))
+        return COMPLAIN(&r, "name", "%s",
+                        "this is what trying a condition is called; take another");
     k = check_keys(&r, o);
     if (k == 0)
         k = text_of(&r, o, "when", &when);

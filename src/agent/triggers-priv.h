@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "agent/triggers.h"
+#include "base/log.h"
 #include "base/queue.h"
 #include "record/watch.h"
 
@@ -57,6 +58,7 @@ struct instance { /* a trigger for one robot */
     uint32_t domain;
     char match[MATCH]; /* what '*' stands for */
     char robot[128];
+    char fired_robot[128]; /* what it was called when it began */
     struct feed *feeds[BP_EXPR_MAX_TOPICS];
     struct bp_program *program; /* owned; NULL: not bound, or `error` */
     struct bp_state *state;     /* owned */
@@ -78,8 +80,8 @@ struct trigger {
     struct instance *instances;  /* owned */
     uint64_t fired, suppressed;
     bp_ns_t fired_wall;
-    char error[400];
-    char session[27]; /* [action thread] that it started, or "" */
+    struct bp_log_limit limit; /* [action thread] */
+    char session[27];          /* [action thread] that it started, or "" */
     struct trigger *next;
 };
 
@@ -87,7 +89,8 @@ struct trigger {
 struct firing {
     struct trigger *trigger; /* NULL: a mark from a topic; triggers live until the threads end */
     bool end;
-    bool quiet; /* alerts only */
+    bool quiet;  /* alerts only */
+    bool broken; /* its condition does not fit the types; `text` says why */
     char robot[128], match[MATCH];
     char text[300];
     json_t *values; /* owned: object of texts */
@@ -115,6 +118,7 @@ struct bp_triggers {
     struct bp_watch *marks;       /* of o.mark_topic */
     bool dirty;                   /* bind anew */
     size_t topics_seen;           /* in the graph, when bound last */
+    bool testing;                 /* one at a time: it holds a thread of the server */
     bp_ns_t next_look;
     struct facts facts;
     struct bp_queue *firings, *hooks; /* constant; pointers */
@@ -135,7 +139,8 @@ void bp_feed_note(struct feed *f, bp_ns_t now);
 void bp_feed_free(struct feed *f);
 
 /* triggers.c */
-double bp_trigger_ask(void *instance, const struct bp_expr_ask *ask);
+/** Hands over to the action thread; takes the firing over. */
+void bp_triggers_send(struct bp_triggers *t, struct firing *f);
 void bp_feed_on_message(void *feed, const struct bp_watch_sample *s);
 /** Starts the thread that judges. @return 0, -ENOMEM, -EAGAIN */
 int bp_triggers_engine_locked(struct bp_triggers *t, struct bp_error *err);

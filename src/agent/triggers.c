@@ -15,8 +15,7 @@ enum { LOOK = 1, FIRINGS = 256, HOOKS = 256, SLOTS = 128, CUT = 256 << 10, MARK_
 
 /* ---- conditions ---- */
 
-double bp_trigger_ask(void *instance, const struct bp_expr_ask *ask) {
-    const struct instance *i = instance;
+static double ask_instance(const struct instance *i, const struct bp_expr_ask *ask) {
     const struct feed *f = i->feeds[ask->topic];
     int64_t last;
 
@@ -48,12 +47,12 @@ static double on_ask(void *ctx, const struct bp_expr_ask *ask) {
         return bp_recorder_node(j->t->o.recorder, ask->text) == BP_GONE;
     if (ask->source >= BP_SOURCE_DISK_FREE)
         return j->t->facts.v[ask->source];
-    return bp_trigger_ask(j->i, ask);
+    return ask_instance(j->i, ask);
 }
 
 /* ---- beginning and end ---- */
 
-static void send_firing(struct bp_triggers *t, struct firing *f) {
+void bp_triggers_send(struct bp_triggers *t, struct firing *f) {
     if (bp_queue_put(t->firings, &f, BP_QUEUE_NOW) == 0)
         return;
     atomic_fetch_add(&t->lost_firings, 1);
@@ -109,13 +108,13 @@ static void tell(struct bp_triggers *t, struct instance *i, bool end, const json
     f->quiet = i->quiet;
     f->wall_ns = bp_wall_ns();
     f->values = bp_instance_values(i, true);
-    (void) snprintf(f->robot, sizeof f->robot, "%s", i->robot);
+    (void) snprintf(f->robot, sizeof f->robot, "%s", i->fired_robot);
     (void) snprintf(f->match, sizeof f->match, "%s", i->match);
     put_text(&text, i, f->values);
     p = bp_buf_cstr(&text);
     (void) snprintf(f->text, sizeof f->text, "%s", p ? p : i->trigger->rule.name);
     (void) json_object_update(f->values, (json_t *) (uintptr_t) more);
-    send_firing(t, f);
+    bp_triggers_send(t, f);
 }
 
 /* @return whether it fired, and was not held back by the cool-down */
@@ -123,6 +122,7 @@ static bool begin(struct bp_triggers *t, struct instance *i, bp_ns_t now, const 
     struct trigger *g = i->trigger;
 
     i->phase = PHASE_ACTIVE;
+    (void) snprintf(i->fired_robot, sizeof i->fired_robot, "%s", i->robot);
     i->since_mono = now;
     i->over_mono = 0;
     i->quiet = i->fired_mono && now - i->fired_mono < g->rule.cooldown;
@@ -222,7 +222,7 @@ static void take_mark(struct bp_triggers *t, const struct bp_watch_sample *s, co
     f->values = json_pack("{s:s, s:s, s:s, s:s}", "topic", s->topic, "robot", s->robot, "node",
                           s->node, "writer", writer);
     atomic_fetch_add(&t->marks_taken, 1);
-    send_firing(t, f);
+    bp_triggers_send(t, f);
 }
 
 static void on_message(void *ctx, const struct bp_watch_sample *s, const uint8_t *cdr, void *tag) {
@@ -379,8 +379,6 @@ static void remove_probe_locked(struct bp_triggers *t, struct trigger *g) {
         }
     bp_instances_drop_locked(g);
     t->dirty = true;
-    bp_trigger_rule_done(&g->rule);
-    free(g);
 }
 
 /* Every topic has spoken, and what is watched over time is known. */
@@ -432,10 +430,30 @@ static struct timespec after(bp_ns_t wait) {
     return (struct timespec){ .tv_sec = until / BP_SEC, .tv_nsec = until % BP_SEC };
 }
 
+static int try_probe_locked(struct bp_triggers *t, struct trigger *g, bp_ns_t wait, json_t **ret,
+                            struct bp_error *err) {
+    struct timespec until = after(wait);
+    int r = bp_triggers_engine_locked(t, err);
+
+    if (r < 0)
+        return r;
+    t->testing = t->dirty = true;
+    bp_expr_each_source(g->rule.expr, bp_facts_want, &t->facts);
+    g->next = t->triggers;
+    t->triggers = g;
+    while (!is_settled(g) && pthread_cond_timedwait(&t->judged, &t->lock, &until) != ETIMEDOUT)
+        ;
+    for (struct instance *i = g->instances; i; i = i->next)
+        (void) step(t, i, NULL);
+    r = probe_result(t, g, ret, err);
+    remove_probe_locked(t, g);
+    t->testing = false;
+    return r;
+}
+
 int bp_triggers_test(struct bp_triggers *t, const char *text, bp_ns_t wait, json_t **ret,
                      struct bp_error *err) {
     struct trigger *g = calloc(1, sizeof *g);
-    struct timespec until = after(wait);
     int r;
 
     if (!g)
@@ -448,20 +466,11 @@ int bp_triggers_test(struct bp_triggers *t, const char *text, bp_ns_t wait, json
     }
     g->probe = g->enabled = true;
     (void) pthread_mutex_lock(&t->lock);
-    r = bp_triggers_engine_locked(t, err);
-    bp_expr_each_source(g->rule.expr, bp_facts_want, &t->facts);
-    g->next = t->triggers;
-    t->triggers = g;
-    t->dirty = true;
-    while (r == 0 && !is_settled(g) &&
-           pthread_cond_timedwait(&t->judged, &t->lock, &until) != ETIMEDOUT)
-        ;
-    for (struct instance *i = g->instances; i; i = i->next)
-        (void) step(t, i, NULL);
-    if (r == 0)
-        r = probe_result(t, g, ret, err);
-    remove_probe_locked(t, g);
+    r = t->testing ? bp_fail(err, -EAGAIN, "another condition is being tried")
+                   : try_probe_locked(t, g, wait, ret, err);
     (void) pthread_mutex_unlock(&t->lock);
+    bp_trigger_rule_done(&g->rule);
+    free(g);
     return r;
 }
 

@@ -375,6 +375,8 @@ def errors(agent, hook):
     s = state("wrong")
     text = s["instances"][0]["error"]
     bp.check(s["state"] == "error" and "did you mean 'data'" in text and text.endswith("\n         ^"), f"{text!r}")
+    alerts = [a["text"] for a in call("GET", "/api/v1/alerts")["alerts"] if a["key"] == "trigger-broken.wrong"]
+    bp.check(len(alerts) == 1 and "has no field 'dta'" in alerts[0], f"it is not silent: {alerts}")
     s = state("never")
     bp.check(s["state"] == "waiting" and fired("never") == 0, f"{s}")
     for when, word in (("/level.data >", "missing"), ("/level.data > 'x'", "number"), ("/lvel.data > 1", "'/level'"),
