@@ -58,6 +58,10 @@ BP_MUST_CHECK int bp_sessions_act(struct bp_sessions *s, const char *key,
 BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text,
                                    const json_t *values, struct bp_error *err);
 
+/** The same into every session that runs. @return how many, or the last failure */
+BP_MUST_CHECK int bp_sessions_mark_all(struct bp_sessions *s, const char *text,
+                                       const json_t *values, struct bp_error *err);
+
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
 /** The same without its marks. */
