@@ -288,6 +288,8 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
+    { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
+      "The public key that recordings are signed with." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
