@@ -13,6 +13,7 @@ struct bp_agent {
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
+    struct bp_vault *vault;
     struct bp_http *http;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
@@ -28,3 +29,6 @@ BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, str
 
 /* device.c */
 int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* vault.c */
+int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);

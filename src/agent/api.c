@@ -290,6 +290,8 @@ const struct bp_http_route bp_agent_routes[] = {
       "What is wrong now; with past=1 also what was." },
     { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
       "The public key that recordings are signed with." },
+    { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
+      "Names in the vault and when they were set; never a value." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },

@@ -2,15 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <openssl/crypto.h>
-
-/* OpenSSL keeps private keys (Ed25519, X25519, EC) in its secure heap when there is one. */
-enum { OPENSSL_HEAP = 64 << 10, OPENSSL_SMALLEST = 32 };
 
 void bp_secret_wipe(void *p, size_t n) {
     if (n)
@@ -21,15 +17,20 @@ bool bp_secret_equal(const void *a, const void *b, size_t n) {
     return CRYPTO_memcmp(a, b, n) == 0;
 }
 
-static void protect_once(void) {
-    /* 2 = it could not be locked into memory, but is left out of dumps; 0 = it is there already */
-    (void) CRYPTO_secure_malloc_init(OPENSSL_HEAP, OPENSSL_SMALLEST);
-}
+#if defined(__has_attribute)
+#if __has_attribute(zero_call_used_regs)
+#define ZERO_REGISTERS zero_call_used_regs("all"),
+#endif
+#endif
+#ifndef ZERO_REGISTERS
+#define ZERO_REGISTERS
+#endif
 
-void bp_secret_protect_openssl(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Not inlined: its frame has to lie where those of the functions before it have lain. */
+__attribute__((ZERO_REGISTERS noinline)) void bp_secret_scrub_stack(void) {
+    uint8_t below[32 << 10];
 
-    (void) pthread_once(&once, protect_once);
+    bp_secret_wipe(below, sizeof below);
 }
 
 void bp_secret_done(struct bp_secret *s) {

@@ -60,6 +60,12 @@ BP_MUST_CHECK int bp_secret_read_file(const char *path, size_t limit, bool text,
  */
 BP_MUST_CHECK int bp_secret_take_env(const char *name, struct bp_secret *ret);
 
-/** Every page of the process that OpenSSL will need for private keys is protected, too. Called by
- * what uses it; cheap when it was called before. Any thread. */
-void bp_secret_protect_openssl(void);
+/** Overwrites what functions that have returned left on the stack below the caller, and in
+ *  registers: whoever has worked with a key calls it last. 32 KiB, a microsecond. */
+void bp_secret_scrub_stack(void);
+
+/* OpenSSL's own memory (key schedules, contexts) is allocated in pages that no core dump shows,
+ * from before its first allocation on, and cleared when it is freed: openssl-mem.c. */
+
+/** Is that so? Not under AddressSanitizer, which wants to see each allocation. */
+bool bp_secret_openssl_protected(void);

@@ -155,10 +155,10 @@ static int derive_public(struct bp_sign_key *k) {
     size_t n = sizeof k->public_key;
     bool ok;
 
-    bp_secret_protect_openssl();
     p = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, k->seed.p, SEED);
     ok = p && EVP_PKEY_get_raw_public_key(p, k->public_key, &n) == 1 && n == BP_PUBLIC_KEY_LEN;
     EVP_PKEY_free(p);
+    bp_secret_scrub_stack();
     return ok ? 0 : -ENOMEM;
 }
 
@@ -204,6 +204,7 @@ int bp_sign_key_parse(struct bp_str pem, struct bp_sign_key **ret, struct bp_err
     }
     if (k == 0)
         k = key_of_seed(&seed, ret);
+    bp_secret_scrub_stack();
     return k < 0 ? bp_fail(err, k, "no memory for a key") : 0;
 }
 
@@ -279,6 +280,7 @@ int bp_sign_key_save(const struct bp_sign_key *k, const char *path, struct bp_er
                               "-----BEGIN " PRIVATE "-----\n%s\n-----END " PRIVATE "-----\n",
                               (const char *) digits.p);
     r = write_private(path, &pem, err);
+    bp_secret_scrub_stack();
     return r < 0 ? r : write_public(k, path, err);
 }
 
@@ -322,6 +324,7 @@ int bp_sign(const struct bp_sign_key *k, const void *p, size_t n,
 
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
+    bp_secret_scrub_stack();
     return ok ? 0 : -ENOMEM;
 }
 

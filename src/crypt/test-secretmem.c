@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <openssl/crypto.h>
+
 #include "base/buf.h"
 
 /* Does the kernel leave the page at `p` out of core dumps? "dd" in VmFlags of smaps. */
@@ -52,6 +54,65 @@ static void test_pages(void **state) {
     assert_false(left_out_of_dumps(on_the_heap)); /* else the check proves nothing */
     assert_int_equal(bp_secret_alloc(BP_SECRET_MAX + 1, &s), -E2BIG);
     bp_secret_done(NULL);
+}
+
+/* Contexts of OpenSSL, large and small, and what the secret was in is cleared when it is freed. */
+static void test_openssl(void **state) {
+    static const size_t sizes[] = { 1, 16, 17, 1000, 4096, 32752, 32753, 1 << 20 };
+
+    (void) state;
+    if (!bp_secret_openssl_protected())
+        skip(); /* under AddressSanitizer */
+    for (size_t i = 0; i < BP_COUNT(sizes); i++) {
+        uint8_t *p = OPENSSL_malloc(sizes[i]), *q;
+
+        assert_non_null(p);
+        assert_int_equal((uintptr_t) p % 16, 0);
+        memset(p, 'k', sizes[i]);
+        assert_true(left_out_of_dumps(p) && left_out_of_dumps(p + sizes[i] - 1));
+        q = OPENSSL_realloc(p, 3 * sizes[i]);
+        assert_non_null(q);
+        for (size_t k = 0; k < sizes[i]; k++)
+            assert_int_equal(q[k], 'k');
+        assert_true(left_out_of_dumps(q + 3 * sizes[i] - 1));
+        OPENSSL_free(q);
+        if (3 * sizes[i] < 32752) { /* larger ones are unmapped */
+            p = OPENSSL_malloc(3 * sizes[i]);
+            assert_ptr_equal(p, q);
+            for (size_t k = 0; k < sizes[i]; k++)
+                assert_int_not_equal(p[k], 'k');
+            OPENSSL_free(p);
+        }
+    }
+}
+
+static void leave_on_stack(void) {
+    volatile char here[8000];
+
+    for (size_t i = 0; i < sizeof here; i++)
+        here[i] = 'S';
+}
+
+/* What functions that have returned left below the caller's frame. */
+static size_t found_below(const volatile char *frame) {
+    size_t n = 0;
+
+    for (size_t i = 4000; i < 8000; i++)
+        n += frame[-(ptrdiff_t) i] == 'S';
+    return n;
+}
+
+static void test_stack(void **state) {
+    const volatile char *frame = __builtin_frame_address(0);
+
+    (void) state;
+    if (!bp_secret_openssl_protected())
+        skip(); /* AddressSanitizer has frames of its own */
+    leave_on_stack();
+    assert_true(found_below(frame) > 3000); /* else the next proves nothing */
+    leave_on_stack();
+    bp_secret_scrub_stack();
+    assert_int_equal(found_below(frame), 0);
 }
 
 static void test_wipe_and_equal(void **state) {
@@ -126,10 +187,9 @@ static void test_env(void **state) {
 
 int main(int argc, char *argv[]) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_wipe_and_equal),
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_env),
+        cmocka_unit_test(test_pages), cmocka_unit_test(test_openssl),
+        cmocka_unit_test(test_stack), cmocka_unit_test(test_wipe_and_equal),
+        cmocka_unit_test(test_read),  cmocka_unit_test(test_env),
     };
 
     (void) argc;
