@@ -17,6 +17,8 @@ struct verify {
 /** Counts and reports one finding. */
 void verify_finding(struct verify *v, enum bp_finding_level level, const char *path, bool at_byte,
                     uint64_t offset, const char *text, const char *remedy);
+/** The same for what is not as it was signed. */
+void verify_unproven(struct verify *v, const char *path, const char *text);
 void verify_progress(struct verify *v, uint64_t bytes);
 
 /* What a file turned out to hold, for comparison with metadata.yaml and manifest. */

@@ -26,7 +26,7 @@ static void broken(struct check *c, const char *path, const char *fmt, ...) {
     (void) vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     c->broken = true;
-    verify_finding(c->v, BP_FINDING_PROOF, path, false, 0, text, NULL);
+    verify_unproven(c->v, path, text);
 }
 
 static const char *base_of(const char *path) {
@@ -217,8 +217,7 @@ static enum bp_proof_state unsigned_folder(struct check *c) {
         return BP_PROOF_BROKEN;
     }
     if (c->v->o->signed_by)
-        verify_finding(c->v, BP_FINDING_PROOF, c->d->path, false, 0,
-                       "unsigned: nothing tells who recorded it", NULL);
+        verify_unproven(c->v, c->d->path, "unsigned: nothing tells who recorded it");
     return BP_PROOF_UNSIGNED;
 }
 
@@ -262,7 +261,7 @@ void verify_proof(struct verify *v, const struct verify_folder *d, const struct 
 
         (void) snprintf(text, sizeof text, "signed by %s, not by %s",
                         bp_public_key_text(p->key, is), bp_public_key_text(key, want));
-        verify_finding(v, BP_FINDING_PROOF, path, false, 0, text, NULL);
+        verify_unproven(v, path, text);
         conclude(v, c.broken ? BP_PROOF_BROKEN : BP_PROOF_OTHER, p->key);
         return;
     }

@@ -33,6 +33,19 @@ void verify_finding(struct verify *v, enum bp_finding_level level, const char *p
         v->o->finding(v->o->ctx, &f);
 }
 
+void verify_unproven(struct verify *v, const char *path, const char *text) {
+    struct bp_finding f = {
+        .level = BP_FINDING_DAMAGE,
+        .proof = true,
+        .path = path,
+        .text = text,
+    };
+
+    v->ret->unproven++;
+    if (v->o->finding)
+        v->o->finding(v->o->ctx, &f);
+}
+
 void verify_progress(struct verify *v, uint64_t bytes) {
     v->done += bytes;
     if (v->o->progress)
@@ -464,6 +477,9 @@ static int verify_folder(struct verify *v, const struct bp_paths *p, size_t whic
         check_against_metadata(&d);
     if (d.path && (d.nfiles > 0 || d.has_meta))
         check_proof(&d);
+    for (size_t i = 0; !d.path && v->o->signed_by && i < d.nfiles; i++)
+        verify_unproven(v, d.files[i].path,
+                        "a file alone cannot be proven: name the folder that it was recorded in");
     if (d.nfiles > 0)
         check_ledger(&d);
     else if (d.path && !d.has_meta)

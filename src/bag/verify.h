@@ -12,13 +12,13 @@
 enum bp_finding_level {
     BP_FINDING_NOTE,     /* worth knowing; the recording is whole */
     BP_FINDING_DAMAGE,   /* something is wrong or missing, the rest can be used */
-    BP_FINDING_PROOF,    /* it is not what the device has signed */
     BP_FINDING_UNUSABLE, /* nothing of this file can be used */
     BP_FINDING_LEVELS_
 };
 
 struct bp_finding {
     enum bp_finding_level level;
+    bool proof;       /* no damage to the data: it is not what the device has signed */
     const char *path; /* file or folder; borrowed for the call */
     bool at_byte;     /* `offset` says where in the file */
     uint64_t offset;
@@ -56,6 +56,7 @@ struct bp_verify_result {
     uint64_t findings[BP_FINDING_LEVELS_]; /* by level */
     uint64_t lost; /* messages, by the ledgers (not those left out on request) */
     enum bp_proof_state proof;
+    uint64_t unproven; /* findings of proof; not among `findings` */
     char key[80]; /* the key that signed, as text; "" when nothing is signed or several have */
     uint64_t recoveries, lost_in_recovery; /* by the manifests */
 };

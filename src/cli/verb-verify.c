@@ -54,10 +54,14 @@ static void flush_held(struct view *v) {
     v->held = v->shown = 0;
 }
 
-static const char *const level_names[] = { "note", "damage", "proof", "unusable" };
+static const char *level_name(const struct bp_finding *f) {
+    static const char *const names[] = { "note", "damage", "unusable" };
+
+    return f->proof ? "proof" : names[f->level];
+}
 
 static void finding_json(struct view *v, const struct bp_finding *f) {
-    json_t *j = json_pack("{s:s, s:s, s:s}", "level", level_names[f->level], "path", f->path,
+    json_t *j = json_pack("{s:s, s:s, s:s}", "level", level_name(f), "path", f->path,
                           "text", f->text);
 
     if (j && f->at_byte)
@@ -68,7 +72,7 @@ static void finding_json(struct view *v, const struct bp_finding *f) {
 }
 
 static void on_finding(void *ctx, const struct bp_finding *f) {
-    static const char *const colors[] = { "", "\033[33m", "\033[31m", "\033[31m" };
+    static const char *const colors[] = { "", "\033[33m", "\033[31m" };
     struct view *v = ctx;
 
     if (v->o->json)
@@ -87,7 +91,7 @@ static void on_finding(void *ctx, const struct bp_finding *f) {
     (void) printf("%s", f->path);
     if (f->at_byte)
         (void) printf(", byte %" PRIu64, f->offset);
-    (void) printf(": %s%s:%s %s", bp_cli_color(colors[f->level]), level_names[f->level],
+    (void) printf(": %s%s:%s %s", bp_cli_color(colors[f->level]), level_name(f),
                   bp_cli_color("\033[0m"), f->text);
     (void) printf(f->remedy ? "; %s\n" : "\n", f->remedy);
 }
@@ -209,7 +213,7 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     }
     if (r < 0)
         return r;
-    return result.verdict == BP_VERDICT_WHOLE && result.findings[BP_FINDING_PROOF]
+    return result.verdict == BP_VERDICT_WHOLE && result.unproven
                ? BP_EXIT_FINDINGS
                : exits[result.verdict];
 }

@@ -320,6 +320,8 @@ def whole(folder, w):
     bp.check(status == 0 and j["proof"] == "unsigned" and not j["findings"], f"unsigned, nobody asked: {j}")
     status, j = verify(w.plain, f"{w.key}.pub")
     bp.check(status == 1 and j["proof"] == "unsigned" and j["verdict"] == "whole", f"unsigned, but a key is asked for: {j}")
+    status, j = verify(sorted(w.signed.glob("*.mcap"))[0], f"{w.key}.pub")
+    bp.check(status == 1 and j["proof"] == "none" and "a file alone" in findings(j)[0][1], f"one file: {j}")
     bp.bagpipe("verify", "--signed-by", "nonsense", w.signed, ok=(2,))
     manifest = json.loads((w.signed / "manifest.json").read_text())
     _, segments, _, _ = proof_of(w.signed)
