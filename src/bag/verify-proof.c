@@ -145,7 +145,7 @@ static void check_manifest(struct check *c) {
 static void check_segment(struct check *c, size_t i) {
     const struct bp_proof_segment *s = &c->p->v[i], *other;
     struct verify_file *f = file_of(c->d, s->file);
-    unsigned long long no = (unsigned long long) (c->p->from + i);
+    unsigned long long no = c->p->from + i;
 
     if (f)
         f->proven = true;

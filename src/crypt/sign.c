@@ -184,7 +184,7 @@ int bp_sign_key_new(struct bp_sign_key **ret, struct bp_error *err) {
         return bp_fail(err, -EIO, "the kernel gives no random bytes");
     if (r == 0)
         r = key_of_seed(&seed, ret);
-    return r < 0 ? bp_fail(err, r, "no memory for a key") : 0;
+    return r != 0 ? bp_fail(err, r, "no memory for a key") : 0;
 }
 
 int bp_sign_key_parse(struct bp_str pem, struct bp_sign_key **ret, struct bp_error *err) {
@@ -205,7 +205,7 @@ int bp_sign_key_parse(struct bp_str pem, struct bp_sign_key **ret, struct bp_err
     if (k == 0)
         k = key_of_seed(&seed, ret);
     bp_secret_scrub_stack();
-    return k < 0 ? bp_fail(err, k, "no memory for a key") : 0;
+    return k != 0 ? bp_fail(err, k, "no memory for a key") : 0;
 }
 
 int bp_sign_key_load(const char *path, struct bp_sign_key **ret, struct bp_error *err) {
@@ -219,7 +219,7 @@ int bp_sign_key_load(const char *path, struct bp_sign_key **ret, struct bp_error
     if (st.st_mode & 077)
         return bp_fail(err, -EPERM, "key '%s' can be read by others: chmod 600 '%s'", path, path);
     r = bp_secret_read(fd, PEM_MAX, false, &pem);
-    if (r < 0)
+    if (r != 0)
         return bp_fail(err, r, "cannot read key '%s': %s", path, bp_strerror(r));
     r = bp_sign_key_parse((struct bp_str){ (const char *) pem.p, pem.n }, ret, err);
     return r < 0 ? bp_prefix(err, r, "'%s'", path) : 0;
@@ -271,7 +271,7 @@ int bp_sign_key_save(const struct bp_sign_key *k, const char *path, struct bp_er
         r = bp_secret_alloc(64, &digits); /* 48 bytes are 64 digits */
     if (r == 0)
         r = bp_secret_alloc(160, &pem);
-    if (r < 0)
+    if (r != 0)
         return bp_fail(err, r, "no memory for a key");
     memcpy(der.p, private_head, sizeof private_head);
     memcpy(der.p + sizeof private_head, k->seed.p, SEED);
@@ -387,7 +387,7 @@ int bp_public_key_read(const char *what, uint8_t ret[static BP_PUBLIC_KEY_LEN],
     text = (struct bp_str){ (const char *) file.p, file.n };
     if (bp_public_key_parse(text, ret) == 0)
         return 0;
-    if (bp_sign_key_parse(text, &k, NULL) < 0)
+    if (bp_sign_key_parse(text, &k, NULL) != 0)
         return bp_fail(err, BP_EUSAGE, "'%s' holds no Ed25519 key", what);
     memcpy(ret, k->public_key, BP_PUBLIC_KEY_LEN);
     return 0;

@@ -122,20 +122,18 @@ static void test_set_get_remove(void **state) {
 }
 
 static void test_names_and_values(void **state) {
-    static const char *const bad[] = { "",
-                                       ".x",
-                                       "a/b",
-                                       "a b",
-                                       "\xc3\xa4",
-                                       "a\n",
-                                       "0123456789012345678901234567890123456789012345678901234567"
-                                       "8901234" };
+    static const char *const bad[] = { "", ".x", "a/b", "a b", "\xc3\xa4", "a\n" };
+    char long_name[BP_VAULT_NAME_MAX + 2];
     BP_CLEANUP(bp_vault_closep) struct bp_vault *v = open_vault(NULL);
     BP_AUTO_SECRET big = { 0 }, zero = { 0 };
 
     (void) state;
     for (size_t i = 0; i < BP_COUNT(bad); i++)
         assert_int_equal(set(v, bad[i], "x"), BP_EUSAGE);
+    memset(long_name, 'n', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    assert_int_equal(set(v, long_name, "x"), BP_EUSAGE);
+    assert_int_equal(set(v, long_name + 1, "x"), 0);
     assert_int_equal(set(v, "a", ""), BP_EUSAGE);
     assert_int_equal(bp_secret_copy("a\0b", 3, &zero), 0);
     assert_int_equal(bp_vault_set(v, "a", &zero, NULL), BP_EUSAGE);

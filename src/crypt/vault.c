@@ -208,7 +208,7 @@ static int make_key(struct bp_vault *v, struct bp_error *err) {
         r = bp_secret_alloc(2 * BP_VAULT_KEY + 1, &text);
     if (r == 0 && getrandom(key.p, key.n, 0) != (ssize_t) key.n)
         r = -EIO;
-    if (r < 0)
+    if (r != 0)
         return bp_fail(err, r, "cannot make a key for the vault: %s", bp_strerror(r));
     for (size_t i = 0; i < key.n; i++) {
         text.p[2 * i] = (uint8_t) digits[key.p[i] >> 4];
