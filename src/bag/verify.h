@@ -57,7 +57,7 @@ struct bp_verify_result {
     uint64_t lost; /* messages, by the ledgers (not those left out on request) */
     enum bp_proof_state proof;
     uint64_t unproven; /* findings of proof; not among `findings` */
-    char key[80]; /* the key that signed, as text; "" when nothing is signed or several have */
+    char key[80];      /* the key that signed, as text; "" when nothing is signed or several have */
     uint64_t recoveries, lost_in_recovery; /* by the manifests */
 };
 

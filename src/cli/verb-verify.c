@@ -61,8 +61,8 @@ static const char *level_name(const struct bp_finding *f) {
 }
 
 static void finding_json(struct view *v, const struct bp_finding *f) {
-    json_t *j = json_pack("{s:s, s:s, s:s}", "level", level_name(f), "path", f->path,
-                          "text", f->text);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s}", "level", level_name(f), "path", f->path, "text", f->text);
 
     if (j && f->at_byte)
         (void) json_object_set_new(j, "byte", json_integer((json_int_t) f->offset));
@@ -213,9 +213,8 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     }
     if (r < 0)
         return r;
-    return result.verdict == BP_VERDICT_WHOLE && result.unproven
-               ? BP_EXIT_FINDINGS
-               : exits[result.verdict];
+    return result.verdict == BP_VERDICT_WHOLE && result.unproven ? BP_EXIT_FINDINGS
+                                                                 : exits[result.verdict];
 }
 
 const struct bp_verb bp_verb_verify = {
