@@ -91,6 +91,8 @@ int bp_folder_sign_with(struct bp_folder *f, const struct bp_io *io, const struc
         return 0;
     if (r == -ENOMEM)
         return bp_fail(err, r, "%s", why.text);
+    if (r == 0 && f->nfiles == 0 && !f->past.id) /* nothing else tells its id */
+        memcpy(f->id, p.session, sizeof f->id);
     if (r < 0)
         bp_buf_printf(notes, "not signed any more: " BP_PROOF_FILE ": %s\n", why.text);
     else if (!bp_streq(p.session, f->id))

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "bag/folder.h"
+
 #define SESSION "01M8HD5T1RD5J8CDR60F2PDZV4"
 
 static const uint8_t digest[BP_SHA256_LEN] = { 0xab, 1, 2, 3 };
@@ -130,12 +132,68 @@ static void test_one_spelling(void **state) {
     }
 }
 
+static void fill(struct bp_folder *f, const char *dir, const struct bp_sign_key *key) {
+    *f = (struct bp_folder){ .id = SESSION, .signer = key, .nfiles = 4 };
+    (void) snprintf(f->dir, sizeof f->dir, "%s", dir);
+    f->files = calloc(f->nfiles, sizeof *f->files);
+    assert_non_null(f->files);
+    for (size_t i = 0; i < f->nfiles; i++) {
+        (void) snprintf(f->files[i].file, sizeof f->files[i].file, "x_%zu.mcap", i);
+        f->files[i].bytes = 1000 + i;
+        (void) bp_sha256_hex(digest, f->files[i].sha256);
+    }
+}
+
+/* The oldest segments are deleted to make room: the chain stays the one it was, and what recovery
+ * takes up from the signature goes on with it. */
+static void test_deleted_to_make_room(void **state) {
+    BP_CLEANUP(bp_sign_key_freep) struct bp_sign_key *key = NULL;
+    BP_AUTO_PROOF whole = { 0 }, rest = { 0 };
+    BP_AUTO_BUF notes = { 0 };
+    char dir[] = "/tmp/bp-proof-XXXXXX", path[64];
+    struct bp_folder f, again;
+
+    (void) state;
+    assert_int_equal(bp_sign_key_new(&key, NULL), 0);
+    assert_non_null(mkdtemp(dir));
+    fill(&f, dir, key);
+    assert_int_equal(bp_folder_prove(&f, &bp_io_posix, NULL, NULL), 0);
+    assert_int_equal(bp_proof_read(&bp_io_posix, dir, &whole, NULL), 0);
+    bp_folder_drop_first(&f);
+    bp_folder_drop_first(&f);
+    assert_int_equal(bp_folder_prove(&f, &bp_io_posix, NULL, NULL), 0);
+    assert_int_equal(bp_proof_read(&bp_io_posix, dir, &rest, NULL), 0);
+    assert_int_equal(rest.from, 2);
+    assert_int_equal(rest.n, 2);
+    assert_memory_equal(rest.before, whole.v[1].chain, BP_SHA256_LEN);
+    assert_memory_equal(rest.v[1].chain, whole.v[3].chain, BP_SHA256_LEN);
+
+    fill(&again, dir, NULL);
+    bp_folder_drop_first(&again);
+    bp_folder_drop_first(&again);
+    again.gone = 0;
+    memset(again.gone_chain, 0, sizeof again.gone_chain);
+    assert_int_equal(bp_folder_sign_with(&again, &bp_io_posix, key, &notes, NULL), 0);
+    assert_int_equal(notes.n, 0);
+    assert_int_equal(again.gone, 2);
+    assert_memory_equal(again.gone_chain, rest.before, BP_SHA256_LEN);
+    again.files[1].bytes++;
+    assert_int_equal(bp_folder_sign_with(&again, &bp_io_posix, key, &notes, NULL), 0);
+    assert_non_null(strstr(bp_buf_cstr(&notes), "'x_3.mcap' is not as it was signed"));
+    bp_folder_done(&f);
+    bp_folder_done(&again);
+    (void) snprintf(path, sizeof path, "%s/" BP_PROOF_FILE, dir);
+    (void) unlink(path);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_link_is_the_documented_one),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_chain_binds),
         cmocka_unit_test(test_one_spelling),
+        cmocka_unit_test(test_deleted_to_make_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -272,12 +274,31 @@ static void test_environment_and_credentials(void **state) {
     assert_null(getenv("BAGPIPE_VAULT_KEY")); /* NOLINT(concurrency-mt-unsafe): one thread */
 }
 
+/* Where the kernel has keyrings and nothing forbids them; in many containers something does. */
+static void test_keyring(void **state) {
+    BP_CLEANUP(bp_vault_closep) struct bp_vault *v = NULL;
+    long id =
+        syscall(SYS_add_key, "user", "bagpipe:vault", "ring a ding", 11, KEY_SPEC_PROCESS_KEYRING);
+
+    (void) state;
+    if (id < 0)
+        print_message("no keyring here: %s\n", strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+    v = open_vault(NULL);
+    assert_string_equal(bp_vault_key_source(v), id < 0 ? "" : "the kernel's keyring");
+    assert_int_equal(set(v, "a", SECRET_A), 0);
+    expect(v, "a", SECRET_A);
+    assert_int_equal(access(own, F_OK), id < 0 ? 0 : -1); /* made only where there is no other */
+    if (id >= 0)
+        (void) syscall(SYS_keyctl, KEYCTL_UNLINK, id, KEY_SPEC_PROCESS_KEYRING);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_set_get_remove, begin, end),
         cmocka_unit_test_setup_teardown(test_names_and_values, begin, end),
         cmocka_unit_test_setup_teardown(test_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_damage, begin, end),
+        cmocka_unit_test_setup_teardown(test_keyring, begin, end),
         cmocka_unit_test_setup_teardown(test_environment_and_credentials, begin, end),
     };
 

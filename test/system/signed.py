@@ -389,6 +389,23 @@ def killed(folder, rng, w):
     bp.check(not (plain / "manifest.sig").exists(), "what was not signed while it was recorded stays unsigned")
 
 
+def killed_any_time(folder, rng, w):
+    """kill -9 at a random moment, recovery killed at a random moment, too: in the end all is signed."""
+    for i in range(bp.amount(4, 60)):
+        out, p = produce(folder, f"any{i}", w.key, "secs=30", wait=False)
+        bp.until(lambda: (out / "manifest.sig").exists() or not p.alive(), 20, "the first signature")
+        time.sleep(rng.random() * rng.choice((0, 1)))  # often before there is anything in it
+        p.kill9()
+        r = bp.Proc([bp.BAGPIPE, "recover", "--sign-key", w.key, out])
+        time.sleep(rng.random() * 0.05)
+        r.kill9()
+        bp.bagpipe("recover", "--sign-key", w.key, out, ok=(0, 3))
+        bad = judge(out, f"{w.key}.pub")
+        status, j = verify(out, f"{w.key}.pub")
+        bp.check(not bad and status == 0 and j["proof"] == "signed", f"kill {i}: {bad} {j}")
+        shutil.rmtree(out)
+
+
 def resumed(folder, w):
     """Killed, then gone on with: one chain over both parts."""
     out, p = produce(folder, "resumed", w.key, "secs=30", wait=False)
@@ -450,7 +467,8 @@ def main():
     w.other = produce(folder / "o", "signed", new_key(folder / "other.pem"))
     began = time.monotonic()
     for fn, args in ((whole, (folder, w)), (tamper, (folder, rng, w)), (shared, (w,)), (killed, (folder, rng, w)),
-                     (resumed, (folder, w)), (odd_names, (folder, w)), (by_agent, (folder,))):
+                     (killed_any_time, (folder, rng, w)), (resumed, (folder, w)), (odd_names, (folder, w)),
+                     (by_agent, (folder,))):
         fn(*args)
         bp.say(f"{fn.__name__}: {time.monotonic() - began:.1f} s")
 
