@@ -18,6 +18,7 @@ struct bp_agent {
     struct bp_retention *retention;
     struct bp_care *care;
     struct bp_triggers *triggers;
+    struct bp_vault *vault;
     struct bp_http *http;
     struct bp_events *events;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
@@ -46,3 +47,9 @@ json_t *bp_agent_topics_json(struct bp_agent *a);
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
+
+/* device.c */
+int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* vault.c */
+int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);

@@ -15,6 +15,7 @@
 #include "agent/autostart.h"
 #include "agent/care.h"
 #include "agent/retention.h"
+#include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "net/addr.h"
@@ -267,6 +268,7 @@ static void agent_done(struct bp_agent *a) {
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
+    bp_vault_close(a->vault);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
 }
@@ -284,6 +286,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     r = open_news(&a, err);
     if (r == 0)
         r = open_state(&a, err);
+    if (r == 0)
+        r = bp_agent_vault_start(&a, err);
     if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)

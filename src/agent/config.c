@@ -201,6 +201,14 @@ static const struct bp_config_row rows[] = {
     { "http.max_connections", BP_CONFIG_INT, AT(http.max_connections), "1024", .min = 8,
       .max = 100000, .help = "connections at the same time" },
 
+    { "crypto.sign", BP_CONFIG_BOOL, AT(proof.sign), "true",
+      .help = "sign recordings with the device key, which is made when there is none" },
+    { "crypto.device_key", BP_CONFIG_TEXT, AT(proof.device_key), NULL,
+      .help = "private key of the device (PEM); none given: `device.key` in the data folder" },
+    { "crypto.vault_key", BP_CONFIG_TEXT, AT(proof.vault_key), NULL,
+      .help = "file with the vault's key; none given: `$BAGPIPE_VAULT_KEY`, a systemd credential, "
+              "the kernel keyring, else `vault.key` in the data folder" },
+
     { "log.level", BP_CONFIG_CHOICE, AT(log.level), "notice",
       .choices = "error|warning|notice|info|debug", .help = "lines below this are not written" },
 };

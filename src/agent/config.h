@@ -73,6 +73,10 @@ struct bp_agent_config {
         int64_t workers, max_connections;
     } http;
     struct {
+        bool sign;
+        char *device_key, *vault_key;
+    } proof; /* keys "crypto.…" */
+    struct {
         int level;
     } log;
 };

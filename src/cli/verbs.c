@@ -18,6 +18,7 @@
     X(status)     \
     X(session)    \
     X(trigger)    \
+    X(secret)     \
     X(config)     \
     X(completion) \
     X(man)
