@@ -1,0 +1,163 @@
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/io.h"
+#include "base/mutex.h"
+#include "crypt/key.h"
+
+/* The sealed container (docs/formats/sealed.md): a file in frames of AES-256-GCM, seen through as the
+ * plain file inside. Memory is bounded by a few frames, however large the file.
+ *
+ * One appender; preads from any thread beside it. */
+
+#define BP_SEALED_SUFFIX ".sealed"
+
+enum {
+    BP_SEALED_HEADER = 4096,
+    BP_SEALED_HEAD = 128,             /* of a frame */
+    BP_SEALED_FRAME_MOST = 16 << 20,  /* what a reader takes */
+    BP_SEALED_FRAME = 4 << 20,        /* what we write at most */
+    BP_SEALED_NO_LANE = -1,
+};
+
+/* What a frame says in the clear about the messages it completes. */
+struct bp_sealed_label {
+    uint32_t lane; /* UINT32_MAX = none */
+    uint8_t run[16];
+    uint64_t first, last;
+};
+
+/* The head of a frame. */
+struct bp_sealed_frame {
+    enum bp_sealed_type {
+        BP_SEALED_DATA = 1,
+        BP_SEALED_END = 2,
+        BP_SEALED_CLOSED = 3, /* by recovery without a key */
+        BP_SEALED_JOURNAL = 4,
+    } type;
+    uint32_t n;
+    uint64_t number, off;
+    struct bp_sealed_label label;
+    uint32_t crc;
+};
+
+enum bp_sealed_state {
+    BP_SEALED_OPEN,     /* no end: it is being written, or was interrupted */
+    BP_SEALED_CUT,      /* closed without key */
+    BP_SEALED_COMPLETE, /* its end frame is there; with a key: and genuine */
+};
+
+struct bp_sealed;
+
+/** By the first bytes of a file. */
+bool bp_sealed_probe(const uint8_t *head, size_t n);
+/** By a file's name: it is (to be) sealed. */
+bool bp_sealed_name(const char *path);
+/** Bytes on disk of a frame with n plain bytes. */
+uint64_t bp_sealed_frame_bytes(uint64_t n);
+
+/**
+ * Starts a container in an empty file: writes the header.
+ *
+ * @param io      below: its bytes are those on disk; borrowed
+ * @param fd      stays the caller's
+ * @param keys    recipients, one at least; borrowed
+ * @param direct  fd is O_DIRECT
+ * @return 0, BP_EKEY without recipients, -ENOMEM, an errno
+ */
+BP_MUST_CHECK int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys,
+                                   struct bp_sealed **ret);
+
+/**
+ * Looks at a container. Without a key that opens it, or with `keys` NULL, frames are known by head
+ * and CRC but not readable. An interrupted one is read whole once, and is taken to end where the last
+ * whole frame does; what is damaged before is a hole.
+ *
+ * @return 0; BP_EFORMAT (no container, or of a later version), BP_ECORRUPT (its header), -ENOMEM,
+ *         an errno. A key that is missing is no failure: bp_sealed_readable().
+ */
+BP_MUST_CHECK int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
+                                 struct bp_sealed **ret);
+/** Wipes and frees; the descriptor is not closed. Takes NULL. */
+void bp_sealed_free(struct bp_sealed *s);
+BP_DEFINE_CLEANUP(struct bp_sealed, bp_sealed_free)
+
+bool bp_sealed_readable(const struct bp_sealed *s);
+enum bp_sealed_state bp_sealed_state(const struct bp_sealed *s);
+/** "key id 0123…": whom it is sealed to. */
+void bp_sealed_recipients(const struct bp_sealed *s, char *ret, size_t cap);
+/** Of the plain file. */
+uint64_t bp_sealed_size(const struct bp_sealed *s);
+uint64_t bp_sealed_frames(const struct bp_sealed *s);
+/** End of the last whole frame (before an end frame) in the file on disk. */
+uint64_t bp_sealed_stored(const struct bp_sealed *s);
+/** Damaged stretches before the last whole frame. */
+uint64_t bp_sealed_holes(const struct bp_sealed *s);
+
+/**
+ * Plain bytes; short at the end only.
+ *
+ * @param lenient  what does not decrypt reads as zeros
+ * @return bytes, BP_EKEY, BP_ECORRUPT, -ENOMEM, an errno
+ */
+ssize_t bp_sealed_pread(struct bp_sealed *s, void *buf, size_t n, uint64_t off, bool lenient);
+
+/**
+ * Writes at plain offset `off`, a frame's start or the end; what was behind is gone.
+ *
+ * @param label  in the last frame; NULL = none
+ * @return 0, -EINVAL, BP_EKEY, -ENOMEM, an errno: nothing but garbage behind the end has changed then
+ */
+BP_MUST_CHECK int bp_sealed_append(struct bp_sealed *s, const void *p, size_t n, uint64_t off,
+                                   const struct bp_sealed_label *label);
+/** Writes the end frame: nothing may follow. Syncs nothing. */
+BP_MUST_CHECK int bp_sealed_end(struct bp_sealed *s);
+/** Closes what nobody here can read: cuts behind the last whole frame, says so in the clear. */
+BP_MUST_CHECK int bp_sealed_close_blind(struct bp_sealed *s);
+/** Cuts the plain file, inside a frame too; keeps an end frame when nothing is cut. */
+BP_MUST_CHECK int bp_sealed_truncate(struct bp_sealed *s, uint64_t size);
+
+/** Reads the head and CRC of frame i again. @return 0, BP_ECORRUPT, an errno */
+BP_MUST_CHECK int bp_sealed_check(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret);
+
+/* ---- one frame at a time, in memory: the journal ---- */
+
+/**
+ * Seals n bytes into `out`, which has room for bp_sealed_frame_bytes(n). Number and offset are the
+ * caller's.
+ */
+BP_MUST_CHECK int bp_sealed_put(struct bp_sealed *s, enum bp_sealed_type type, uint64_t number,
+                                uint64_t off, const struct bp_sealed_label *label, const void *p,
+                                size_t n, uint8_t *out);
+/**
+ * Opens the frame at `p`.
+ *
+ * @param out  room for ret->n bytes; NULL = only look, at head and CRC
+ * @return 0, BP_ECORRUPT, BP_EKEY
+ */
+BP_MUST_CHECK int bp_sealed_take(struct bp_sealed *s, const uint8_t *p, size_t n, uint8_t *out,
+                                 struct bp_sealed_frame *ret);
+
+/* ---- as file operations ---- */
+
+/* Everything below looks plain: files whose names end in ".sealed" are sealed when they are made and
+ * opened when they are read, all others are passed on. Constant once made; must outlive its files. */
+struct bp_sealed_io {
+    struct bp_io io; /* use this */
+    const struct bp_io *under;
+    struct bp_keyring *keys;
+    struct bp_mutex lock;
+    struct bp_sealed_fd *open; /* [lock] */
+};
+
+/** @param keys  who reads, and whom new files are sealed to; borrowed */
+void bp_sealed_io_init(struct bp_sealed_io *s, const struct bp_io *under, struct bp_keyring *keys);
+/** The operations below a sealing table; any other table itself. For digests of files as they are. */
+const struct bp_io *bp_io_below(const struct bp_io *io);
+/** The open container of a descriptor, or NULL. */
+struct bp_sealed *bp_sealed_of(const struct bp_io *io, int fd);
+/** Says what the next write to this descriptor completes; nothing for plain files. */
+void bp_sealed_io_label(const struct bp_io *io, int fd, const struct bp_sealed_label *label);
+/** Writes the end frame of a sealed file; nothing for plain ones. */
+BP_MUST_CHECK int bp_sealed_io_end(const struct bp_io *io, int fd);
