@@ -302,6 +302,25 @@ ssize_t bp_sealed_pread(struct bp_sealed *s, void *buf, size_t n, uint64_t off, 
     return r < 0 ? r : (ssize_t) done;
 }
 
+void bp_sealed_relax(struct bp_sealed *s) {
+    if (!s)
+        return;
+    bp_mutex_lock(&s->lock);
+    for (size_t i = 0; i < SEALED_CACHE; i++) {
+        free(s->cache[i].p);
+        s->cache[i] = (struct sealed_cached){ 0 };
+    }
+    free(BP_TAKE_PTR(s->frame));
+    s->frame_cap = 0;
+    bp_mutex_unlock(&s->lock);
+}
+
+ssize_t bp_sealed_or_pread(struct bp_sealed *s, int fd, void *buf, size_t n, uint64_t off,
+                           bool lenient) {
+    return s ? bp_sealed_pread(s, buf, n, off, lenient)
+             : bp_io_posix.pread(bp_io_posix.ctx, fd, buf, n, off);
+}
+
 /* ---- writing ---- */
 
 /* Forgets frames from the one that begins at plain `off` on. @return 0, -EINVAL inside a frame */

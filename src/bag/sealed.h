@@ -103,6 +103,12 @@ uint64_t bp_sealed_holes(const struct bp_sealed *s);
  */
 ssize_t bp_sealed_pread(struct bp_sealed *s, void *buf, size_t n, uint64_t off, bool lenient);
 
+/** Lets go of what small reads were served from; reading goes on all the same. */
+void bp_sealed_relax(struct bp_sealed *s);
+/** pread() of a descriptor, or of the plain file when `s` is given. @return bytes or a negative code */
+ssize_t bp_sealed_or_pread(struct bp_sealed *s, int fd, void *buf, size_t n, uint64_t off,
+                           bool lenient);
+
 /**
  * Writes at plain offset `off`, a frame's start or the end; what was behind is gone.
  *

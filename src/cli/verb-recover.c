@@ -8,6 +8,7 @@
 #include "bag/recover.h"
 #include "base/io-fault.h"
 #include "base/time.h"
+#include "cli/keys.h"
 #include "cli/verb.h"
 
 struct opts {
