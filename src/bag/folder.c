@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "bag/metadata.h"
+#include "bag/sealed.h"
 #include "bag/session.h"
 #include "base/cursor.h"
 #include "base/ulid.h"
@@ -155,7 +156,7 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
                                   .end_ns = (bp_ns_t) x->t_last,
                                   .messages = x->messages,
                                   .repeated = s->repeated,
-                                  .bytes = s->off };
+                                  .bytes = s->bytes };
     (void) snprintf(v->file, sizeof v->file, "%s", strrchr(s->path, '/') + 1);
     return 0;
 }
@@ -190,7 +191,9 @@ static void load_past(struct bp_folder *f, const struct bp_io *io) {
 static int is_mcap(const struct dirent *e) {
     size_t n = strlen(e->d_name);
 
-    return e->d_name[0] != '.' && n > 5 && bp_streq(e->d_name + n - 5, ".mcap");
+    if (bp_sealed_name(e->d_name))
+        n -= strlen(BP_SEALED_SUFFIX);
+    return e->d_name[0] != '.' && n > 5 && memcmp(e->d_name + n - 5, ".mcap", 5) == 0;
 }
 
 int bp_folder_load(struct bp_folder *f, const struct bp_io *io, const char *dir,
@@ -275,7 +278,7 @@ int bp_folder_hash(struct bp_folder *f, const struct bp_io *io,
         if (v->sha256[0])
             continue;
         (void) snprintf(path, sizeof path, "%s/%s", f->dir, v->file);
-        r = bp_manifest_hash_file(io, path, &v->bytes, v->sha256, progress, ctx, err);
+        r = bp_manifest_hash_file(bp_io_below(io), path, &v->bytes, v->sha256, progress, ctx, err);
         if (r < 0)
             v->sha256[0] = 0;
     }

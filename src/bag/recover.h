@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/io.h"
 
+struct bp_keyring;
+
 /* What recovery found and did, for people and for --json. */
 struct bp_recovery {
     uint32_t segments, segments_closed, segments_removed;
@@ -19,6 +21,9 @@ void bp_recovery_done(struct bp_recovery *r);
 
 struct bp_recover_opts {
     const struct bp_io *io;  /* NULL = bp_io_posix */
+    struct bp_keyring *keys; /* borrowed: opens sealed segments, and seals what is recovered; NULL =
+                                those of the process */
+    bool recipients_given;   /* seal for `keys` alone, not for those the session names */
     const char *ring_dir;    /* as in bp_writer_opts */
     bool discard;            /* do not keep damaged originals in .damaged/ */
     const char *definitions; /* folder with .msg files to complete unknown schemas, or NULL */

@@ -104,6 +104,10 @@ void bp_sealed_recipients(const struct bp_sealed *s, char *ret, size_t cap) {
     bp_wrapped_describe(s->header + RECIPIENTS_AT, s->nwrapped, ret, cap);
 }
 
+int bp_sealed_add_recipients(const struct bp_sealed *s, struct bp_keyring *k) {
+    return bp_keyring_add_wrapped(k, s->header + RECIPIENTS_AT, s->nwrapped);
+}
+
 void sealed_head_encode(uint8_t out[static BP_SEALED_HEAD], const struct bp_sealed_frame *f,
                         const uint8_t file_id[static BP_FILE_ID],
                         const uint8_t nonce[static BP_NONCE_LEN]) {

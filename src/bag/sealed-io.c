@@ -214,6 +214,12 @@ static struct bp_sealed_io *sealed_of(const struct bp_io *io) {
     return io->open == sealed_open ? io->ctx : NULL;
 }
 
+struct bp_keyring *bp_io_keys(const struct bp_io *io) {
+    struct bp_sealed_io *s = sealed_of(io);
+
+    return s ? s->keys : NULL;
+}
+
 const struct bp_io *bp_io_below(const struct bp_io *io) {
     struct bp_sealed_io *s = sealed_of(io);
 

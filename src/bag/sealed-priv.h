@@ -37,6 +37,7 @@ struct bp_sealed {
     bool readable;
     struct bp_aead *aead; /* [lock] owned; NULL without key */
     enum bp_sealed_state state;
+    uint64_t end_number, end_off; /* what the end frame says is before it */
     bool forged; /* an end frame is there that the key does not confirm */
 
     struct bp_mutex lock; /* held over preads, which need cache and cipher */

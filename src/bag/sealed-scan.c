@@ -82,6 +82,8 @@ static int take_end(struct bp_sealed *s, uint64_t at, uint64_t size) {
     if (f.type == BP_SEALED_CLOSED || !s->readable) {
         /* Of a sealed index nothing can be read without the key: the frames are walked. */
         s->state = f.type == BP_SEALED_CLOSED ? BP_SEALED_CUT : BP_SEALED_COMPLETE;
+        s->end_number = f.number;
+        s->end_off = f.off;
         return f.type == BP_SEALED_CLOSED ? take_index(s, frame + BP_SEALED_HEAD, f.n, at)
                                           : -EAGAIN;
     }
@@ -164,7 +166,7 @@ static int find_next(const struct bp_sealed *s, uint64_t from, uint64_t size, ui
 static int add_hole(struct bp_sealed *s, const struct bp_sealed_frame *next) {
     int r = 0;
 
-    if (next->number - s->n > (uint64_t) 1 << 24)
+    if (next->number < s->n || next->number - s->n > (uint64_t) 1 << 24 || next->off < s->size)
         return BP_ECORRUPT;
     s->holes++;
     while (r == 0 && s->n < next->number) {
@@ -208,10 +210,16 @@ static int by_walk(struct bp_sealed *s, uint64_t size) {
 int sealed_scan(struct bp_sealed *s) {
     int64_t size = s->io->size(s->io->ctx, s->fd);
     int r = size < 0 ? (int) size : by_end(s, (uint64_t) size);
+    bool blind = false;
 
     if (r != BP_ECORRUPT && r != BP_ETRUNCATED && r != -EAGAIN)
         return r;
     if (r != -EAGAIN)
         s->state = BP_SEALED_OPEN;
-    return by_walk(s, (uint64_t) size);
+    else
+        blind = true;
+    r = by_walk(s, (uint64_t) size);
+    if (r == 0 && blind && s->n != s->end_number)
+        r = add_hole(s, &(struct bp_sealed_frame){ .number = s->end_number, .off = s->end_off });
+    return r;
 }

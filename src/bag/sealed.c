@@ -99,6 +99,22 @@ int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
     return 0;
 }
 
+int bp_sealed_from_header(const uint8_t *p, size_t n, struct bp_keyring *keys,
+                          struct bp_sealed **ret) {
+    BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = sealed_new(NULL, -1);
+    int r;
+
+    if (!s)
+        return -ENOMEM;
+    if (n < BP_SEALED_HEADER)
+        return BP_ETRUNCATED;
+    memcpy(s->header, p, BP_SEALED_HEADER);
+    r = sealed_header_read(s, keys);
+    if (r == 0)
+        *ret = BP_TAKE_PTR(s);
+    return r;
+}
+
 bool bp_sealed_readable(const struct bp_sealed *s) {
     return s->readable;
 }
@@ -183,10 +199,10 @@ int bp_sealed_check(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret
     if (s->v[i].hole)
         return BP_ECORRUPT;
     bp_mutex_lock(&s->lock);
-    if (!sealed_room(&s->frame, &s->frame_cap, (size_t) (BP_SEALED_HEAD + n)))
+    if (!sealed_room(&s->frame, &s->frame_cap, (size_t) bp_sealed_frame_bytes(n)))
         r = -ENOMEM;
     got = r < 0 ? r
-                : s->io->pread(s->io->ctx, s->fd, s->frame, (size_t) (BP_SEALED_HEAD + n),
+                : s->io->pread(s->io->ctx, s->fd, s->frame, (size_t) bp_sealed_frame_bytes(n),
                                s->v[i].at);
     if (got < 0)
         r = (int) got;
@@ -210,9 +226,10 @@ static int read_frame(struct bp_sealed *s, uint64_t i, uint8_t *out) {
 
     if (s->v[i].hole)
         return BP_ECORRUPT;
-    if (!sealed_room(&s->frame, &s->frame_cap, BP_SEALED_HEAD + n))
+    /* whole blocks, in case the descriptor is O_DIRECT */
+    if (!sealed_room(&s->frame, &s->frame_cap, (size_t) bp_sealed_frame_bytes(n)))
         return -ENOMEM;
-    got = s->io->pread(s->io->ctx, s->fd, s->frame, BP_SEALED_HEAD + n, s->v[i].at);
+    got = s->io->pread(s->io->ctx, s->fd, s->frame, (size_t) bp_sealed_frame_bytes(n), s->v[i].at);
     if (got < 0)
         return (int) got;
     if ((size_t) got < BP_SEALED_HEAD + n)
@@ -439,9 +456,9 @@ static int write_end(struct bp_sealed *s, enum bp_sealed_type type) {
     memcpy(tail, tail_magic, sizeof tail_magic);
     bp_st_le64(tail + 8, s->stored);
     bp_st_le32(tail + 16, bp_crc32c(0, tail, 16));
-    r = s->io->truncate(s->io->ctx, s->fd, s->stored + all);
-    if (r == 0)
-        r = s->io->pwrite(s->io->ctx, s->fd, out, (size_t) all, s->stored);
+    r = s->io->pwrite(s->io->ctx, s->fd, out, (size_t) all, s->stored);
+    if (r == 0) /* what was allocated ahead, or a failed write left, goes */
+        r = s->io->truncate(s->io->ctx, s->fd, s->stored + all);
     if (r == 0)
         s->state = type == BP_SEALED_END ? BP_SEALED_COMPLETE : BP_SEALED_CUT;
     return r;

@@ -79,6 +79,9 @@ BP_MUST_CHECK int bp_sealed_create(const struct bp_io *io, int fd, struct bp_key
  */
 BP_MUST_CHECK int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
                                  struct bp_sealed **ret);
+/** By the header alone, in memory: for bp_sealed_take(). @return as bp_sealed_open() */
+BP_MUST_CHECK int bp_sealed_from_header(const uint8_t *p, size_t n, struct bp_keyring *keys,
+                                        struct bp_sealed **ret);
 /** Wipes and frees; the descriptor is not closed. Takes NULL. */
 void bp_sealed_free(struct bp_sealed *s);
 BP_DEFINE_CLEANUP(struct bp_sealed, bp_sealed_free)
@@ -87,6 +90,8 @@ bool bp_sealed_readable(const struct bp_sealed *s);
 enum bp_sealed_state bp_sealed_state(const struct bp_sealed *s);
 /** "key id 0123…": whom it is sealed to. */
 void bp_sealed_recipients(const struct bp_sealed *s, char *ret, size_t cap);
+/** Adds the public keys among its recipients to a ring, to seal more for them. */
+BP_MUST_CHECK int bp_sealed_add_recipients(const struct bp_sealed *s, struct bp_keyring *k);
 /** Of the plain file. */
 uint64_t bp_sealed_size(const struct bp_sealed *s);
 uint64_t bp_sealed_frames(const struct bp_sealed *s);
@@ -159,6 +164,8 @@ struct bp_sealed_io {
 
 /** @param keys  who reads, and whom new files are sealed to; borrowed */
 void bp_sealed_io_init(struct bp_sealed_io *s, const struct bp_io *under, struct bp_keyring *keys);
+/** Does the table seal? Then its keys, else NULL. */
+struct bp_keyring *bp_io_keys(const struct bp_io *io);
 /** The operations below a sealing table; any other table itself. For digests of files as they are. */
 const struct bp_io *bp_io_below(const struct bp_io *io);
 /** The open container of a descriptor, or NULL. */

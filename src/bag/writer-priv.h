@@ -4,6 +4,7 @@
 #include "bag/journal.h"
 #include "bag/ring-ref.h"
 #include "bag/ring.h"
+#include "bag/sealed.h"
 #include "bag/segment.h"
 #include "bag/writer.h"
 #include "base/mutex.h"
@@ -126,6 +127,7 @@ struct goal_slot {
 struct bp_writer {
     struct bp_writer_opts o; /* constant; strings copied below */
     const struct bp_io *io;
+    struct bp_sealed_io sealing; /* constant; used when o.seal is set */
     char dir[1024], name[256];
     uint8_t session[16]; /* of this run; the session's own id is in the folder */
     bool made_folder;    /* constant: it was not there before */

@@ -276,6 +276,14 @@ static int note_group(struct bp_writer *w, struct slot *s, uint64_t at, uint64_t
     return e;
 }
 
+/* A sealed segment tells in the clear which messages it holds, for recovery without the key. */
+static void label_group(const struct bp_writer *w, uint32_t lane, uint64_t first, uint64_t last) {
+    struct bp_sealed_label label = { .lane = lane, .first = first, .last = last };
+
+    memcpy(label.run, w->session, sizeof label.run);
+    bp_sealed_io_label(w->io, w->seg->fd, &label);
+}
+
 /* @return 0 written, -ENOSPC hold, 1 the segment was abandoned */
 static int write_group(struct bp_writer *w, struct slot *s) {
     const struct bp_ring_slot *r = ring_slot(w, s);
@@ -294,6 +302,7 @@ static int write_group(struct bp_writer *w, struct slot *s) {
 
     at = w->seg->off;
     bp_group_commit(&s->g, w->session, at, r->lane, first, last);
+    label_group(w, r->lane, first, last);
     e = bp_segment_append(w->seg, s->g.buf, s->g.len);
     if (e < 0)
         return judge(w, "cannot write", e);

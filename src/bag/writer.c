@@ -161,7 +161,7 @@ static int make_journal(struct bp_writer *w, struct bp_error *err) {
     }
     (void) snprintf(path, sizeof path, "%s/journal", w->dir);
     return bp_journal_open(&w->journal, w->io, path, w->session, size, w->direct && !w->anonymous,
-                           !w->anonymous, err);
+                           !w->anonymous, w->o.seal, err);
 }
 
 static int start_threads(struct bp_writer *w, struct bp_error *err) {
@@ -291,11 +291,22 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody calls setenv() */
     const char *log = getenv("BAGPIPE_TEST_DURABLE_LOG");
     struct bp_writer *w = calloc(1, sizeof *w);
+    struct bp_writer_opts sealed;
     int r;
 
     if (!w)
         return bp_fail(err, -ENOMEM, "out of memory");
+    if (o->seal && bp_keyring_empty(o->seal)) {
+        free(w);
+        return bp_fail(err, BP_EKEY, "sealed to whom? No key was given");
+    }
     init_locks(w);
+    if (o->seal) {
+        bp_sealed_io_init(&w->sealing, o->io ? o->io : &bp_io_posix, o->seal);
+        sealed = *o;
+        sealed.io = &w->sealing.io;
+        o = &sealed;
+    }
     r = init_memory(w);
     if (r == 0)
         r = prepare_folder(w, o, err);

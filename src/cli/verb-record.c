@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "cli/record-report.h"
 #include "cli/verb.h"
+#include "crypt/key.h"
 #include "record/name.h"
 #include "record/overrides.h"
 #include "record/recorder.h"
@@ -29,7 +30,7 @@ struct opts {
     bool all, all_topics, all_services, hidden, paused, sim_time, json, fast_zstd, no_definitions;
     bool no_recovery, no_keys;
     struct bp_opt_list topics, services, types, not_topics, not_types, domains, custom;
-    struct bp_opt_list max_rate, keep_every, priority, budget;
+    struct bp_opt_list max_rate, keep_every, priority, budget, seal_to, seal_keys;
     const char *regex, *not_regex, *out, *dir, *name, *mission, *qos_path, *ring_dir;
     const char *definitions;
     uint64_t max_bag, cache, chunk, min_free;
@@ -119,6 +120,10 @@ static const struct bp_opt options[] = {
       "who is refused first when the ring fills up", NULL, NULL, 0, 0 },
     { "budget", 0, BP_OPT_LIST, OPT(budget), "TOPIC=SIZE", "most of the ring a topic may hold",
       NULL, NULL, 0, 0 },
+    { "seal-to", 0, BP_OPT_LIST, OPT(seal_to), "KEY",
+      "encrypt for this public key (or file of keys); may be repeated", NULL, NULL, 0, 0 },
+    { "seal-key-file", 0, BP_OPT_LIST, OPT(seal_keys), "FILE",
+      "encrypt with this secret key or passphrase; may be repeated", NULL, NULL, 0, 0 },
     { "start-paused", 0, BP_OPT_FLAG, OPT(paused), NULL, "wait for the space key", NULL, NULL, 0,
       0 },
     { "use-sim-time", 0, BP_OPT_FLAG, OPT(sim_time), NULL, "log time from /clock", NULL, NULL, 0,
@@ -145,6 +150,7 @@ struct run {
     uint32_t domains[64];
     size_t ndomains;
     char dir[4096];
+    struct bp_keyring *seal; /* owned; NULL = in the clear */
     struct bp_writer *writer;
     struct bp_recorder *recorder;
     struct bp_take *take;
@@ -157,6 +163,7 @@ static void run_done(struct run *r) {
     bp_take_close(r->take);
     bp_recorder_close(r->recorder);
     (void) bp_writer_close(r->writer, NULL);
+    bp_keyring_free(r->seal);
     bp_select_free(r->select);
     bp_qos_overrides_free(r->qos);
     for (size_t i = 0; i < BP_COUNT(r->rules); i++)
@@ -283,6 +290,23 @@ static int take_dir(struct run *r, struct bp_error *err) {
 
 /* ---- the two ends ---- */
 
+/* --seal-to and --seal-key-file; the environment's key alone seals nothing, it only reads. */
+static int take_keys(struct run *r, struct bp_error *err) {
+    const struct opts *o = r->o;
+    int k = 0;
+
+    if (!o->seal_to.n && !o->seal_keys.n)
+        return 0;
+    r->seal = bp_keyring_new();
+    if (!r->seal)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < o->seal_to.n && k == 0; i++)
+        k = bp_keyring_add_recipient(r->seal, o->seal_to.v[i], err);
+    for (size_t i = 0; i < o->seal_keys.n && k == 0; i++)
+        k = bp_keyring_add_file(r->seal, o->seal_keys.v[i], err);
+    return k;
+}
+
 static int start_writer(struct run *r, struct bp_error *err) {
     const struct opts *o = r->o;
     struct bp_writer_opts w = {
@@ -303,6 +327,7 @@ static int start_writer(struct run *r, struct bp_error *err) {
         .on_full = (enum bp_on_full) o->on_full,
         .profile = (enum bp_profile) o->profile,
         .custom_data = o->custom.v,
+        .seal = r->seal,
         .resume = o->out != NULL,
         .event = on_event,
         .ctx = r,
@@ -353,7 +378,9 @@ static void recover_neighbours(const struct run *r) {
         return;
 
     for (size_t i = 0; i < n; i++) {
-        struct bp_recover_opts o = { .io = bp_io_from_env(), .ring_dir = r->o->ring_dir };
+        struct bp_recover_opts o = { .io = bp_io_from_env(),
+                                     .keys = r->seal,
+                                     .ring_dir = r->o->ring_dir };
         int k = bp_recover(found[i], &o, &rec, &err);
 
         if (k == BP_EBUSY) /* somebody records into it right now */
@@ -481,6 +508,8 @@ static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
         k = bp_typedb_add_dir(r->o->definitions, err);
     if (k >= 0)
         k = take_dir(r, err);
+    if (k >= 0)
+        k = take_keys(r, err);
     return k;
 }
 

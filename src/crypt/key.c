@@ -12,7 +12,7 @@
 
 /* A ring of keys lies whole in pages of its own, so that no secret is ever in the heap. */
 
-enum { PASS_MAX = 1024, MADE = 128, TEXT_MAX = 64 << 10, SALT_AT = 16, BOX_AT = 48 };
+enum { PASS_MAX = 1024, MADE = 128, TEXT_MAX = 64 << 10, SALT_AT = 16, BOX_AT = 48, PUBLIC_AT = 96 };
 
 static const struct bp_scrypt_cost cost_now = { .log_n = 15, .r = 8, .p = 1 };
 
@@ -154,11 +154,20 @@ static int identify(struct key *x) {
     return r;
 }
 
+static bool has_public(const struct bp_keyring *k, const uint8_t bytes[static BP_KEY_LEN]) {
+    for (size_t i = 0; i < k->n; i++)
+        if (k->v[i].kind == BP_KEY_X25519 && memcmp(k->v[i].public_key, bytes, BP_KEY_LEN) == 0)
+            return true;
+    return false;
+}
+
 static int add_key(struct bp_keyring *k, enum bp_key_kind kind, bool secret,
                    const uint8_t bytes[static BP_KEY_LEN]) {
     struct key *x;
-    int r = new_key(k, &x);
+    int r = !secret && has_public(k, bytes) ? 1 : new_key(k, &x);
 
+    if (r > 0)
+        return 0;
     if (r < 0)
         return r;
     x->kind = kind;
@@ -406,6 +415,7 @@ static int wrapping_key(struct key *x, const uint8_t file_id[static BP_FILE_ID],
     int r;
 
     if (x->kind == BP_KEY_X25519) {
+        memcpy(out + PUBLIC_AT, x->public_key, BP_KEY_LEN);
         r = bp_x25519_new(ephemeral, salt);
         if (r == 0)
             r = agree(ephemeral, x->public_key, file_id, salt, x->public_key, kek);
@@ -483,6 +493,15 @@ int bp_keyring_unwrap(struct bp_keyring *k, const uint8_t file_id[static BP_FILE
             r = try_one(&k->v[i], file_id, wrapped + (size_t) w * BP_WRAPPED_BYTES, ret_content);
     bp_mutex_unlock(&k->lock);
     return r == 0 ? 0 : BP_EKEY;
+}
+
+int bp_keyring_add_wrapped(struct bp_keyring *k, const uint8_t *wrapped, unsigned n) {
+    int r = 0;
+
+    for (unsigned i = 0; i < n && r == 0; i++, wrapped += BP_WRAPPED_BYTES)
+        if (bp_ld_le32(wrapped) == BP_KEY_X25519)
+            r = add_key(k, BP_KEY_X25519, false, wrapped + PUBLIC_AT);
+    return r;
 }
 
 void bp_wrapped_describe(const uint8_t *wrapped, unsigned n, char *ret, size_t cap) {

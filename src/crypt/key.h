@@ -79,6 +79,9 @@ BP_MUST_CHECK int bp_keyring_unwrap(struct bp_keyring *k, const uint8_t file_id[
                                     const uint8_t *wrapped, unsigned n,
                                     uint8_t ret_content[static BP_KEY_LEN]);
 
+/** Adds the public keys that n wrapped copies tell. @return 0, BP_ELIMIT, -EIO */
+BP_MUST_CHECK int bp_keyring_add_wrapped(struct bp_keyring *k, const uint8_t *wrapped, unsigned n);
+
 /** "key id 0123456789abcdef, a passphrase": whom a file is sealed to. */
 void bp_wrapped_describe(const uint8_t *wrapped, unsigned n, char *ret, size_t cap);
 
