@@ -47,17 +47,19 @@ def unseal(data, secret):
     mac = hmac.digest(hkdf(content, file_id, "bagpipe seal header 1"), header[:4060], "sha256")
     assert mac == header[4060:4092], "the header was changed"
     frames = AESGCM(hkdf(content, file_id, "bagpipe seal frames 1"))
+    places = AESGCM(hkdf(content, file_id, "bagpipe seal places 1"))
     while True:
-        head = data[at:at + 128]
+        head = data[at:at + 160]
         kind, n, its_number, its_off = struct.unpack_from("<IIQQ", head, 8)
         assert head[:8] == b"BPSFRAM1" and head[32:48] == file_id, f"no frame at {at}"
         assert (its_number, its_off) == (number, off), f"frame {its_number} is out of its place"
-        plain = frames.decrypt(head[48:60], data[at + 128:at + 128 + n] + head[96:112], head[:96])
+        places.decrypt(head[48:60], head[112:128], head[:112])
+        plain = frames.decrypt(head[48:60], data[at + 160:at + 160 + n] + head[96:112], file_id)
         if kind == 2:
             assert struct.unpack_from("<QQ", plain) == (off, number), "the end does not fit"
             return
         yield plain
-        at, number, off = at + (128 + n + 4095) // 4096 * 4096, number + 1, off + n
+        at, number, off = at + (160 + n + 4095) // 4096 * 4096, number + 1, off + n
 
 
 if __name__ == "__main__":

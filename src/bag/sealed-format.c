@@ -34,6 +34,12 @@ static int unfold(struct bp_sealed *s, const uint8_t content[static BP_KEY_LEN],
         r = s->aead ? 0 : -ENOMEM;
     }
     if (r == 0)
+        r = bp_hkdf(content, BP_KEY_LEN, s->file_id, BP_FILE_ID, "bagpipe seal places 1", key);
+    if (r == 0) {
+        s->placer = bp_aead_new(key);
+        r = s->placer ? 0 : -ENOMEM;
+    }
+    if (r == 0)
         r = bp_hkdf(content, BP_KEY_LEN, s->file_id, BP_FILE_ID, "bagpipe seal header 1", key);
     if (r == 0)
         r = bp_hmac(key, s->header, MAC_AT, mac);
@@ -124,20 +130,42 @@ void sealed_head_encode(uint8_t out[static BP_SEALED_HEAD], const struct bp_seal
     (void) bp_put64(bp_put64(p + 16, f->label.first), f->label.last);
 }
 
-void sealed_head_finish(uint8_t head[static BP_SEALED_HEAD], const uint8_t tag[static BP_TAG_LEN],
-                        uint32_t crc) {
-    memcpy(head + SEALED_AAD, tag, BP_TAG_LEN);
-    bp_st_le32(head + 112, crc);
-    bp_st_le32(head + 116, bp_crc32c(0, head, 116));
+int sealed_head_finish(struct bp_sealed *s, uint8_t head[static BP_SEALED_HEAD], bool clear) {
+    int r = 0;
+
+    if (!clear)
+        r = s->placer ? bp_aead_seal(s->placer, head + SEALED_NONCE_AT, head, SEALED_PLACE_AT, NULL,
+                                     0, NULL, head + SEALED_PLACE_AT)
+                      : BP_EKEY;
+    bp_st_le32(head + SEALED_CRC_AT + 4, bp_crc32c(0, head, SEALED_CRC_AT + 4));
+    return r;
+}
+
+int sealed_body(struct bp_aead *a, uint8_t *frame, const void *p, size_t n) {
+    uint8_t *body = frame + BP_SEALED_HEAD;
+    int r = bp_aead_seal(a, frame + SEALED_NONCE_AT, frame + SEALED_ID_AT, BP_FILE_ID, p, n, body,
+                         frame + SEALED_TAG_AT);
+
+    bp_st_le32(frame + SEALED_CRC_AT, bp_crc32c(0, body, n));
+    memset(body + n, 0, (size_t) (bp_sealed_frame_bytes(n) - BP_SEALED_HEAD - n));
+    return r;
+}
+
+bool sealed_zeros(const uint8_t *p, size_t n) {
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < n; i++)
+        any |= p[i];
+    return !any;
 }
 
 int sealed_head_decode(const struct bp_sealed *s, const uint8_t *p, struct bp_sealed_frame *ret) {
     uint32_t type = bp_ld_le32(p + 8);
 
     if (memcmp(p, frame_magic, sizeof frame_magic) != 0 ||
-        bp_ld_le32(p + 116) != bp_crc32c(0, p, 116) ||
-        memcmp(p + 32, s->file_id, BP_FILE_ID) != 0 || type < BP_SEALED_DATA ||
-        type > BP_SEALED_JOURNAL)
+        bp_ld_le32(p + SEALED_CRC_AT + 4) != bp_crc32c(0, p, SEALED_CRC_AT + 4) ||
+        memcmp(p + SEALED_ID_AT, s->file_id, BP_FILE_ID) != 0 || type < BP_SEALED_DATA ||
+        type > BP_SEALED_JOURNAL || !sealed_zeros(p + SEALED_CRC_AT + 8, BP_SEALED_HEAD - SEALED_CRC_AT - 8))
         return BP_ECORRUPT;
     *ret = (struct bp_sealed_frame){
         .type = (enum bp_sealed_type) type,
@@ -147,7 +175,7 @@ int sealed_head_decode(const struct bp_sealed *s, const uint8_t *p, struct bp_se
         .label.lane = bp_ld_le32(p + 60),
         .label.first = bp_ld_le64(p + 80),
         .label.last = bp_ld_le64(p + 88),
-        .crc = bp_ld_le32(p + 112),
+        .crc = bp_ld_le32(p + SEALED_CRC_AT),
     };
     memcpy(ret->label.run, p + 64, 16);
     return 0;

@@ -9,7 +9,11 @@
  * and writing), sealed-io.c (as file operations). */
 
 enum {
-    SEALED_AAD = 96, /* bytes of a frame's head that its tag covers */
+    SEALED_ID_AT = 32, /* in a frame's head */
+    SEALED_NONCE_AT = 48,
+    SEALED_TAG_AT = 96,
+    SEALED_PLACE_AT = 112, /* tag of what is before */
+    SEALED_CRC_AT = 128,
     SEALED_TAIL = 24,
     SEALED_CACHE = 4, /* plain frames kept for small reads */
     SEALED_BLOCK = 4096,
@@ -35,7 +39,8 @@ struct bp_sealed {
     unsigned nwrapped;
     uint8_t header[BP_SEALED_HEADER];
     bool readable;
-    struct bp_aead *aead; /* [lock] owned; NULL without key */
+    struct bp_aead *aead;   /* [lock] owned; NULL without key */
+    struct bp_aead *placer; /* [lock] owned; for the tag of places */
     enum bp_sealed_state state;
     uint64_t end_number, end_off; /* what the end frame says is before it */
     bool forged; /* an end frame is there that the key does not confirm */
@@ -62,9 +67,11 @@ int sealed_header_read(struct bp_sealed *s, struct bp_keyring *keys);
 void sealed_head_encode(uint8_t out[static BP_SEALED_HEAD], const struct bp_sealed_frame *f,
                         const uint8_t file_id[static BP_FILE_ID],
                         const uint8_t nonce[static BP_NONCE_LEN]);
-/** Tag, CRCs: the last touch. */
-void sealed_head_finish(uint8_t head[static BP_SEALED_HEAD], const uint8_t tag[static BP_TAG_LEN],
-                        uint32_t crc);
+bool sealed_zeros(const uint8_t *p, size_t n);
+/** The tag of its place and its CRC: the last touch. */
+int sealed_head_finish(struct bp_sealed *s, uint8_t head[static BP_SEALED_HEAD], bool clear);
+/** Ciphertext, tag and CRC behind a head that has nonce and file id. */
+int sealed_body(struct bp_aead *a, uint8_t *frame, const void *p, size_t n);
 /** @return 0, BP_ECORRUPT: no frame of this file begins here */
 int sealed_head_decode(const struct bp_sealed *s, const uint8_t *p, struct bp_sealed_frame *ret);
 
@@ -76,6 +83,8 @@ int sealed_scan(struct bp_sealed *s);
 
 /* ---- sealed.c ---- */
 
+/** A write of n bytes goes in frames of this many. */
+size_t sealed_step(size_t n, size_t most);
 uint8_t *sealed_room(uint8_t **p, size_t *cap, size_t want);
 /** Plain bytes of frame i. */
 uint64_t sealed_plain(const struct bp_sealed *s, uint64_t i);

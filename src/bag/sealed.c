@@ -41,6 +41,7 @@ void bp_sealed_free(struct bp_sealed *s) {
     if (!s)
         return;
     bp_aead_free(s->aead);
+    bp_aead_free(s->placer);
     for (size_t i = 0; i < SEALED_CACHE; i++)
         free(s->cache[i].p);
     free(s->frame);
@@ -148,8 +149,7 @@ uint64_t sealed_plain(const struct bp_sealed *s, uint64_t i) {
 int bp_sealed_put(struct bp_sealed *s, enum bp_sealed_type type, uint64_t number, uint64_t off,
                   const struct bp_sealed_label *label, const void *p, size_t n, uint8_t *out) {
     struct bp_sealed_frame f = { .type = type, .n = (uint32_t) n, .number = number, .off = off };
-    uint8_t nonce[BP_NONCE_LEN] = { 0 }, tag[BP_TAG_LEN] = { 0 };
-    uint64_t all = bp_sealed_frame_bytes(n);
+    uint8_t nonce[BP_NONCE_LEN] = { 0 };
     bool clear = type == BP_SEALED_CLOSED;
     int r = clear ? 0 : !s->aead ? BP_EKEY : bp_random(nonce, sizeof nonce);
 
@@ -157,15 +157,28 @@ int bp_sealed_put(struct bp_sealed *s, enum bp_sealed_type type, uint64_t number
         return r;
     f.label = label ? *label : (struct bp_sealed_label){ .lane = UINT32_MAX };
     sealed_head_encode(out, &f, s->file_id, nonce);
-    if (clear && n)
+    if (clear) {
         memcpy(out + BP_SEALED_HEAD, p, n);
-    else if (!clear)
-        r = bp_aead_seal(s->aead, nonce, out, SEALED_AAD, p, n, out + BP_SEALED_HEAD, tag);
-    if (r < 0)
-        return r;
-    sealed_head_finish(out, tag, bp_crc32c(0, out + BP_SEALED_HEAD, n));
-    memset(out + BP_SEALED_HEAD + n, 0, (size_t) (all - BP_SEALED_HEAD - n));
-    return 0;
+        bp_st_le32(out + SEALED_CRC_AT, bp_crc32c(0, p, n));
+        memset(out + BP_SEALED_HEAD + n, 0,
+               (size_t) (bp_sealed_frame_bytes(n) - BP_SEALED_HEAD - n));
+    } else {
+        r = sealed_body(s->aead, out, p, n);
+    }
+    return r == 0 ? sealed_head_finish(s, out, clear) : r;
+}
+
+/* Genuine, and written for the place it names. */
+static int open_frame(struct bp_sealed *s, const uint8_t *p, const struct bp_sealed_frame *f,
+                      uint8_t *out) {
+    const uint8_t *nonce = p + SEALED_NONCE_AT;
+    int r = !s->aead ? BP_EKEY
+                     : bp_aead_open(s->placer, nonce, p, SEALED_PLACE_AT, NULL, 0, NULL,
+                                    p + SEALED_PLACE_AT);
+
+    return r == 0 ? bp_aead_open(s->aead, nonce, p + SEALED_ID_AT, BP_FILE_ID, p + BP_SEALED_HEAD,
+                                 f->n, out, p + SEALED_TAG_AT)
+                  : r;
 }
 
 int bp_sealed_take(struct bp_sealed *s, const uint8_t *p, size_t n, uint8_t *out,
@@ -177,15 +190,10 @@ int bp_sealed_take(struct bp_sealed *s, const uint8_t *p, size_t n, uint8_t *out
         r = BP_ECORRUPT;
     if (r < 0)
         return r;
-    if (!out) {
-        if (f.crc != bp_crc32c(0, p + BP_SEALED_HEAD, f.n))
-            return BP_ECORRUPT;
-    } else {
-        if (!s->aead)
-            return BP_EKEY;
-        r = bp_aead_open(s->aead, p + 48, p, SEALED_AAD, p + BP_SEALED_HEAD, f.n, out,
-                         p + SEALED_AAD);
-    }
+    if (out)
+        r = open_frame(s, p, &f, out);
+    else if (f.crc != bp_crc32c(0, p + BP_SEALED_HEAD, f.n))
+        r = BP_ECORRUPT;
     if (r == 0)
         *ret = f;
     return r;
@@ -209,7 +217,9 @@ int bp_sealed_check(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret
     if (r == 0)
         r = bp_sealed_take(s, s->frame, (size_t) got, NULL, ret);
     if (r == 0 && (ret->type != BP_SEALED_DATA || ret->number != i || ret->off != s->v[i].off ||
-                   ret->n != n))
+                   ret->n != n || (uint64_t) got < bp_sealed_frame_bytes(n) ||
+                   !sealed_zeros(s->frame + BP_SEALED_HEAD + n,
+                                 (size_t) (bp_sealed_frame_bytes(n) - BP_SEALED_HEAD - n))))
         r = BP_ECORRUPT;
     bp_mutex_unlock(&s->lock);
     return r;
@@ -366,6 +376,12 @@ static int forget_from(struct bp_sealed *s, uint64_t off) {
     return r;
 }
 
+size_t sealed_step(size_t n, size_t most) {
+    size_t parts = (n + most - 1) / most;
+
+    return n ? BP_MIN(BP_ALIGN((n + parts - 1) / parts, (size_t) SEALED_BLOCK), most) : 0;
+}
+
 /* Where the next frame goes, while frames of one write are on their way. */
 struct ahead {
     uint64_t n, size, stored;
@@ -408,16 +424,14 @@ static int publish(struct bp_sealed *s, const struct ahead *a) {
 
 int bp_sealed_append(struct bp_sealed *s, const void *p, size_t n, uint64_t off,
                      const struct bp_sealed_label *label) {
-    size_t parts = (n + s->frame_max - 1) / s->frame_max;
-    size_t step = parts ? BP_ALIGN((n + parts - 1) / parts, (size_t) SEALED_BLOCK) : 0;
-    struct ahead a = { 0 };
+    size_t step = sealed_step(n, s->frame_max);
+    struct ahead a;
     int r = !s->readable ? BP_EKEY : forget_from(s, off);
 
     if (r < 0 || !n)
         return r;
-    step = BP_MIN(step, (size_t) s->frame_max);
     a = (struct ahead){ .n = s->n, .size = s->size, .stored = s->stored };
-    a.lens = calloc(parts + 1, sizeof *a.lens);
+    a.lens = calloc(n / step + 1, sizeof *a.lens);
     if (!a.lens)
         return -ENOMEM;
     for (size_t done = 0; done < n && r == 0;) {
@@ -427,6 +441,41 @@ int bp_sealed_append(struct bp_sealed *s, const void *p, size_t n, uint64_t off,
                         done + k == n ? label : NULL);
         done += k;
     }
+    if (r == 0)
+        r = publish(s, &a);
+    free(a.lens);
+    return r;
+}
+
+int bp_sealed_append_ahead(struct bp_sealed *s, struct bp_sealed_ahead *x, const void *rest,
+                           size_t n, uint64_t off, const struct bp_sealed_label *label) {
+    struct ahead a;
+    uint64_t at = 0;
+    int r = memcmp(x->file_id, s->file_id, BP_FILE_ID) != 0 ? -ESTALE : forget_from(s, off);
+
+    if (r < 0)
+        return r;
+    a = (struct ahead){ .n = s->n, .size = s->size, .stored = s->stored };
+    a.lens = calloc((size_t) (x->n / SEALED_BLOCK) + 2, sizeof *a.lens);
+    if (!a.lens)
+        return -ENOMEM;
+    while (at < x->len && r == 0) {
+        uint8_t *head = x->p + at;
+        uint32_t k = bp_ld_le32(head + 12);
+
+        bp_st_le64(head + 16, a.n++);
+        bp_st_le64(head + 24, a.size);
+        r = sealed_head_finish(s, head, false);
+        a.lens[a.count++] = k;
+        a.size += k;
+        at += bp_sealed_frame_bytes(k);
+    }
+    if (r == 0)
+        r = bp_sealed_put(s, BP_SEALED_DATA, a.n, a.size, label, rest, n, x->p + at);
+    a.lens[a.count++] = (uint32_t) n;
+    if (r == 0)
+        r = s->io->pwrite(s->io->ctx, s->fd, x->p, (size_t) (at + bp_sealed_frame_bytes(n)),
+                          s->stored);
     if (r == 0)
         r = publish(s, &a);
     free(a.lens);

@@ -15,7 +15,7 @@
 
 enum {
     BP_SEALED_HEADER = 4096,
-    BP_SEALED_HEAD = 128,             /* of a frame */
+    BP_SEALED_HEAD = 160,             /* of a frame */
     BP_SEALED_FRAME_MOST = 16 << 20,  /* what a reader takes */
     BP_SEALED_FRAME = 4 << 20,        /* what we write at most */
     BP_SEALED_NO_LANE = -1,
@@ -131,6 +131,48 @@ BP_MUST_CHECK int bp_sealed_truncate(struct bp_sealed *s, uint64_t size);
 
 /** Reads the head and CRC of frame i again. @return 0, BP_ECORRUPT, an errno */
 BP_MUST_CHECK int bp_sealed_check(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret);
+
+/* ---- ciphertext made ahead, by another thread ---- */
+
+struct bp_seal_key; /* what it takes to seal for one file; counted references */
+
+/** @return a reference, or NULL when the file is not ours to write */
+struct bp_seal_key *bp_sealed_key(struct bp_sealed *s);
+struct bp_seal_key *bp_seal_key_ref(struct bp_seal_key *k);
+/** Takes NULL. */
+void bp_seal_key_unref(struct bp_seal_key *k);
+
+/* One thread's side of it. Zero-initialise. */
+struct bp_sealer {
+    uint8_t file_id[BP_FILE_ID];
+    struct bp_aead *aead; /* owned */
+};
+void bp_sealer_done(struct bp_sealer *s);
+
+/* Ciphertext that has no place yet. */
+struct bp_sealed_ahead {
+    uint8_t file_id[BP_FILE_ID];
+    uint8_t *p;   /* block-aligned, bp_sealed_ahead_bound() bytes; the caller's */
+    uint64_t n;   /* plain bytes in it */
+    uint64_t len; /* bytes of `p` in use */
+};
+/** Room that n plain bytes ahead and `rest` more behind them take. */
+uint64_t bp_sealed_ahead_bound(uint64_t n, uint64_t rest);
+/**
+ * Seals n bytes (whole blocks) into ret->p, which the caller has set.
+ *
+ * @return 0, -EIO, -ENOMEM
+ */
+BP_MUST_CHECK int bp_sealer_seal(struct bp_sealer *s, const struct bp_seal_key *k, const void *p,
+                                 uint64_t n, struct bp_sealed_ahead *ret);
+/**
+ * As bp_sealed_append() of a->n bytes made ahead and n more, in one write.
+ *
+ * @return as there; -ESTALE when they were made for another file
+ */
+BP_MUST_CHECK int bp_sealed_append_ahead(struct bp_sealed *s, struct bp_sealed_ahead *a,
+                                         const void *rest, size_t n, uint64_t off,
+                                         const struct bp_sealed_label *label);
 
 /* ---- one frame at a time, in memory: the journal ---- */
 

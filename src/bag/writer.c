@@ -227,6 +227,9 @@ static void writer_free(struct bp_writer *w, bool remove) {
         bp_ring_ref_remove(w->io, w->dir);
     for (size_t i = 0; w->slots && i < BP_RING_SLOTS; i++)
         free(w->slots[i].out);
+    for (size_t i = 0; w->slots && i < BP_RING_SLOTS; i++)
+        free(w->slots[i].ahead.p);
+    bp_seal_key_unref(w->seal_key);
     for (unsigned i = 0; i < w->nbufs; i++)
         free(w->bufs[i].p);
     for (unsigned i = 0; i < BP_LANES; i++)

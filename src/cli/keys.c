@@ -7,12 +7,12 @@
 #include "base/time.h"
 #include "crypt/key.h"
 
-int bp_cli_add_keys(const struct bp_opt_list *files, struct bp_error *err) {
+int bp_cli_add_keys(const char *file, struct bp_error *err) {
     struct bp_keyring *k = bp_keyring_process();
     int r = k ? bp_keyring_add_env(k, err) : bp_fail(err, -ENOMEM, "out of memory");
 
-    for (size_t i = 0; i < files->n && r >= 0; i++)
-        r = bp_keyring_add_file(k, files->v[i], err);
+    if (r >= 0 && file)
+        r = bp_keyring_add_file(k, file, err);
     return r < 0 ? r : 0;
 }
 

@@ -5,14 +5,14 @@
 /* What verbs with keys share. Keys are files, the environment or credentials: never words of the
  * command line, which every user of the machine can read. */
 
-#define BP_CLI_KEY_HELP "key file that opens sealed recordings; may be repeated"
+#define BP_CLI_KEY_HELP "key file that opens sealed recordings"
 
 /**
- * Adds the files of --key and what the environment holds to the keys of this process.
+ * Adds the file of --key (or NULL) and what the environment holds to the keys of this process.
  *
  * @return 0, or what bp_keyring_add_file() says
  */
-BP_MUST_CHECK int bp_cli_add_keys(const struct bp_opt_list *files, struct bp_error *err);
+BP_MUST_CHECK int bp_cli_add_keys(const char *file, struct bp_error *err);
 
 /** Progress bar on stderr, for bp_seal_opts and the like; ctx is a struct bp_cli_bar. */
 struct bp_cli_bar {

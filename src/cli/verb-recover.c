@@ -13,7 +13,7 @@
 
 struct opts {
     const char *ring_dir, *definitions;
-    struct bp_opt_list keys;
+    const char *key;
     bool discard, dry_run, json, quiet;
 };
 
@@ -28,7 +28,7 @@ static const struct bp_opt options[] = {
       0, 0 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
       "message definitions (.msg, .idl) that complete unknown types", NULL, NULL, 0, 0 },
-    { "key", 0, BP_OPT_LIST, OPT(keys), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "quiet", 'q', BP_OPT_FLAG, OPT(quiet), NULL, "print only what was lost", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per path", NULL, NULL, 0, 0 },
 };
@@ -129,7 +129,7 @@ static int recover_found(const struct opts *o, const char *dir, bool *ret_any,
 
 static int recover_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     const struct opts *o = opts;
-    int worst = bp_cli_add_keys(&o->keys, err);
+    int worst = bp_cli_add_keys(o->key, err);
 
     if (worst < 0)
         return worst;

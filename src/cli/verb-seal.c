@@ -10,8 +10,8 @@
 #include "cli/verb.h"
 
 struct opts {
-    struct bp_opt_list to, keys;
-    const char *output;
+    struct bp_opt_list to;
+    const char *key, *output;
     bool remove, json;
 };
 
@@ -20,7 +20,7 @@ struct opts {
 static const struct bp_opt seal_options[] = {
     { "to", 0, BP_OPT_LIST, OPT(to), "KEY…",
       "public key, or file with keys, that shall open it", NULL, NULL, 0, 0 },
-    { "key", 0, BP_OPT_LIST, OPT(keys), "FILE", "secret key file that shall open it", NULL, NULL, 0,
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", "secret key file that shall open it", NULL, NULL, 0,
       0 },
     { "output", 'o', BP_OPT_TEXT, OPT(output), "FILE", "where to; PATH.sealed otherwise", NULL,
       NULL, 0, 0 },
@@ -30,7 +30,7 @@ static const struct bp_opt seal_options[] = {
 };
 
 static const struct bp_opt unseal_options[] = {
-    { "key", 0, BP_OPT_LIST, OPT(keys), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "output", 'o', BP_OPT_TEXT, OPT(output), "FILE",
       "where to; PATH without .sealed otherwise", NULL, NULL, 0, 0 },
     { "remove", 0, BP_OPT_FLAG, OPT(remove), NULL, "remove the sealed file afterwards", NULL, NULL,
@@ -66,7 +66,7 @@ static int one_file(const struct opts *o, bool seal, const char *from, const cha
 
 static int run(const struct opts *o, bool seal, int argc, char *argv[], struct bp_error *err) {
     size_t k = strlen(BP_SEALED_SUFFIX);
-    int r = bp_cli_add_keys(&o->keys, err);
+    int r = bp_cli_add_keys(o->key, err);
 
     if (o->output && argc > 1)
         return bp_fail(err, BP_EUSAGE, "--output is for one file");

@@ -15,7 +15,7 @@
 struct opts {
     bool json, quiet;
     int64_t threads, max;
-    struct bp_opt_list keys;
+    const char *key;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -28,7 +28,7 @@ static const struct bp_opt options[] = {
       "print at most N findings a file, count the rest", "20", NULL, 0, 1e9 },
     { "threads", 0, BP_OPT_INT, OPT(threads), "N", "check on N threads; 0 = one per core", "0",
       NULL, 0, 64 },
-    { "key", 0, BP_OPT_LIST, OPT(keys), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
 };
 
 struct view {
@@ -173,7 +173,7 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
 
     v.next_bar = v.began + BP_SEC; /* short work needs no bar */
     v.findings = o->json ? json_array() : NULL;
-    r = bp_cli_add_keys(&o->keys, err);
+    r = bp_cli_add_keys(o->key, err);
     if (r == 0)
         r = bp_verify((const char *const *) argv, (size_t) argc, &vo, &result, err);
     clear_bar(&v);

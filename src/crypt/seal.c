@@ -42,6 +42,19 @@ struct bp_aead *bp_aead_new(const uint8_t key[static BP_KEY_LEN]) {
     return BP_TAKE_PTR(a);
 }
 
+struct bp_aead *bp_aead_dup(const struct bp_aead *a) {
+    BP_CLEANUP(bp_aead_freep) struct bp_aead *b = calloc(1, sizeof *b);
+
+    if (!b)
+        return NULL;
+    b->seal = EVP_CIPHER_CTX_new();
+    b->open = EVP_CIPHER_CTX_new();
+    if (!b->seal || !b->open || EVP_CIPHER_CTX_copy(b->seal, a->seal) != 1 ||
+        EVP_CIPHER_CTX_copy(b->open, a->open) != 1)
+        return NULL;
+    return BP_TAKE_PTR(b);
+}
+
 void bp_aead_free(struct bp_aead *a) {
     if (!a)
         return;
@@ -53,12 +66,13 @@ void bp_aead_free(struct bp_aead *a) {
 int bp_aead_seal(struct bp_aead *a, const uint8_t nonce[static BP_NONCE_LEN], const void *aad,
                  size_t aad_n, const void *in, size_t n, void *out,
                  uint8_t ret_tag[static BP_TAG_LEN]) {
+    uint8_t rest[BP_TAG_LEN]; /* of nothing: GCM has no blocks left over */
     int done;
 
     if (EVP_EncryptInit_ex(a->seal, NULL, NULL, NULL, nonce) != 1 ||
         EVP_EncryptUpdate(a->seal, NULL, &done, aad, (int) aad_n) != 1 ||
-        EVP_EncryptUpdate(a->seal, out, &done, in, (int) n) != 1 ||
-        EVP_EncryptFinal_ex(a->seal, (uint8_t *) out + n, &done) != 1 ||
+        (n && EVP_EncryptUpdate(a->seal, out, &done, in, (int) n) != 1) ||
+        EVP_EncryptFinal_ex(a->seal, rest, &done) != 1 ||
         EVP_CIPHER_CTX_ctrl(a->seal, EVP_CTRL_GCM_GET_TAG, BP_TAG_LEN, ret_tag) != 1)
         return -EIO;
     return 0;
@@ -67,15 +81,15 @@ int bp_aead_seal(struct bp_aead *a, const uint8_t nonce[static BP_NONCE_LEN], co
 int bp_aead_open(struct bp_aead *a, const uint8_t nonce[static BP_NONCE_LEN], const void *aad,
                  size_t aad_n, const void *in, size_t n, void *out,
                  const uint8_t tag[static BP_TAG_LEN]) {
-    uint8_t want[BP_TAG_LEN];
+    uint8_t want[BP_TAG_LEN], rest[BP_TAG_LEN];
     int done;
 
     memcpy(want, tag, sizeof want);
     if (EVP_DecryptInit_ex(a->open, NULL, NULL, NULL, nonce) != 1 ||
         EVP_DecryptUpdate(a->open, NULL, &done, aad, (int) aad_n) != 1 ||
-        EVP_DecryptUpdate(a->open, out, &done, in, (int) n) != 1 ||
+        (n && EVP_DecryptUpdate(a->open, out, &done, in, (int) n) != 1) ||
         EVP_CIPHER_CTX_ctrl(a->open, EVP_CTRL_GCM_SET_TAG, BP_TAG_LEN, want) != 1 ||
-        EVP_DecryptFinal_ex(a->open, (uint8_t *) out + n, &done) != 1)
+        EVP_DecryptFinal_ex(a->open, rest, &done) != 1)
         return BP_ECORRUPT;
     return 0;
 }

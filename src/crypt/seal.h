@@ -23,6 +23,8 @@ struct bp_aead;
 /** @return NULL when out of memory. Release with bp_aead_free(), which wipes the key. */
 struct bp_aead *bp_aead_new(const uint8_t key[static BP_KEY_LEN]);
 void bp_aead_free(struct bp_aead *a);
+/** The same key for another thread. @return NULL when out of memory */
+struct bp_aead *bp_aead_dup(const struct bp_aead *a);
 BP_DEFINE_CLEANUP(struct bp_aead, bp_aead_free)
 
 /**
