@@ -13,10 +13,13 @@ ROOMS = {
     "net": ("base", "crypt", "wire"),
     "bag": ("base", "crypt", "wire"),
     "catalog": ("base", "crypt", "wire"),
+    "alert": ("base",),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
-    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "record", "play"),
-    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "record", "play", "agent"),
+    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
+              "play"),
+    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
+            "play", "agent"),
 }
 # library headers with one owner
 OWNERS = {

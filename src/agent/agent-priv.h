@@ -1,11 +1,15 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/bus.h"
 #include "agent/sessions.h"
+#include "alert/alert.h"
 #include "net/http.h"
 
 struct bp_agent {
     const struct bp_agent_config *config;
+    struct bp_bus *bus;
+    struct bp_alerts *alerts;
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
@@ -18,3 +22,6 @@ struct bp_agent {
 /* api.c */
 extern const struct bp_http_route bp_agent_routes[];
 extern const size_t bp_agent_routes_count;
+/** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
+ *  @return 0, or BP_EUSAGE when it is something else */
+BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);

@@ -158,6 +158,23 @@ static int open_state(struct bp_agent *a, struct bp_error *err) {
     return r;
 }
 
+/* Alerts are news, and lines in the log for whoever reads that only. */
+static void on_alert(void *ctx, const char *event, const json_t *alert) {
+    struct bp_agent *a = ctx;
+    json_t *copy = json_copy((json_t *) (uintptr_t) alert);
+
+    bp_log(BP_LOG_WARNING, json_string_value(json_object_get(alert, "text")),
+           BP_F_TEXT("alert", json_string_value(json_object_get(alert, "key"))),
+           BP_F_TEXT("event", event));
+    bp_bus_publish(a->bus, "alerts", json_pack("{s:s, s:o}", "event", event, "alert", copy));
+}
+
+static int open_news(struct bp_agent *a, struct bp_error *err) {
+    a->bus = bp_bus_new();
+    a->alerts = bp_alerts_new(on_alert, a);
+    return a->bus && a->alerts ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+}
+
 static int open_graph(struct bp_agent *a, struct bp_error *err) {
     uint32_t domains[MAX_DOMAINS];
     struct bp_recorder_opts o = { .domains = domains, .keep_latched = true, .notice = on_notice };
@@ -174,6 +191,8 @@ static void agent_done(struct bp_agent *a) {
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
+    bp_alerts_free(a->alerts);
+    bp_bus_free(a->bus);
 }
 
 int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
@@ -186,11 +205,13 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
 
     if (signals < 0)
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
-    r = open_state(&a, err);
+    r = open_news(&a, err);
+    if (r == 0)
+        r = open_state(&a, err);
     if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)
-        r = bp_sessions_open(config, a.recorder, a.catalog, a.dir, &a.sessions, err);
+        r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

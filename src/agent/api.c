@@ -97,8 +97,18 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    return 0;
+}
+
+static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    const char *past = bp_http_query(req, "past");
+
+    (void) err;
+    bp_http_reply_json(reply, 200,
+                       bp_alerts_json(agent_of(req)->alerts, past && !bp_streq(past, "0")));
     return 0;
 }
 
@@ -136,8 +146,7 @@ static int reply_session(struct bp_agent *a, const char *key, int status,
     return 0;
 }
 
-/* The body as an object; an empty body is an empty one. */
-static int body_of(const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
+int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
     json_t *o = NULL;
     int r = bp_http_json(req, &o, err);
 
@@ -158,7 +167,7 @@ static int post_session(struct bp_http_req *req, struct bp_http_reply *reply,
     struct bp_agent *a = agent_of(req);
     json_t *request = NULL;
     char id[27];
-    int r = body_of(req, &request, err);
+    int r = bp_agent_body(req, &request, err);
 
     if (r < 0)
         return r;
@@ -256,7 +265,7 @@ static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struc
     struct bp_agent *a = agent_of(req);
     const char *key = bp_http_param(req, "id"), *text;
     json_t *body = NULL;
-    int r = body_of(req, &body, err);
+    int r = bp_agent_body(req, &body, err);
 
     if (r < 0)
         return r;
@@ -277,6 +286,8 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
     { "GET", "/metrics", get_metrics, BP_HTTP_VIEWER, "Numbers in Prometheus' text format." },
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
+    { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
+      "What is wrong now; with past=1 also what was." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },

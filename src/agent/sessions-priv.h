@@ -35,6 +35,7 @@ struct bp_sessions {
     const struct bp_agent_config *config;
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
+    struct bp_bus *bus;
     char dir[1024];
     unsigned domain; /* the first one, for names */
     pthread_mutex_t turn, lock;

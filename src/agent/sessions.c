@@ -407,6 +407,12 @@ static int choose_dir(const struct bp_sessions *s, const json_t *request, char *
     return bp_record_unused_dir(s->dir, name, ret, cap, err);
 }
 
+/* Without a lock: listeners may ask us. */
+static void tell(struct bp_sessions *s, const char *event, const char *id) {
+    bp_bus_publish(s->bus, "sessions",
+                   json_pack("{s:s, s:o?}", "event", event, "session", bp_sessions_get(s, id)));
+}
+
 int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[static 27],
                       struct bp_error *err) {
     struct bp_catalog_session row;
@@ -430,6 +436,8 @@ int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[
             (void) bp_running_end(s, r, NULL);
     }
     (void) pthread_mutex_unlock(&s->turn);
+    if (k >= 0)
+        tell(s, "started", ret_id);
     return k;
 }
 
@@ -450,6 +458,12 @@ static int set_paused(struct bp_sessions *s, struct running *r, bool paused, str
 
 int bp_sessions_act(struct bp_sessions *s, const char *key, enum bp_session_action action,
                     char ret_id[static 27], struct bp_error *err) {
+    static const char *const events[] = {
+        [BP_SESSION_STOP] = "stopped",
+        [BP_SESSION_PAUSE] = "paused",
+        [BP_SESSION_RESUME] = "resumed",
+        [BP_SESSION_SPLIT] = "split",
+    };
     struct running *r;
     int k = 0;
 
@@ -475,6 +489,8 @@ int bp_sessions_act(struct bp_sessions *s, const char *key, enum bp_session_acti
         }
     }
     (void) pthread_mutex_unlock(&s->turn);
+    if (r)
+        tell(s, events[action], ret_id);
     return k;
 }
 
@@ -506,7 +522,7 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
     struct bp_catalog_mark m = { .wall_ns = bp_wall_ns(), .text = (char *) (uintptr_t) text };
     BP_AUTO_FREE char *dumped = values ? json_dumps(values, JSON_COMPACT) : strdup("{}");
     struct running *r;
-    char wall[32];
+    char wall[32], id[27];
     int k = 0;
 
     if (!dumped)
@@ -523,7 +539,11 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
         k = write_mark(r, wall, text, values, err);
     if (k == 0)
         k = bp_catalog_add_mark(s->catalog, r->id, &m, err);
+    if (r)
+        memcpy(id, r->id, sizeof id);
     (void) pthread_mutex_unlock(&s->turn);
+    if (k == 0)
+        tell(s, "mark", id);
     return k;
 }
 
@@ -533,23 +553,28 @@ void bp_sessions_tick(struct bp_sessions *s) {
     bp_ns_t now = bp_mono_ns();
     struct running *r;
 
-    (void) pthread_mutex_lock(&s->turn);
     do {
         struct bp_error err = { 0 };
+        char id[27];
 
+        (void) pthread_mutex_lock(&s->turn);
         (void) pthread_mutex_lock(&s->lock);
         for (r = s->running; r && !(r->ends_mono && now >= r->ends_mono);)
             r = r->next;
         (void) pthread_mutex_unlock(&s->lock);
-        if (r)
+        if (r) {
+            memcpy(id, r->id, sizeof id);
             (void) bp_running_end(s, r, &err);
+        }
+        (void) pthread_mutex_unlock(&s->turn);
+        if (r)
+            tell(s, "stopped", id);
     } while (r);
-    (void) pthread_mutex_unlock(&s->turn);
 }
 
 int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *recorder,
-                     struct bp_catalog *catalog, const char *dir, struct bp_sessions **ret,
-                     struct bp_error *err) {
+                     struct bp_catalog *catalog, struct bp_bus *bus, const char *dir,
+                     struct bp_sessions **ret, struct bp_error *err) {
     BP_CLEANUP(bp_sessions_closep) struct bp_sessions *s = calloc(1, sizeof *s);
     int k;
 
@@ -558,6 +583,7 @@ int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *r
     s->config = config;
     s->recorder = recorder;
     s->catalog = catalog;
+    s->bus = bus;
     (void) snprintf(s->dir, sizeof s->dir, "%s", dir);
     if (config->discovery.domains.n)
         s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
