@@ -31,6 +31,11 @@ struct bp_agent_config {
         int on_full;
     } storage;
     struct {
+        struct bp_config_list recipients; /* public keys, or files of keys */
+        char *key_file;                   /* "" = none */
+        bool hide_names;
+    } crypto;
+    struct {
         bool auto_start;
         char *name, *mission, *operator_;
         bp_ns_t max_time;

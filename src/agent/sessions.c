@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "crypt/key.h"
 #include "record/name.h"
 
 /* ---- what is asked for ---- */
@@ -183,6 +184,8 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .min_free = c->storage.min_free ? c->storage.min_free : UINT64_MAX,
         .on_full = (enum bp_on_full) c->storage.on_full,
         .profile = (enum bp_profile) c->record.profile,
+        .seal = bp_keyring_empty(bp_keyring_process()) ? NULL : bp_keyring_process(),
+        .hide_names = c->crypto.hide_names,
         .resume = resume,
         .event = on_event,
         .ctx = r,

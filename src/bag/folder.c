@@ -249,7 +249,7 @@ int bp_folder_write_metadata(struct bp_folder *f, const struct bp_io *io, struct
     BP_AUTO_METADATA m = { 0 };
     int r = bp_metadata_init(&m, "mcap", "");
 
-    for (size_t i = 0; i < f->ntopics && r == 0; i++) {
+    for (size_t i = 0; i < f->ntopics && r == 0 && !f->hide_names; i++) {
         const struct bp_folder_topic *t = &f->topics[i];
 
         r = bp_metadata_add_topic(&m, t->topic, t->type, "cdr", t->type_hash, t->qos, t->messages);
@@ -306,7 +306,7 @@ static int add_segments(const struct bp_folder *f, struct bp_manifest *m) {
 static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
     int r = 0;
 
-    for (size_t i = 0; i < f->ntopics && r == 0; i++) {
+    for (size_t i = 0; i < f->ntopics && r == 0 && !f->hide_names; i++) {
         const struct bp_folder_topic *t = &f->topics[i];
         struct bp_manifest_channel c = {
             .topic = t->topic, .type = t->type, .robot = t->robot, .domain = t->domain

@@ -366,6 +366,7 @@ static int write_folder(struct session *s, struct bp_error *err) {
     };
     int r = bp_folder_load(&f, s->io, s->dir, err);
 
+    f.hide_names = s->sealed && s->o->hide_names;
     if (r == 0)
         note_unaccounted(s, &f);
     rec.report = s->ret->report ? s->ret->report : (char[]){ "" };
@@ -511,13 +512,17 @@ static int recover_once(const char *dir, const struct bp_recover_opts *o, struct
 int bp_recover_session(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
                        struct bp_error *err) {
     struct bp_recover_opts mine = *o;
+    BP_CLEANUP(bp_keyring_freep) struct bp_keyring *keys = NULL;
     struct bp_sealed_io sealing;
     bool again = true;
     int r = 0;
 
+    /* A copy: whom a folder names as recipients must not get what is recorded later. */
     if (!o->io || !bp_io_keys(o->io)) {
-        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix,
-                          o->keys ? o->keys : bp_keyring_process());
+        keys = bp_keyring_copy(o->keys ? o->keys : bp_keyring_process());
+        if (!keys)
+            return bp_fail(err, -ENOMEM, "out of memory");
+        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix, keys);
         mine.io = &sealing.io;
     }
     /* once, and once more for every journal that had to wait for the key */

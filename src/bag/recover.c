@@ -86,13 +86,16 @@ int bp_recover(const char *path, const struct bp_recover_opts *o, struct bp_reco
                struct bp_error *err) {
     struct bp_recover_opts mine = *o;
     struct bp_recovery found = { 0 };
+    BP_CLEANUP(bp_keyring_freep) struct bp_keyring *keys = NULL;
     struct bp_sealed_io sealing;
     struct stat st;
     int r;
 
     if (!o->io || !bp_io_keys(o->io)) {
-        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix,
-                          o->keys ? o->keys : bp_keyring_process());
+        keys = bp_keyring_copy(o->keys ? o->keys : bp_keyring_process());
+        if (!keys)
+            return bp_fail(err, -ENOMEM, "out of memory");
+        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix, keys);
         mine.io = &sealing.io;
         o = &mine;
     }

@@ -23,6 +23,7 @@ struct bp_recover_opts {
     const struct bp_io *io;  /* NULL = bp_io_posix */
     struct bp_keyring *keys; /* borrowed: opens sealed segments, and seals what is recovered; NULL =
                                 those of the process */
+    bool hide_names;         /* as in bp_writer_opts */
     bool recipients_given;   /* seal for `keys` alone, not for those the session names */
     const char *ring_dir;    /* as in bp_writer_opts */
     bool discard;            /* do not keep damaged originals in .damaged/ */

@@ -303,6 +303,7 @@ static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uin
     const struct bp_recover_opts ro = { .io = o->io ? o->io : &bp_io_posix,
                                         .keys = o->seal,
                                         .recipients_given = o->seal != NULL,
+                                        .hide_names = o->hide_names,
                                         .ring_dir = o->ring_dir };
     struct bp_recovery found = { 0 };
     struct bp_session_files f = { 0 };

@@ -51,6 +51,7 @@ struct bp_writer_event {
 
 struct bp_writer_opts {
     const struct bp_io *io;  /* borrowed, constant; NULL = bp_io_posix */
+    bool hide_names;         /* none in metadata.yaml and manifest.json; for sealed sessions */
     struct bp_keyring *seal; /* borrowed: seal segments and journal for these keys; NULL = plain */
     const char *dir;         /* the session folder; its base name is the session's name */
     uint64_t ring_bytes;     /* 0 = 256 MiB */

@@ -28,7 +28,7 @@
 
 struct opts {
     bool all, all_topics, all_services, hidden, paused, sim_time, json, fast_zstd, no_definitions;
-    bool no_recovery, no_keys;
+    bool no_recovery, no_keys, hide_names;
     struct bp_opt_list topics, services, types, not_topics, not_types, domains, custom;
     struct bp_opt_list max_rate, keep_every, priority, budget, seal_to, seal_keys;
     const char *regex, *not_regex, *out, *dir, *name, *mission, *qos_path, *ring_dir;
@@ -124,6 +124,8 @@ static const struct bp_opt options[] = {
       "encrypt for this public key (or file of keys); may be repeated", NULL, NULL, 0, 0 },
     { "seal-key-file", 0, BP_OPT_LIST, OPT(seal_keys), "FILE",
       "encrypt with this secret key or passphrase; may be repeated", NULL, NULL, 0, 0 },
+    { "hide-names", 0, BP_OPT_FLAG, OPT(hide_names), NULL,
+      "with sealing: topic names in no readable file", NULL, NULL, 0, 0 },
     { "start-paused", 0, BP_OPT_FLAG, OPT(paused), NULL, "wait for the space key", NULL, NULL, 0,
       0 },
     { "use-sim-time", 0, BP_OPT_FLAG, OPT(sim_time), NULL, "log time from /clock", NULL, NULL, 0,
@@ -290,20 +292,24 @@ static int take_dir(struct run *r, struct bp_error *err) {
 
 /* ---- the two ends ---- */
 
-/* --seal-to and --seal-key-file; the environment's key alone seals nothing, it only reads. */
+/* --seal-to, --seal-key-file and what the environment holds: any of them seals. */
 static int take_keys(struct run *r, struct bp_error *err) {
     const struct opts *o = r->o;
-    int k = 0;
+    int k;
 
-    if (!o->seal_to.n && !o->seal_keys.n)
-        return 0;
     r->seal = bp_keyring_new();
     if (!r->seal)
         return bp_fail(err, -ENOMEM, "out of memory");
+    k = bp_keyring_add_env(r->seal, err);
+    k = BP_MIN(k, 0);
     for (size_t i = 0; i < o->seal_to.n && k == 0; i++)
         k = bp_keyring_add_recipient(r->seal, o->seal_to.v[i], err);
     for (size_t i = 0; i < o->seal_keys.n && k == 0; i++)
         k = bp_keyring_add_file(r->seal, o->seal_keys.v[i], err);
+    if (bp_keyring_empty(r->seal)) {
+        bp_keyring_free(r->seal);
+        r->seal = NULL;
+    }
     return k;
 }
 
@@ -328,6 +334,7 @@ static int start_writer(struct run *r, struct bp_error *err) {
         .profile = (enum bp_profile) o->profile,
         .custom_data = o->custom.v,
         .seal = r->seal,
+        .hide_names = o->hide_names,
         .resume = o->out != NULL,
         .event = on_event,
         .ctx = r,
@@ -380,6 +387,7 @@ static void recover_neighbours(const struct run *r) {
     for (size_t i = 0; i < n; i++) {
         struct bp_recover_opts o = { .io = bp_io_from_env(),
                                      .keys = r->seal,
+                                     .hide_names = r->o->hide_names,
                                      .ring_dir = r->o->ring_dir };
         int k = bp_recover(found[i], &o, &rec, &err);
 

@@ -63,6 +63,18 @@ void bp_keyring_free(struct bp_keyring *k) {
     (void) munmap(k, sizeof *k);
 }
 
+struct bp_keyring *bp_keyring_copy(struct bp_keyring *k) {
+    struct bp_keyring *c = bp_keyring_new();
+
+    if (!c)
+        return NULL;
+    bp_mutex_lock(&k->lock);
+    memcpy(c->v, k->v, sizeof c->v);
+    c->n = k->n;
+    bp_mutex_unlock(&k->lock);
+    return c;
+}
+
 static struct bp_keyring *process_ring;
 
 static void make_process_ring(void) {
@@ -292,7 +304,7 @@ int bp_keyring_add_file(struct bp_keyring *k, const char *path, struct bp_error 
 
 int bp_keyring_add_env(struct bp_keyring *k, struct bp_error *err) {
     /* NOLINTBEGIN(concurrency-mt-unsafe): nobody calls setenv() */
-    char *key = getenv("RECORDER_ENCRYPTION_KEY");
+    const char *key = getenv("RECORDER_ENCRYPTION_KEY");
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
     /* NOLINTEND(concurrency-mt-unsafe) */
     char path[4200];
@@ -300,7 +312,6 @@ int bp_keyring_add_env(struct bp_keyring *k, struct bp_error *err) {
 
     if (key && key[0]) {
         r = bp_keyring_add_text(k, bp_str_of(key), "RECORDER_ENCRYPTION_KEY", err);
-        bp_wipe(key, strlen(key)); /* /proc/PID/environ shows it no longer */
         n++;
     }
     if (r == 0 && dir && dir[0]) {

@@ -34,6 +34,8 @@ struct bp_keyring;
 struct bp_keyring *bp_keyring_new(void);
 void bp_keyring_free(struct bp_keyring *k);
 BP_DEFINE_CLEANUP(struct bp_keyring, bp_keyring_free)
+/** The same keys in a ring of its own. @return NULL when out of memory */
+struct bp_keyring *bp_keyring_copy(struct bp_keyring *k);
 
 /**
  * Adds what a text says.
@@ -47,7 +49,7 @@ BP_MUST_CHECK int bp_keyring_add_text(struct bp_keyring *k, struct bp_str text, 
 BP_MUST_CHECK int bp_keyring_add_file(struct bp_keyring *k, const char *path,
                                       struct bp_error *err);
 /**
- * Adds RECORDER_ENCRYPTION_KEY, whose value is wiped from the environment, and the systemd credential `recorder-encryption-key`
+ * Adds RECORDER_ENCRYPTION_KEY, and the systemd credential `recorder-encryption-key`
  * ($CREDENTIALS_DIRECTORY).
  *
  * @return how many there were, or as above
