@@ -18,7 +18,7 @@ def hkdf(key, salt, info):
 
 def content_key(header, file_id, secret):
     for i in range(struct.unpack_from("<I", header, 36)[0]):
-        r = header[64 + 128 * i:192 + 128 * i]
+        r = header[128 + 128 * i:256 + 128 * i]
         kind, salt = struct.unpack_from("<I", r)[0], r[16:48]
         if kind == 3:
             log_n, cost_r, cost_p = r[12:15]

@@ -97,8 +97,9 @@ static const struct bp_config_row rows[] = {
       .help = "sessions end after this time; 0 = when told" },
 
     { "crypto.recipients", BP_CONFIG_LIST, AT(crypto.recipients), NULL,
-      .help = "seal recordings for these public keys (`bagpipe key`), or files of keys; this machine "
-              "then cannot read them" },
+      .help =
+          "seal recordings for these public keys (`bagpipe key`), or files of keys; this machine "
+          "then cannot read them" },
     { "crypto.key_file", BP_CONFIG_TEXT, AT(crypto.key_file), NULL,
       .help = "seal recordings with the key or passphrase in this file, as with "
               "`RECORDER_ENCRYPTION_KEY` and the systemd credential `recorder-encryption-key`" },

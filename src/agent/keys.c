@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "crypt/key.h"
 
-/* The keys of the process are those of the configuration and of its environment: sessions are sealed
- * for all of them, and whoever of them opens is used to read. */
+/* The keys of the process are those of the configuration and of its environment: sessions are
+ * sealed for all of them, and whoever of them opens is used to read. */
 int bp_agent_load_keys(const struct bp_agent_config *c, struct bp_error *err) {
     struct bp_keyring *k = bp_keyring_process();
     int r = k ? bp_keyring_add_env(k, err) : bp_fail(err, -ENOMEM, "out of memory");

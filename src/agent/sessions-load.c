@@ -157,10 +157,10 @@ static void recover_others(struct bp_sessions *s) {
         struct bp_error err = { 0 };
         int k = is_running(s, found[i])
                     ? BP_EBUSY
-                    : bp_recover(found[i],
-                                 &(struct bp_recover_opts){
-                                     .hide_names = s->config->crypto.hide_names },
-                                 &rec, &err);
+                    : bp_recover(
+                          found[i],
+                          &(struct bp_recover_opts){ .hide_names = s->config->crypto.hide_names },
+                          &rec, &err);
 
         if (k == 0 && rec.needed)
             bp_log(BP_LOG_NOTICE, "interrupted session recovered", BP_F_TEXT("path", found[i]),

@@ -89,7 +89,7 @@ int bp_journal_open(struct bp_journal *j, const struct bp_io *io, const char *pa
     fd = io->open(io->ctx, path, O_RDWR | O_CREAT, 0644);
     r = fd < 0 ? fd : fill_with_zeros(j, fd);
     if (r >= 0 && seal) {
-        r = bp_sealed_create(io, fd, seal, &j->sealed);
+        r = bp_sealed_create(io, fd, seal, NULL, &j->sealed);
         j->pos = j->first = BP_SEALED_HEADER;
     }
     if (r >= 0 && seal)
@@ -163,7 +163,8 @@ static int room_in_memory(struct bp_journal *j, uint64_t len) {
     return r == 0 && j->sealed ? room_for(&j->out, &j->out_cap, len) : r;
 }
 
-/* The frame in j->buf, sealed: any number of bytes, since a slot may be larger than a file's frames. */
+/* The frame in j->buf, sealed: any number of bytes, since a slot may be larger than a file's
+ * frames. */
 static int seal_frame(struct bp_journal *j, const struct bp_frame *f, uint64_t n,
                       const uint8_t **ret) {
     struct bp_sealed_label label = { .lane = f->lane, .first = f->first_rseq };

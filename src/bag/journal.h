@@ -38,7 +38,7 @@ struct bp_journal {
     bool unsynced;          /* [atomic] */
     uint8_t session[16];
     uint64_t size, pos, number;
-    uint64_t first; /* where frames may begin */
+    uint64_t first;         /* where frames may begin */
     uint64_t bytes, frames; /* written, for the statistics */
     struct bp_journal_entry *live;
     size_t nlive, cap;

@@ -30,7 +30,7 @@ struct mcap_source {
     int fd;
     struct bp_sealed *sealed; /* owned; NULL = the file is plain */
     uint64_t size;            /* of the MCAP file, which is what is inside a sealed one */
-    struct mcap_unit *units; /* owned, sorted by start */
+    struct mcap_unit *units;  /* owned, sorted by start */
     size_t nunits, cap_units;
     uint16_t *ids; /* owned: channel ids of the units */
     size_t nids, cap_ids;

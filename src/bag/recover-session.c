@@ -43,7 +43,7 @@ struct session {
     bool sealed; /* what is written is sealed */
     char journal[1400];
     bool journal_blind; /* no key opens it: it stays, for who has one */
-    bool copied; /* the folder is a copy: the ring is not its own */
+    bool copied;        /* the folder is a copy: the ring is not its own */
 };
 
 static void session_done(struct session *s) {
@@ -208,8 +208,8 @@ static int read_journal(struct session *s) {
     (void) snprintf(s->journal, sizeof s->journal, "%s/journal", s->dir);
     if (access(s->journal, F_OK) < 0)
         kept = !s->found.have_ring && kept_journal(s, s->journal, sizeof s->journal);
-    r = bp_io_read_file(s->io, s->journal, (size_t) 1 << 30, &s->found.journal,
-                        &s->found.journal_n, NULL);
+    r = bp_io_read_file(s->io, s->journal, (size_t) 1 << 30, &s->found.journal, &s->found.journal_n,
+                        NULL);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     s->sealed |= bp_sealed_probe((const uint8_t *) s->found.journal, s->found.journal_n);
@@ -451,6 +451,7 @@ static int mend(struct session *s, struct bp_error *err) {
     if (r == 0)
         r = bp_folder_init(&f, s->dir);
     take_id(s, f.id);
+    bp_sealed_io_session(s->io, f.id);
     if (r == 0 && (s->found.n || s->found.nruns))
         r = bp_recover_write(s->io, s->dir, s->name, f.id, s->next_number, s->sealed, &s->found,
                              err);
@@ -472,8 +473,8 @@ static int take_recipients(struct session *s, struct bp_error *err) {
 
     for (size_t i = 0; i < s->n && s->sealed && r >= 0; i++) {
         BP_CLEANUP(bp_sealed_freep) struct bp_sealed *c = NULL;
-        int fd = bp_sealed_name(s->v[i].path) ? below->open(below->ctx, s->v[i].path, O_RDONLY, 0)
-                                              : -1;
+        int fd =
+            bp_sealed_name(s->v[i].path) ? below->open(below->ctx, s->v[i].path, O_RDONLY, 0) : -1;
 
         if (fd < 0)
             continue;

@@ -158,8 +158,7 @@ int bp_recover_write(const struct bp_io *io, const char *dir, const char *name, 
                        "was changed",
                        c->n, (unsigned long long) ((need - (uint64_t) left) >> 20) + 1, dir);
     memcpy(m.run, c->run, 16);
-    (void) snprintf(tmp, sizeof tmp, "%s/.recovered.tmp%s", dir,
-                    sealed ? BP_SEALED_SUFFIX : "");
+    (void) snprintf(tmp, sizeof tmp, "%s/.recovered.tmp%s", dir, sealed ? BP_SEALED_SUFFIX : "");
     (void) io->unlink(io->ctx, tmp); /* of a recovery that was interrupted */
     bp_segment_path(dir, name, number, sealed, path, sizeof path);
     r = make(&m, &so, c, err);

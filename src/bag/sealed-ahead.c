@@ -2,8 +2,8 @@
 
 #include "bag/sealed-priv.h"
 
-/* Workers make the ciphertext of a group while the writer still waits for the disk. What they cannot
- * know, the frame's place, is added by the writer (bp_sealed_append_ahead()). */
+/* Workers make the ciphertext of a group while the writer still waits for the disk. What they
+ * cannot know, the frame's place, is added by the writer (bp_sealed_append_ahead()). */
 
 struct bp_seal_key {
     unsigned refs; /* [atomic] */

@@ -102,7 +102,7 @@ int bp_seal_file(const struct bp_seal_opts *o, const char *from, const char *to,
     c.size = (uint64_t) size;
     r = copy_open(&c, err);
     if (r == 0) {
-        r = bp_sealed_create(o->io, c.out, o->keys, &c.sealed);
+        r = bp_sealed_create(o->io, c.out, o->keys, o->session, &c.sealed);
         if (r == 0)
             r = seal_all(&c);
         if (r < 0)

@@ -7,6 +7,7 @@
 struct bp_seal_opts {
     const struct bp_io *io; /* borrowed; the files as they are on disk */
     struct bp_keyring *keys;
+    const char *session; /* id that headers tell, or NULL */
     /* Called now and then; nonzero stops with -ECANCELED. May be NULL. */
     int (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
@@ -22,11 +23,21 @@ BP_MUST_CHECK int bp_seal_file(const struct bp_seal_opts *o, const char *from, c
 /**
  * The way back.
  *
- * @return 0; BP_EKEY naming whom it is sealed to; BP_ECORRUPT, BP_ETRUNCATED: tampered with, damaged
- *         or cut, and nothing written; -EEXIST; an errno
+ * @return 0; BP_EKEY naming whom it is sealed to; BP_ECORRUPT, BP_ETRUNCATED: tampered with,
+ * damaged or cut, and nothing written; -EEXIST; an errno
  */
 BP_MUST_CHECK int bp_unseal_file(const struct bp_seal_opts *o, const char *from, const char *to,
                                  struct bp_error *err);
+
+/**
+ * Seals, or unseals, every MCAP file of a finished session folder, and tells metadata.yaml and
+ * manifest.json. The files as they were go when all that stands for them is on disk; interrupted, it
+ * is done again by calling again.
+ *
+ * @return 0; BP_EBUSY while it is recorded or was interrupted; as the above
+ */
+BP_MUST_CHECK int bp_seal_session(const struct bp_seal_opts *o, bool seal, const char *dir,
+                                  struct bp_error *err);
 
 /** Opens the container at `path` to be read. @param ret_fd  the caller's to close */
 BP_MUST_CHECK int bp_sealed_open_path(const struct bp_io *io, const char *path,

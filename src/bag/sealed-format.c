@@ -7,7 +7,7 @@
 static const uint8_t magic[8] = { 0x89, 'B', 'P', 'S', 'E', 'A', 'L', '\n' };
 static const char frame_magic[8] = { 'B', 'P', 'S', 'F', 'R', 'A', 'M', '1' };
 
-enum { RECIPIENTS_AT = 64, MAC_AT = 4060, CRC_AT = 4092 };
+enum { SESSION_AT = 40, SESSION_BYTES = 32, RECIPIENTS_AT = 128, MAC_AT = 4060, CRC_AT = 4092 };
 
 bool bp_sealed_probe(const uint8_t *head, size_t n) {
     return n >= sizeof magic && memcmp(head, magic, sizeof magic) == 0;
@@ -48,7 +48,7 @@ static int unfold(struct bp_sealed *s, const uint8_t content[static BP_KEY_LEN],
     return r;
 }
 
-int sealed_header_make(struct bp_sealed *s, struct bp_keyring *keys) {
+int sealed_header_make(struct bp_sealed *s, struct bp_keyring *keys, const char *session) {
     uint8_t content[BP_KEY_LEN], *h = s->header;
     int r = bp_keyring_empty(keys) ? BP_EKEY : bp_random(content, sizeof content);
 
@@ -62,6 +62,8 @@ int sealed_header_make(struct bp_sealed *s, struct bp_keyring *keys) {
     bp_st_le32(h + 12, BP_SEALED_HEADER);
     memcpy(h + 16, s->file_id, BP_FILE_ID);
     bp_st_le32(h + 32, s->frame_max);
+    if (session)
+        memcpy(h + SESSION_AT, session, strnlen(session, SESSION_BYTES));
     r = bp_keyring_wrap(keys, s->file_id, content, h + RECIPIENTS_AT);
     if (r > 0) {
         s->nwrapped = (unsigned) r;
@@ -104,6 +106,12 @@ int sealed_header_read(struct bp_sealed *s, struct bp_keyring *keys) {
     if (known && r == 0 && !bp_same_bytes(mac, h + MAC_AT, sizeof mac))
         r = BP_ECORRUPT;
     return r;
+}
+
+struct bp_str bp_sealed_session(const struct bp_sealed *s) {
+    const char *p = (const char *) s->header + SESSION_AT;
+
+    return (struct bp_str){ p, strnlen(p, SESSION_BYTES) };
 }
 
 void bp_sealed_recipients(const struct bp_sealed *s, char *ret, size_t cap) {
@@ -165,7 +173,8 @@ int sealed_head_decode(const struct bp_sealed *s, const uint8_t *p, struct bp_se
     if (memcmp(p, frame_magic, sizeof frame_magic) != 0 ||
         bp_ld_le32(p + SEALED_CRC_AT + 4) != bp_crc32c(0, p, SEALED_CRC_AT + 4) ||
         memcmp(p + SEALED_ID_AT, s->file_id, BP_FILE_ID) != 0 || type < BP_SEALED_DATA ||
-        type > BP_SEALED_JOURNAL || !sealed_zeros(p + SEALED_CRC_AT + 8, BP_SEALED_HEAD - SEALED_CRC_AT - 8))
+        type > BP_SEALED_JOURNAL ||
+        !sealed_zeros(p + SEALED_CRC_AT + 8, BP_SEALED_HEAD - SEALED_CRC_AT - 8))
         return BP_ECORRUPT;
     *ret = (struct bp_sealed_frame){
         .type = (enum bp_sealed_type) type,

@@ -4,8 +4,8 @@
 #include "bag/sealed-priv.h"
 
 /* The write path, recovery and the folder's readers know nothing of sealing: they get this table
- * instead of the file system's. What a name that ends in ".sealed" stands for is the plain file; all
- * offsets and sizes are its. */
+ * instead of the file system's. What a name that ends in ".sealed" stands for is the plain file;
+ * all offsets and sizes are its. */
 
 struct bp_sealed_fd {
     int fd;
@@ -46,7 +46,7 @@ static int attach(struct bp_sealed_io *s, int fd, int flags) {
     int r = size < 0 ? (int) size : 0;
 
     if (r == 0 && size == 0 && (flags & O_ACCMODE) != O_RDONLY && (flags & O_CREAT))
-        r = bp_sealed_create(s->under, fd, s->keys, &sealed);
+        r = bp_sealed_create(s->under, fd, s->keys, s->session, &sealed);
     else if (r == 0)
         r = bp_sealed_open(s->under, fd, s->keys, &sealed);
     if (r == 0)
@@ -186,8 +186,7 @@ static int64_t sealed_free_bytes(void *ctx, const char *path) {
     return s->under->free_bytes(s->under->ctx, path);
 }
 
-void bp_sealed_io_init(struct bp_sealed_io *s, const struct bp_io *under,
-                       struct bp_keyring *keys) {
+void bp_sealed_io_init(struct bp_sealed_io *s, const struct bp_io *under, struct bp_keyring *keys) {
     *s = (struct bp_sealed_io){
         .io = { .open = sealed_open,
                 .close = sealed_close,
@@ -212,6 +211,16 @@ void bp_sealed_io_init(struct bp_sealed_io *s, const struct bp_io *under,
 
 static struct bp_sealed_io *sealed_of(const struct bp_io *io) {
     return io->open == sealed_open ? io->ctx : NULL;
+}
+
+void bp_sealed_io_session(const struct bp_io *io, const char *id) {
+    struct bp_sealed_io *s = sealed_of(io);
+    size_t n = strnlen(id, sizeof s->session - 1);
+
+    if (!s)
+        return;
+    memcpy(s->session, id, n);
+    s->session[n] = 0;
 }
 
 struct bp_keyring *bp_io_keys(const struct bp_io *io) {

@@ -5,8 +5,8 @@
 #include "bag/sealed.h"
 #include "base/mutex.h"
 
-/* Inside of the container: sealed-format.c (bytes), sealed-scan.c (what is there), sealed.c (reading
- * and writing), sealed-io.c (as file operations). */
+/* Inside of the container: sealed-format.c (bytes), sealed-scan.c (what is there), sealed.c
+ * (reading and writing), sealed-io.c (as file operations). */
 
 enum {
     SEALED_ID_AT = 32, /* in a frame's head */
@@ -43,9 +43,9 @@ struct bp_sealed {
     struct bp_aead *placer; /* [lock] owned; for the tag of places */
     enum bp_sealed_state state;
     uint64_t end_number, end_off; /* what the end frame says is before it */
-    bool forged; /* an end frame is there that the key does not confirm */
+    bool forged;                  /* an end frame is there that the key does not confirm */
 
-    struct bp_mutex lock; /* held over preads, which need cache and cipher */
+    struct bp_mutex lock;   /* held over preads, which need cache and cipher */
     struct sealed_place *v; /* [lock] owned; those before the end frame */
     uint64_t n, cap;        /* [lock] */
     uint64_t size, stored;  /* [lock] plain; on disk, both before an end frame */
@@ -61,7 +61,7 @@ struct bp_sealed {
 /* ---- sealed-format.c ---- */
 
 /** Header for the ring's keys. @return 0 or a negative code */
-int sealed_header_make(struct bp_sealed *s, struct bp_keyring *keys);
+int sealed_header_make(struct bp_sealed *s, struct bp_keyring *keys, const char *session);
 /** @return 0 (readable or not), BP_EFORMAT, BP_ECORRUPT */
 int sealed_header_read(struct bp_sealed *s, struct bp_keyring *keys);
 void sealed_head_encode(uint8_t out[static BP_SEALED_HEAD], const struct bp_sealed_frame *f,

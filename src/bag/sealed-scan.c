@@ -75,11 +75,10 @@ static int take_end(struct bp_sealed *s, uint64_t at, uint64_t size) {
     r = read_exactly(s, frame, n, at);
     if (r == 0)
         r = bp_sealed_take(s, frame, n, NULL, &f);
-    if (r == 0 && ((f.type != BP_SEALED_END && f.type != BP_SEALED_CLOSED) ||
-                   n != BP_ALIGN(BP_SEALED_HEAD + (uint64_t) f.n + SEALED_TAIL,
-                                 (uint64_t) SEALED_BLOCK) ||
-                   !sealed_zeros(frame + BP_SEALED_HEAD + f.n,
-                                 n - SEALED_TAIL - BP_SEALED_HEAD - f.n)))
+    if (r == 0 &&
+        ((f.type != BP_SEALED_END && f.type != BP_SEALED_CLOSED) ||
+         n != BP_ALIGN(BP_SEALED_HEAD + (uint64_t) f.n + SEALED_TAIL, (uint64_t) SEALED_BLOCK) ||
+         !sealed_zeros(frame + BP_SEALED_HEAD + f.n, n - SEALED_TAIL - BP_SEALED_HEAD - f.n)))
         r = BP_ECORRUPT;
     if (r < 0)
         return r;

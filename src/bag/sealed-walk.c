@@ -65,8 +65,10 @@ int bp_sealed_walk(const struct bp_io *io, const char *path, const struct bp_spa
     c = r >= 0 ? bp_sealed_of(io, seg->fd) : NULL;
     if (r >= 0 && !c)
         r = BP_EFORMAT;
-    if (r >= 0)
+    if (r >= 0) {
+        bp_segment_take_id(seg, bp_sealed_session(c));
         r = walk_frames(c, taken, seg);
+    }
     if (r < 0) {
         bp_walk_done(&found);
         return bp_fail(err, r, "cannot read '%s': %s", path, bp_strerror(r));

@@ -52,7 +52,7 @@ void bp_sealed_free(struct bp_sealed *s) {
 }
 
 int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys,
-                     struct bp_sealed **ret) {
+                     const char *session, struct bp_sealed **ret) {
     BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = sealed_new(io, fd);
     uint8_t *out;
     int r;
@@ -61,7 +61,7 @@ int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys,
         return -ENOMEM;
     s->frame_max = BP_SEALED_FRAME;
     s->stored = BP_SEALED_HEADER;
-    r = sealed_header_make(s, keys);
+    r = sealed_header_make(s, keys, session);
     out = sealed_room(&s->out, &s->out_cap, BP_SEALED_HEADER);
     if (r == 0 && !out)
         r = -ENOMEM;

@@ -6,8 +6,8 @@
 #include "base/mutex.h"
 #include "crypt/key.h"
 
-/* The sealed container (docs/formats/sealed.md): a file in frames of AES-256-GCM, seen through as the
- * plain file inside. Memory is bounded by a few frames, however large the file.
+/* The sealed container (docs/formats/sealed.md): a file in frames of AES-256-GCM, seen through as
+ * the plain file inside. Memory is bounded by a few frames, however large the file.
  *
  * One appender; preads from any thread beside it. */
 
@@ -15,9 +15,9 @@
 
 enum {
     BP_SEALED_HEADER = 4096,
-    BP_SEALED_HEAD = 160,             /* of a frame */
-    BP_SEALED_FRAME_MOST = 16 << 20,  /* what a reader takes */
-    BP_SEALED_FRAME = 4 << 20,        /* what we write at most */
+    BP_SEALED_HEAD = 160,            /* of a frame */
+    BP_SEALED_FRAME_MOST = 16 << 20, /* what a reader takes */
+    BP_SEALED_FRAME = 4 << 20,       /* what we write at most */
     BP_SEALED_NO_LANE = -1,
 };
 
@@ -63,16 +63,17 @@ uint64_t bp_sealed_frame_bytes(uint64_t n);
  * @param io      below: its bytes are those on disk; borrowed
  * @param fd      stays the caller's
  * @param keys    recipients, one at least; borrowed
+ * @param session  id that the header tells, or NULL
  * @param direct  fd is O_DIRECT
  * @return 0, BP_EKEY without recipients, -ENOMEM, an errno
  */
 BP_MUST_CHECK int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys,
-                                   struct bp_sealed **ret);
+                                   const char *session, struct bp_sealed **ret);
 
 /**
  * Looks at a container. Without a key that opens it, or with `keys` NULL, frames are known by head
- * and CRC but not readable. An interrupted one is read whole once, and is taken to end where the last
- * whole frame does; what is damaged before is a hole.
+ * and CRC but not readable. An interrupted one is read whole once, and is taken to end where the
+ * last whole frame does; what is damaged before is a hole.
  *
  * @return 0; BP_EFORMAT (no container, or of a later version), BP_ECORRUPT (its header), -ENOMEM,
  *         an errno. A key that is missing is no failure: bp_sealed_readable().
@@ -90,6 +91,8 @@ bool bp_sealed_readable(const struct bp_sealed *s);
 enum bp_sealed_state bp_sealed_state(const struct bp_sealed *s);
 /** "key id 0123…": whom it is sealed to. */
 void bp_sealed_recipients(const struct bp_sealed *s, char *ret, size_t cap);
+/** Id of its session as the header tells it, or empty. */
+struct bp_str bp_sealed_session(const struct bp_sealed *s);
 /** Adds the public keys among its recipients to a ring, to seal more for them. */
 BP_MUST_CHECK int bp_sealed_add_recipients(const struct bp_sealed *s, struct bp_keyring *k);
 /** Of the plain file. */
@@ -110,7 +113,8 @@ ssize_t bp_sealed_pread(struct bp_sealed *s, void *buf, size_t n, uint64_t off, 
 
 /** Lets go of what small reads were served from; reading goes on all the same. */
 void bp_sealed_relax(struct bp_sealed *s);
-/** pread() of a descriptor, or of the plain file when `s` is given. @return bytes or a negative code */
+/** pread() of a descriptor, or of the plain file when `s` is given. @return bytes or a negative
+ * code */
 ssize_t bp_sealed_or_pread(struct bp_sealed *s, int fd, void *buf, size_t n, uint64_t off,
                            bool lenient);
 
@@ -118,7 +122,8 @@ ssize_t bp_sealed_or_pread(struct bp_sealed *s, int fd, void *buf, size_t n, uin
  * Writes at plain offset `off`, a frame's start or the end; what was behind is gone.
  *
  * @param label  in the last frame; NULL = none
- * @return 0, -EINVAL, BP_EKEY, -ENOMEM, an errno: nothing but garbage behind the end has changed then
+ * @return 0, -EINVAL, BP_EKEY, -ENOMEM, an errno: nothing but garbage behind the end has changed
+ * then
  */
 BP_MUST_CHECK int bp_sealed_append(struct bp_sealed *s, const void *p, size_t n, uint64_t off,
                                    const struct bp_sealed_label *label);
@@ -194,21 +199,26 @@ BP_MUST_CHECK int bp_sealed_take(struct bp_sealed *s, const uint8_t *p, size_t n
 
 /* ---- as file operations ---- */
 
-/* Everything below looks plain: files whose names end in ".sealed" are sealed when they are made and
- * opened when they are read, all others are passed on. Constant once made; must outlive its files. */
+/* Everything below looks plain: files whose names end in ".sealed" are sealed when they are made
+ * and opened when they are read, all others are passed on. Constant once made; must outlive its
+ * files. */
 struct bp_sealed_io {
     struct bp_io io; /* use this */
     const struct bp_io *under;
     struct bp_keyring *keys;
+    char session[32]; /* for the headers of new files; set before they are made */
     struct bp_mutex lock;
     struct bp_sealed_fd *open; /* [lock] */
 };
 
 /** @param keys  who reads, and whom new files are sealed to; borrowed */
 void bp_sealed_io_init(struct bp_sealed_io *s, const struct bp_io *under, struct bp_keyring *keys);
+/** The session that new files of a sealing table belong to; nothing for others. */
+void bp_sealed_io_session(const struct bp_io *io, const char *id);
 /** Does the table seal? Then its keys, else NULL. */
 struct bp_keyring *bp_io_keys(const struct bp_io *io);
-/** The operations below a sealing table; any other table itself. For digests of files as they are. */
+/** The operations below a sealing table; any other table itself. For digests of files as they are.
+ */
 const struct bp_io *bp_io_below(const struct bp_io *io);
 /** The open container of a descriptor, or NULL. */
 struct bp_sealed *bp_sealed_of(const struct bp_io *io, int fd);

@@ -333,8 +333,8 @@ int bp_segment_finish(struct bp_segment *s, struct bp_error *err) {
         return bp_fail(err, r, "cannot build the summary of '%s': %s", s->path, bp_strerror(r));
 
     /* The end is not aligned: a second descriptor without O_DIRECT. First the bytes, into blocks we
-     * have, then the cut that gives the others back. A sealed file is all blocks, and what is known of
-     * its frames hangs on the descriptor that wrote them. */
+     * have, then the cut that gives the others back. A sealed file is all blocks, and what is known
+     * of its frames hangs on the descriptor that wrote them. */
     sealed = s->made && bp_sealed_of(io, s->fd);
     fd = sealed ? s->fd : io->open(io->ctx, s->path, O_WRONLY, 0);
     if (fd < 0)

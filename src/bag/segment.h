@@ -45,7 +45,7 @@ struct bp_segment_opts {
     const char *id;   /* of the session: a ULID */
     uint32_t number;
     bool direct;
-    bool sealed;     /* io must be a sealing table (bag/sealed.h) */
+    bool sealed;       /* io must be a sealing table (bag/sealed.h) */
     uint64_t ahead;    /* bytes to allocate, less when the disk has not that much */
     uint64_t min_free; /* leave this much */
     bp_ns_t wall_ns;

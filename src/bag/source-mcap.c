@@ -348,8 +348,7 @@ static int open_file(struct mcap_source *m, const char *path, struct bp_error *e
     if (m->size < sizeof magic || mcap_read(m, 0, magic, sizeof magic) < 0 ||
         !is_mcap(magic, sizeof magic))
         return bp_fail(err, BP_EFORMAT, "'%s' %s an MCAP file%s", path,
-                       m->sealed ? "does not hold" : "is not",
-                       m->size == 0 ? ": it is empty" : "");
+                       m->sealed ? "does not hold" : "is not", m->size == 0 ? ": it is empty" : "");
     return 0;
 }
 

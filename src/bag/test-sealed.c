@@ -19,9 +19,9 @@
  * proven by a foreign reader in test/system/sealed.py. */
 
 #define SECRET "bagpipe-key:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define PUBLIC                                                                                     \
+#define PUBLIC \
     "bagpipe-x25519-public:8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
-#define PRIVATE                                                                                    \
+#define PRIVATE \
     "bagpipe-x25519-private:77076d0a7318a57d3c16c17251b26645df4c2e0fb0bc6d2c6e3f9a3c5c8f0f2a"
 
 static struct bp_keyring *ring_of(const char *text) {
@@ -65,13 +65,14 @@ static void make(struct box *b, struct bp_keyring *keys, bool end) {
     for (size_t i = 0; i < total; i++)
         b->plain[i] = (uint8_t) (i * 7 + i / 256);
     b->plain_n = total;
-    assert_int_equal(bp_sealed_create(&bp_io_posix, b->fd, keys, &s), 0);
+    assert_int_equal(bp_sealed_create(&bp_io_posix, b->fd, keys, NULL, &s), 0);
     for (size_t i = 0; i < BP_COUNT(sizes); i++) {
-        struct bp_sealed_label l = { .lane = 0, .run = { 9 }, .first = i * 10 + 1, .last = i * 10 + 10 };
+        struct bp_sealed_label l = {
+            .lane = 0, .run = { 9 }, .first = i * 10 + 1, .last = i * 10 + 10
+        };
 
         b->at[b->frames++] = bp_sealed_stored(s);
-        assert_int_equal(
-            bp_sealed_append(s, b->plain + off, sizes[i], off, i % 2 ? &l : NULL), 0);
+        assert_int_equal(bp_sealed_append(s, b->plain + off, sizes[i], off, i % 2 ? &l : NULL), 0);
         off += sizes[i];
     }
     b->at[b->frames++] = bp_sealed_stored(s);
@@ -95,8 +96,8 @@ static int fd_of(const void *p, size_t n) {
     return fd;
 }
 
-/* What a reader gets of n changed bytes: never anything but a prefix of the truth, unless it is told
- * that something is wrong. @return faults, or a negative code of the opening */
+/* What a reader gets of n changed bytes: never anything but a prefix of the truth, unless it is
+ * told that something is wrong. @return faults, or a negative code of the opening */
 static int judge(const struct box *b, const void *p, size_t n, struct bp_keyring *keys,
                  uint64_t *ret_size) {
     int fd = fd_of(p, n), r;
@@ -127,9 +128,12 @@ static void test_round_trip(void **state) {
         const char *seal, *open;
         bool readable;
     } cases[] = {
-        { SECRET, SECRET, true },           { PRIVATE, PRIVATE, true },
-        { "correct horse", "correct horse", true }, { PUBLIC, PRIVATE, false },
-        { PRIVATE "\n" SECRET, SECRET, true },      { SECRET, PRIVATE, false },
+        { SECRET, SECRET, true },
+        { PRIVATE, PRIVATE, true },
+        { "correct horse", "correct horse", true },
+        { PUBLIC, PRIVATE, false },
+        { PRIVATE "\n" SECRET, SECRET, true },
+        { SECRET, PRIVATE, false },
         { SECRET, NULL, false },
     };
 
@@ -209,7 +213,8 @@ static void test_flip(void **state) {
     bp_keyring_free(none);
 }
 
-/* Frames of equal size in another order, doubled, left out, or of another file with the same key. */
+/* Frames of equal size in another order, doubled, left out, or of another file with the same key.
+ */
 static void test_moved(void **state) {
     struct bp_keyring *k = ring_of(SECRET), *none = ring_of(NULL);
     struct box b, other;
@@ -358,7 +363,7 @@ static void test_nonces(void **state) {
 
     (void) state;
     b = (struct box){ .fd = memfd_create("sealed", MFD_CLOEXEC) };
-    assert_int_equal(bp_sealed_create(&bp_io_posix, b.fd, k, &s), 0);
+    assert_int_equal(bp_sealed_create(&bp_io_posix, b.fd, k, NULL, &s), 0);
     for (unsigned i = 0; i < 64; i++) {
         assert_int_equal(bp_sealed_append(s, data, sizeof data, 0, NULL), 0);
         assert_int_equal(pread(b.fd, head, sizeof head, BP_SEALED_HEADER), sizeof head);
@@ -386,8 +391,8 @@ static void test_ahead(void **state) {
     (void) state;
     for (size_t i = 0; i < N + 5000; i++)
         plain[i] = (uint8_t) (i ^ i >> 9);
-    assert_int_equal(bp_sealed_create(&bp_io_posix, fd, k, &s), 0);
-    assert_int_equal(bp_sealed_create(&bp_io_posix, fd2, k, &other), 0);
+    assert_int_equal(bp_sealed_create(&bp_io_posix, fd, k, NULL, &s), 0);
+    assert_int_equal(bp_sealed_create(&bp_io_posix, fd2, k, NULL, &other), 0);
     key = bp_sealed_key(s);
     assert_int_equal(posix_memalign(&p, 4096, bp_sealed_ahead_bound(N, 5000)), 0);
     a.p = p;
@@ -496,16 +501,17 @@ static void test_journal(void **state) {
     int fd = mkstemp(path);
     struct bp_journal j = { 0 };
     uint8_t run[16] = { 7 };
-    struct bp_frame f = { .first_rseq = 1, .count = 1, .records = (const uint8_t *) "0123456789",
-                          .records_bytes = 10 };
+    struct bp_frame f = {
+        .first_rseq = 1, .count = 1, .records = (const uint8_t *) "0123456789", .records_bytes = 10
+    };
     struct bp_error err = { 0 };
     char *p = NULL;
     size_t n = 0;
 
     (void) state;
     (void) close(fd);
-    assert_int_equal(
-        bp_journal_open(&j, &bp_io_posix, path, run, 1 << 20, false, false, k, &err), 0);
+    assert_int_equal(bp_journal_open(&j, &bp_io_posix, path, run, 1 << 20, false, false, k, &err),
+                     0);
     for (f.slot = 1; f.slot <= 5; f.slot++)
         assert_int_equal(bp_journal_append(&j, &f), 0);
     bp_journal_done(&j, false);

@@ -496,9 +496,7 @@ static void *run_stream(void *arg) {
 }
 
 static void check_data_crc(struct walk *w) {
-    struct stream s = {
-        .fd = w->fd, .sealed = w->sealed, .crc = true, .crc_end = w->data_end
-    };
+    struct stream s = { .fd = w->fd, .sealed = w->sealed, .crc = true, .crc_end = w->data_end };
 
     if (!w->data_end || w->data_crc == 0)
         return;

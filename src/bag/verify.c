@@ -407,7 +407,8 @@ static int verify_files(struct folder *d, char *const *paths, const size_t *of, 
         d->v->ret->repeated += f->repeated;
         d->damaged |= f->damaged;
         d->blind |= f->blind;
-        if (f->damaged && !f->blind && !f->no_magic && d->v->ret->findings[BP_FINDING_UNUSABLE] == before)
+        if (f->damaged && !f->blind && !f->no_magic &&
+            d->v->ret->findings[BP_FINDING_UNUSABLE] == before)
             count_readable(d, f);
     }
     return 0;

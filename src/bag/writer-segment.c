@@ -293,8 +293,8 @@ static int append_group(struct bp_writer *w, struct slot *s, uint32_t lane, uint
         return bp_segment_append(seg, s->g.buf, s->g.len);
     memcpy(label.run, w->session, sizeof label.run);
     if (s->ahead.p)
-        e = bp_sealed_append_ahead(bp_sealed_of(w->io, seg->fd), &s->ahead,
-                                   s->g.buf + s->ahead.n, s->g.len - s->ahead.n, seg->off, &label);
+        e = bp_sealed_append_ahead(bp_sealed_of(w->io, seg->fd), &s->ahead, s->g.buf + s->ahead.n,
+                                   s->g.len - s->ahead.n, seg->off, &label);
     /* Tried once: what is done again gets new nonces. */
     bp_writer_give_ahead(w, s);
     if (e == 0) {

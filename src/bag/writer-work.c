@@ -16,8 +16,9 @@ enum {
     SMALL_MESSAGE = 64 << 10,
     SKIP_MAX = 32,
     BACKLOG = 4,
-    AHEAD_WORTH = 64 << 10,  /* less is sealed by the writer, in one frame */
-    AHEAD_MOST = 64 << 20,   /* ciphertext that waits for the disk; a stall must not double the ring */
+    AHEAD_WORTH = 64 << 10, /* less is sealed by the writer, in one frame */
+    AHEAD_MOST =
+        64 << 20, /* ciphertext that waits for the disk; a stall must not double the ring */
 };
 
 struct job {

@@ -282,6 +282,7 @@ static int prepare_folder(struct bp_writer *w, const struct bp_writer_opts *o,
     w->folder.durability = o->durability;
     w->folder.commit_interval = w->interval;
     w->folder.custom = o->custom_data;
+    bp_sealed_io_session(w->io, w->folder.id);
     w->folder.hide_names = o->seal && o->hide_names;
     w->direct = bp_segment_can_direct(w->io, w->dir);
     w->st.o_direct = w->direct;

@@ -33,8 +33,7 @@ static int print_key(const struct opts *o, const struct bp_key_info *k, struct b
     if (o->json) {
         j = json_pack("{s:s, s:s, s:b}", "kind", kind_name(k), "id", id, "secret", (int) k->secret);
         if (j && k->kind == BP_KEY_X25519)
-            (void) json_object_set_new(j, "public",
-                                       json_sprintf("bagpipe-x25519-public:%s", pub));
+            (void) json_object_set_new(j, "public", json_sprintf("bagpipe-x25519-public:%s", pub));
         if (!j || json_dumpf(j, stdout, JSON_COMPACT) < 0) {
             json_decref(j);
             return bp_fail(err, -ENOMEM, "cannot print the key");

@@ -18,8 +18,8 @@ struct opts {
 #define OPT(field) offsetof(struct opts, field)
 
 static const struct bp_opt seal_options[] = {
-    { "to", 0, BP_OPT_LIST, OPT(to), "KEY…",
-      "public key, or file with keys, that shall open it", NULL, NULL, 0, 0 },
+    { "to", 0, BP_OPT_LIST, OPT(to), "KEY…", "public key, or file with keys, that shall open it",
+      NULL, NULL, 0, 0 },
     { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", "secret key file that shall open it", NULL, NULL, 0,
       0 },
     { "output", 'o', BP_OPT_TEXT, OPT(output), "FILE", "where to; PATH.sealed otherwise", NULL,
@@ -31,12 +31,26 @@ static const struct bp_opt seal_options[] = {
 
 static const struct bp_opt unseal_options[] = {
     { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
-    { "output", 'o', BP_OPT_TEXT, OPT(output), "FILE",
-      "where to; PATH without .sealed otherwise", NULL, NULL, 0, 0 },
+    { "output", 'o', BP_OPT_TEXT, OPT(output), "FILE", "where to; PATH without .sealed otherwise",
+      NULL, NULL, 0, 0 },
     { "remove", 0, BP_OPT_FLAG, OPT(remove), NULL, "remove the sealed file afterwards", NULL, NULL,
       0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per file", NULL, NULL, 0, 0 },
 };
+
+static int told(const struct opts *o, const char *from, const char *to) {
+    json_t *j;
+
+    if (!o->json) {
+        (void) printf("%s\n", to);
+        return 0;
+    }
+    j = json_pack("{s:s, s:s}", "from", from, "to", to);
+    (void) json_dumpf(j, stdout, JSON_COMPACT);
+    json_decref(j);
+    (void) printf("\n");
+    return 0;
+}
 
 static int one_file(const struct opts *o, bool seal, const char *from, const char *to,
                     struct bp_error *err) {
@@ -52,16 +66,28 @@ static int one_file(const struct opts *o, bool seal, const char *from, const cha
         r = bp_fail(err, -errno, "cannot remove '%s': %s", from, bp_strerror(-errno));
     if (r < 0)
         return r;
-    if (o->json) {
-        json_t *j = json_pack("{s:s, s:s}", "from", from, "to", to);
+    return told(o, from, to);
+}
 
-        (void) json_dumpf(j, stdout, JSON_COMPACT);
-        json_decref(j);
-        (void) printf("\n");
-    } else {
-        (void) printf("%s\n", to);
-    }
-    return 0;
+static int one_session(const struct opts *o, bool seal, const char *dir, struct bp_error *err) {
+    struct bp_cli_bar bar = { .what = dir };
+    struct bp_seal_opts so = { .io = bp_io_from_env(),
+                               .keys = bp_keyring_process(),
+                               .progress = bp_cli_bar_step,
+                               .ctx = &bar };
+    int r;
+
+    if (o->output)
+        return bp_fail(err, BP_EUSAGE, "--output is for files; a session stays where it is");
+    r = bp_seal_session(&so, seal, dir, err);
+    bp_cli_bar_end(&bar);
+    return r < 0 ? r : told(o, dir, dir);
+}
+
+static bool is_folder(const char *path) {
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int run(const struct opts *o, bool seal, int argc, char *argv[], struct bp_error *err) {
@@ -76,6 +102,10 @@ static int run(const struct opts *o, bool seal, int argc, char *argv[], struct b
         size_t n = strlen(argv[i]);
         char to[4096];
 
+        if (is_folder(argv[i])) {
+            r = one_session(o, seal, argv[i], err);
+            continue;
+        }
         if (o->output)
             (void) snprintf(to, sizeof to, "%s", o->output);
         else if (seal)
@@ -100,11 +130,12 @@ static int unseal_run(void *opts, int argc, char *argv[], struct bp_error *err) 
 
 const struct bp_verb bp_verb_seal = {
     .name = "seal",
-    .args = "FILE…",
+    .args = "FILE|SESSION…",
     .summary = "encrypt recordings so that only a key opens them",
     .description =
         "Writes FILE.sealed: AES-256-GCM, for one or several keys. The plain file stays, unless "
-        "--remove. Keys come from files, from RECORDER_ENCRYPTION_KEY or from the systemd "
+        "--remove; those of a session folder are replaced, and its metadata.yaml and manifest.json "
+        "name the sealed ones. Keys come from files, from RECORDER_ENCRYPTION_KEY or from the systemd "
         "credential recorder-encryption-key; only public ones may be words of the command line.",
     .examples = "bagpipe seal run_0.mcap --to fleet.pub      whoever has fleet.key reads it\n"
                 "bagpipe seal run_0.mcap --to a.pub b.pub    either key opens it",
@@ -118,11 +149,11 @@ const struct bp_verb bp_verb_seal = {
 
 const struct bp_verb bp_verb_unseal = {
     .name = "unseal",
-    .args = "FILE…",
+    .args = "FILE|SESSION…",
     .summary = "decrypt sealed recordings",
     .description =
         "Writes FILE without .sealed, byte for byte what was sealed; nothing when a single byte "
-        "was changed. Other verbs read sealed recordings as they are, with --key.",
+        "was changed. Those of a session folder are replaced. Other verbs read sealed recordings as they are, with --key.",
     .examples = "bagpipe unseal run_0.mcap.sealed --key fleet.key",
     .opts = unseal_options,
     .nopts = BP_COUNT(unseal_options),

@@ -12,7 +12,14 @@
 
 /* A ring of keys lies whole in pages of its own, so that no secret is ever in the heap. */
 
-enum { PASS_MAX = 1024, MADE = 128, TEXT_MAX = 64 << 10, SALT_AT = 16, BOX_AT = 48, PUBLIC_AT = 96 };
+enum {
+    PASS_MAX = 1024,
+    MADE = 128,
+    TEXT_MAX = 64 << 10,
+    SALT_AT = 16,
+    BOX_AT = 48,
+    PUBLIC_AT = 96
+};
 
 static const struct bp_scrypt_cost cost_now = { .log_n = 15, .r = 8, .p = 1 };
 
@@ -101,9 +108,10 @@ void bp_hex(const uint8_t *p, size_t n, char *ret) {
 /* ---- reading ---- */
 
 static int nibble(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                               : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static bool parse_hex(struct bp_str s, uint8_t ret[static BP_KEY_LEN]) {
@@ -253,10 +261,11 @@ static int add_bare(struct bp_keyring *k, struct bp_str text, const char *name,
         return r;
     }
     if (text.n < 8 || text.n > PASS_MAX || memchr(text.p, '\n', text.n))
-        return bp_fail(err, BP_EFORMAT,
-                       "%s holds no key: neither lines of 'bagpipe key new', nor 64 hex digits, nor "
-                       "a passphrase of 8 to %d characters",
-                       name, PASS_MAX);
+        return bp_fail(
+            err, BP_EFORMAT,
+            "%s holds no key: neither lines of 'bagpipe key new', nor 64 hex digits, nor "
+            "a passphrase of 8 to %d characters",
+            name, PASS_MAX);
     return add_pass(k, text);
 }
 
@@ -600,9 +609,8 @@ int bp_key_create(const char *path, bool symmetric, struct bp_key_info *ret, str
         (void) snprintf(text, sizeof text, "# bagpipe: a secret that seals and opens\n%s%s\n",
                         forms[2].prefix, hex);
     else
-        (void) snprintf(text, sizeof text,
-                        "# bagpipe: opens what is sealed to %s%s\n%s%s\n", forms[0].prefix, pub,
-                        forms[1].prefix, hex);
+        (void) snprintf(text, sizeof text, "# bagpipe: opens what is sealed to %s%s\n%s%s\n",
+                        forms[0].prefix, pub, forms[1].prefix, hex);
     r = write_key(path, text, strlen(text), err);
     bp_wipe(secret, sizeof secret);
     bp_wipe(hex, sizeof hex);

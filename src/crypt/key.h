@@ -15,9 +15,9 @@
  *     bagpipe-key:HEX               one key for both
  * A text without such a line is a bare key (64 hex digits) or else a passphrase.
  *
- * Secrets lie in pages that no core dump takes (MADV_DONTDUMP) and, as far as the limit allows, that
- * are not swapped out; they are wiped when freed. Once a process holds one it can neither be traced by
- * others of its user nor dump core at all. Any thread. */
+ * Secrets lie in pages that no core dump takes (MADV_DONTDUMP) and, as far as the limit allows,
+ * that are not swapped out; they are wiped when freed. Once a process holds one it can neither be
+ * traced by others of its user nor dump core at all. Any thread. */
 
 enum bp_key_kind { BP_KEY_X25519 = 1, BP_KEY_SYMMETRIC = 2, BP_KEY_PASSPHRASE = 3 };
 
@@ -46,8 +46,7 @@ struct bp_keyring *bp_keyring_copy(struct bp_keyring *k);
 BP_MUST_CHECK int bp_keyring_add_text(struct bp_keyring *k, struct bp_str text, const char *name,
                                       struct bp_error *err);
 /** Adds what a file says: at most 64 KiB. @return as above, or an errno */
-BP_MUST_CHECK int bp_keyring_add_file(struct bp_keyring *k, const char *path,
-                                      struct bp_error *err);
+BP_MUST_CHECK int bp_keyring_add_file(struct bp_keyring *k, const char *path, struct bp_error *err);
 /**
  * Adds RECORDER_ENCRYPTION_KEY, and the systemd credential `recorder-encryption-key`
  * ($CREDENTIALS_DIRECTORY).

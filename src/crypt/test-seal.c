@@ -61,10 +61,14 @@ static void test_gcm(void **state) {
     from_hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", key);
     from_hex("cafebabefacedbaddecaf888", nonce);
     from_hex("feedfacedeadbeeffeedfacedeadbeefabaddad2", aad);
-    from_hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6"
-             "b525b16aedf5aa0de657ba637b39", plain);
-    from_hex("522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056"
-             "828838c5f61e6393ba7a0abcc9f662", want);
+    from_hex(
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6"
+        "b525b16aedf5aa0de657ba637b39",
+        plain);
+    from_hex(
+        "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056"
+        "828838c5f61e6393ba7a0abcc9f662",
+        want);
     from_hex("76fc6ece0f4e1768cddf8853bb2d551b", tag);
     a = bp_aead_new(key);
     assert_non_null(a);
@@ -80,8 +84,8 @@ static void test_gcm(void **state) {
 
 static void test_scrypt_bounds(void **state) {
     static const struct bp_scrypt_cost bad[] = {
-        { 0, 8, 1 }, { 21, 1, 1 }, { 255, 1, 1 }, { 14, 0, 1 }, { 14, 17, 1 }, { 14, 8, 5 },
-        { 20, 4, 1 },
+        { 0, 8, 1 },   { 21, 1, 1 }, { 255, 1, 1 }, { 14, 0, 1 },
+        { 14, 17, 1 }, { 14, 8, 5 }, { 20, 4, 1 },
     };
     uint8_t out[32];
 
@@ -237,10 +241,10 @@ static void test_not_dumped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kdf_vectors),cmocka_unit_test(test_x25519_vector),
-        cmocka_unit_test(test_gcm),       cmocka_unit_test(test_scrypt_bounds),
-        cmocka_unit_test(test_key_texts), cmocka_unit_test(test_wrapping),
-        cmocka_unit_test(test_create),    cmocka_unit_test(test_not_dumped),
+        cmocka_unit_test(test_kdf_vectors), cmocka_unit_test(test_x25519_vector),
+        cmocka_unit_test(test_gcm),         cmocka_unit_test(test_scrypt_bounds),
+        cmocka_unit_test(test_key_texts),   cmocka_unit_test(test_wrapping),
+        cmocka_unit_test(test_create),      cmocka_unit_test(test_not_dumped),
     };
 
     return cmocka_run_group_tests_name("crypt/seal", tests, NULL, NULL);

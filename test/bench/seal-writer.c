@@ -46,7 +46,8 @@ static uint64_t pump(struct bp_writer *w, uint32_t source, uint32_t size, uint64
                                .copy = copy,
                                .ctx = &m };
 
-        while (bp_writer_accept(w, &a) < 0) { /* the ring is full: the disk or a core is the limit */
+        while (bp_writer_accept(w, &a) <
+               0) { /* the ring is full: the disk or a core is the limit */
             bp_sleep(200 * 1000);
             a.seq = ++m.seq; /* a refused number is spent */
         }
@@ -89,12 +90,13 @@ int main(int argc, char **argv) {
     s.channel = (uint16_t) bp_writer_channel(w, &c, NULL);
     t = bp_mono_ns();
     cpu = bp_cpu_ns();
-    bytes = pump(w, (uint32_t) bp_writer_source(w, &s, NULL),
-                 (uint32_t) strtoul(argv[3], NULL, 10), strtoull(argv[4], NULL, 10) << 20);
+    bytes = pump(w, (uint32_t) bp_writer_source(w, &s, NULL), (uint32_t) strtoul(argv[3], NULL, 10),
+                 strtoull(argv[4], NULL, 10) << 20);
     bp_writer_stats(w, &st);
     if (bp_writer_close(w, &err) < 0)
         return fail(&err);
-    (void) printf("{\"bytes\":%" PRIu64 ",\"stored_chunks\":%" PRIu64 ",\"seconds\":%.6f,\"cpu\":%.6f}\n",
+    (void) printf("{\"bytes\":%" PRIu64 ",\"stored_chunks\":%" PRIu64
+                  ",\"seconds\":%.6f,\"cpu\":%.6f}\n",
                   bytes, st.plain_chunks, (double) (bp_mono_ns() - t) / 1e9,
                   (double) (bp_cpu_ns() - cpu) / 1e9);
     bp_keyring_free(o.seal);

@@ -146,6 +146,26 @@ def rotation(rnd, folder, keys):
     account(out, folder, b, logs, t)
 
 
+def afterwards(rnd, folder, keys):
+    """A plain session is sealed when it is finished, and unsealed again: the same bytes."""
+    a = keys[0]
+    out, logs, rec, t, _ = record(folder, rnd, ["-b", "4MiB"], secs=1)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    bp.bagpipe("seal", out, "--to", a.public)
+    in_clear(out)
+    bp.check(len(segments(out)) == sum(n.endswith(".mcap") for n in before), "every segment is sealed")
+    bp.bagpipe("verify", out)
+    bp.bagpipe("verify", out, "--key", a.path)
+    account(out, folder, a, logs, t)
+    bp.bagpipe("unseal", out, ok=(77,))
+    bp.check(len(segments(out)) == sum(n.endswith(".mcap") for n in before), "nothing is unsealed without the key")
+    bp.bagpipe("unseal", out, "--key", a.path)
+    after = {p.name: p.read_bytes() for p in out.iterdir()}
+    bp.check(after.keys() == before.keys(), f"files: {sorted(after)} {sorted(before)}")
+    bp.check(all(after[n] == before[n] for n in before if n != "manifest.json"), "sealed and unsealed: the same bytes")
+    bp.bagpipe("verify", out)
+
+
 def secrets(rnd, folder, keys):
     """A shared key by file, a passphrase by the environment: one process reads what another wrote."""
     shared = Key(folder, "shared.key", "--symmetric")
@@ -175,6 +195,7 @@ def kill(rnd, folder, keys, power_cut):
     if power_cut:
         os.unlink(Path("/dev/shm") / (out / "ring").read_text().split()[0])
     blind = rnd.random() < 0.7 or power_cut
+    session = segments(out)[0].read_bytes()[40:66].decode()
     if blind:
         bp.bagpipe("recover", out, ok=(0, 3))
         in_clear(out)
@@ -187,6 +208,7 @@ def kill(rnd, folder, keys, power_cut):
     bp.check(not list(out.glob("journal*")), "nothing is left over")
     bp.bagpipe("verify", out, "--key", a.path)
     in_clear(out)
+    bp.check(session in (out / "manifest.json").read_text(), "it is the session that it was")
     r = account(out, folder, a, logs, t - (400_000_000 if power_cut else 50_000_000))
     bp.check(r.stored > 0, "something was stored")
     bp.say(f"{'power cut' if power_cut else 'kill'}: sent {r.sent} stored {r.stored} lost {r.lost}{' blind first' if blind else ''}")
@@ -263,7 +285,7 @@ def test():
     first.mkdir()
     out, rec = recipients(rnd, first, keys)
     tamper(rnd, folder, keys, out)
-    parts = [("rotation", rotation, ()), ("secrets", secrets, ()), ("resume", resume, ())]
+    parts = [("rotation", rotation, ()), ("secrets", secrets, ()), ("afterwards", afterwards, ()), ("resume", resume, ())]
     parts += [(f"kill{i}", kill, (i % 2 == 1,)) for i in range(bp.amount(4, 60))]
     for name, fn, more in parts:
         d = folder / name
