@@ -7,8 +7,8 @@
 #include "bag/sealed-file.h"
 #include "bag/session.h"
 
-/* Sealing a session that is finished: first every new file, whole and synced; then the two files that
- * name them; last the old ones go. What is found half done is done again. */
+/* Sealing a session that is finished: first every new file, whole and synced; then the two files
+ * that name them; last the old ones go. What is found half done is done again. */
 
 struct change {
     const struct bp_seal_opts *o;

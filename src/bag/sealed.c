@@ -51,8 +51,8 @@ void bp_sealed_free(struct bp_sealed *s) {
     free(s);
 }
 
-int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys,
-                     const char *session, struct bp_sealed **ret) {
+int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys, const char *session,
+                     struct bp_sealed **ret) {
     BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = sealed_new(io, fd);
     uint8_t *out;
     int r;
