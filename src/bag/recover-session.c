@@ -478,7 +478,7 @@ static int take_recipients(struct session *s, struct bp_error *err) {
 
         if (fd < 0)
             continue;
-        if (bp_sealed_open(below, fd, NULL, &c) == 0)
+        if (bp_sealed_peek(below, fd, NULL, &c) == 0)
             r = bp_sealed_add_recipients(c, keys);
         (void) below->close(below->ctx, fd);
         if (r == 0)

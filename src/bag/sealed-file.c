@@ -215,7 +215,7 @@ static int verify_frame(struct bp_sealed *s, uint64_t i, uint8_t *plain) {
 }
 
 int bp_sealed_verify(struct bp_sealed *s, void (*fn)(void *ctx, const char *text), void *ctx) {
-    BP_AUTO_FREE uint8_t *plain = malloc(BP_SEALED_FRAME_MOST);
+    BP_AUTO_FREE uint8_t *plain = malloc(bp_sealed_frame_most(s));
     struct faults f = { .fn = fn, .ctx = ctx };
 
     if (!plain)

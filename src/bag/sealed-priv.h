@@ -80,6 +80,8 @@ int sealed_head_decode(const struct bp_sealed *s, const uint8_t *p, struct bp_se
 int sealed_add_place(struct bp_sealed *s, struct sealed_place p);
 /** Finds the frames: by the end frame, else by a walk. */
 int sealed_scan(struct bp_sealed *s);
+/** The state alone, by the end frame. */
+int sealed_peek(struct bp_sealed *s);
 
 /* ---- sealed.c ---- */
 

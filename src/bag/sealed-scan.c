@@ -49,6 +49,8 @@ static int take_index(struct bp_sealed *s, const uint8_t *p, uint64_t n, uint64_
         r = sealed_add_place(s, (struct sealed_place){ .at = at, .off = off });
         at += bp_sealed_frame_bytes(len);
         off += len;
+        if (at > end_at)
+            r = BP_ECORRUPT;
     }
     if (r == 0 && (at != end_at || off != bp_ld_le64(p)))
         r = BP_ECORRUPT;
@@ -134,7 +136,7 @@ static int body_is_whole(const struct bp_sealed *s, uint64_t at, const struct bp
     return crc == f->crc ? 0 : BP_ECORRUPT;
 }
 
-/* A data frame of this file at `at`. */
+/* A data frame of this file at `at`. @param window  NULL = its head is enough */
 static int frame_at(const struct bp_sealed *s, uint64_t at, struct bp_sealed_frame *ret,
                     uint8_t *window) {
     uint8_t head[BP_SEALED_HEAD];
@@ -144,7 +146,7 @@ static int frame_at(const struct bp_sealed *s, uint64_t at, struct bp_sealed_fra
         r = sealed_head_decode(s, head, ret);
     if (r == 0 && (ret->type != BP_SEALED_DATA || !ret->n || ret->n > s->frame_max))
         r = BP_ECORRUPT;
-    return r == 0 ? body_is_whole(s, at, ret, window) : r;
+    return r == 0 && window ? body_is_whole(s, at, ret, window) : r;
 }
 
 /* The next whole frame behind `from` that can follow what is there: blocks are tried in turn.
@@ -165,11 +167,13 @@ static int find_next(const struct bp_sealed *s, uint64_t from, uint64_t size, ui
     return 0;
 }
 
-/* Frames that are missing become one hole; their numbers stay counted. */
-static int add_hole(struct bp_sealed *s, const struct bp_sealed_frame *next) {
+/* Frames that are missing become one hole; their numbers stay counted. How many there can be is
+ * bounded by the room they had, and some that were taken out on purpose. */
+static int add_hole(struct bp_sealed *s, const struct bp_sealed_frame *next, uint64_t at) {
+    uint64_t most = (1 << 16) + (at > s->stored ? at - s->stored : 0) / SEALED_BLOCK;
     int r = 0;
 
-    if (next->number < s->n || next->number - s->n > (uint64_t) 1 << 24 || next->off < s->size)
+    if (next->number < s->n || next->number - s->n > most || next->off < s->size)
         return BP_ECORRUPT;
     s->holes++;
     while (r == 0 && s->n < next->number) {
@@ -191,14 +195,15 @@ static int by_walk(struct bp_sealed *s, uint64_t size) {
     while (at < size) {
         struct bp_sealed_frame f;
 
-        r = frame_at(s, at, &f, window);
+        /* of a file that has its end, heads are enough: verify looks at the rest */
+        r = frame_at(s, at, &f, s->state == BP_SEALED_COMPLETE ? NULL : window);
         if (r == 0 && (f.number != s->n || f.off != s->size))
             r = BP_ECORRUPT;
         if (r == BP_ECORRUPT || r == BP_ETRUNCATED) {
             r = find_next(s, at, size, &at, &f, window);
             if (r <= 0)
                 break;
-            r = f.number > s->n ? add_hole(s, &f) : 0;
+            r = f.number > s->n ? add_hole(s, &f, at) : 0;
         }
         if (r == 0)
             r = sealed_add_place(s, (struct sealed_place){ .at = at, .off = f.off });
@@ -208,6 +213,13 @@ static int by_walk(struct bp_sealed *s, uint64_t size) {
         s->stored = at += bp_sealed_frame_bytes(f.n);
     }
     return r;
+}
+
+int sealed_peek(struct bp_sealed *s) {
+    int64_t size = s->io->size(s->io->ctx, s->fd);
+    int r = size < 0 ? (int) size : by_end(s, (uint64_t) size);
+
+    return r == BP_ECORRUPT || r == BP_ETRUNCATED || r == -EAGAIN ? 0 : r;
 }
 
 int sealed_scan(struct bp_sealed *s) {
@@ -223,6 +235,8 @@ int sealed_scan(struct bp_sealed *s) {
         blind = true;
     r = by_walk(s, (uint64_t) size);
     if (r == 0 && blind && s->n != s->end_number)
-        r = add_hole(s, &(struct bp_sealed_frame){ .number = s->end_number, .off = s->end_off });
+        r = add_hole(s,
+                     &(struct bp_sealed_frame){ .number = s->end_number, .off = s->end_off },
+                     (uint64_t) size);
     return r;
 }

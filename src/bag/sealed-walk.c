@@ -35,7 +35,7 @@ static int walk_frames(struct bp_sealed *c, const struct bp_spans *taken, struct
     for (uint64_t i = 0; i < c->n && r == 0; i++) {
         struct bp_sealed_frame f;
 
-        r = bp_sealed_check(c, i, &f);
+        r = bp_sealed_look(c, i, &f); /* opening has looked at the rest of an open one */
         if (r == BP_ECORRUPT)
             return 0; /* nothing behind it can be counted */
         if (r == 0 && is_taken(taken, &f.label))

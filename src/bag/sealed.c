@@ -75,8 +75,8 @@ int bp_sealed_create(const struct bp_io *io, int fd, struct bp_keyring *keys, co
     return 0;
 }
 
-int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
-                   struct bp_sealed **ret) {
+static int open_with(const struct bp_io *io, int fd, struct bp_keyring *keys,
+                     int (*look)(struct bp_sealed *), struct bp_sealed **ret) {
     BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = sealed_new(io, fd);
     uint8_t *p;
     ssize_t n;
@@ -93,11 +93,21 @@ int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
     memcpy(s->header, p, BP_SEALED_HEADER);
     r = sealed_header_read(s, keys);
     if (r == 0)
-        r = sealed_scan(s);
+        r = look(s);
     if (r < 0)
         return r;
     *ret = BP_TAKE_PTR(s);
     return 0;
+}
+
+int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
+                   struct bp_sealed **ret) {
+    return open_with(io, fd, keys, sealed_scan, ret);
+}
+
+int bp_sealed_peek(const struct bp_io *io, int fd, struct bp_keyring *keys,
+                   struct bp_sealed **ret) {
+    return open_with(io, fd, keys, sealed_peek, ret);
 }
 
 int bp_sealed_from_header(const uint8_t *p, size_t n, struct bp_keyring *keys,
@@ -130,6 +140,10 @@ uint64_t bp_sealed_size(const struct bp_sealed *s) {
 
 uint64_t bp_sealed_frames(const struct bp_sealed *s) {
     return s->n;
+}
+
+size_t bp_sealed_frame_most(const struct bp_sealed *s) {
+    return s->frame_max;
 }
 
 uint64_t bp_sealed_stored(const struct bp_sealed *s) {
@@ -223,6 +237,16 @@ int bp_sealed_check(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret
         r = BP_ECORRUPT;
     bp_mutex_unlock(&s->lock);
     return r;
+}
+
+int bp_sealed_look(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret) {
+    uint8_t head[BP_SEALED_HEAD];
+    ssize_t n = s->v[i].hole ? 0 : s->io->pread(s->io->ctx, s->fd, head, sizeof head, s->v[i].at);
+    int r = n < 0 ? (int) n : n < (ssize_t) sizeof head ? BP_ECORRUPT : 0;
+
+    if (r == 0)
+        r = sealed_head_decode(s, head, ret);
+    return r == 0 && (ret->type != BP_SEALED_DATA || ret->number != i) ? BP_ECORRUPT : r;
 }
 
 /* ---- reading ---- */

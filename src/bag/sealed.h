@@ -80,6 +80,9 @@ BP_MUST_CHECK int bp_sealed_create(const struct bp_io *io, int fd, struct bp_key
  */
 BP_MUST_CHECK int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
                                  struct bp_sealed **ret);
+/** Its recipients and state alone, cheaply: nothing is read through it. @return as bp_sealed_open() */
+BP_MUST_CHECK int bp_sealed_peek(const struct bp_io *io, int fd, struct bp_keyring *keys,
+                                 struct bp_sealed **ret);
 /** By the header alone, in memory: for bp_sealed_take(). @return as bp_sealed_open() */
 BP_MUST_CHECK int bp_sealed_from_header(const uint8_t *p, size_t n, struct bp_keyring *keys,
                                         struct bp_sealed **ret);
@@ -98,6 +101,8 @@ BP_MUST_CHECK int bp_sealed_add_recipients(const struct bp_sealed *s, struct bp_
 /** Of the plain file. */
 uint64_t bp_sealed_size(const struct bp_sealed *s);
 uint64_t bp_sealed_frames(const struct bp_sealed *s);
+/** Most plain bytes that one of its frames has. */
+size_t bp_sealed_frame_most(const struct bp_sealed *s);
 /** End of the last whole frame (before an end frame) in the file on disk. */
 uint64_t bp_sealed_stored(const struct bp_sealed *s);
 /** Damaged stretches before the last whole frame. */
@@ -136,6 +141,9 @@ BP_MUST_CHECK int bp_sealed_truncate(struct bp_sealed *s, uint64_t size);
 
 /** Reads the head and CRC of frame i again. @return 0, BP_ECORRUPT, an errno */
 BP_MUST_CHECK int bp_sealed_check(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret);
+
+/** Reads the head of frame i alone. @return as above */
+BP_MUST_CHECK int bp_sealed_look(struct bp_sealed *s, uint64_t i, struct bp_sealed_frame *ret);
 
 /* ---- ciphertext made ahead, by another thread ---- */
 

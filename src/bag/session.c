@@ -176,7 +176,7 @@ static bool sealed_has_end(const struct bp_io *io, const char *path) {
 
     if (fd < 0)
         return false;
-    if (bp_sealed_open(io, fd, bp_keyring_process(), &s) == 0)
+    if (bp_sealed_peek(io, fd, bp_keyring_process(), &s) == 0)
         ended = bp_sealed_state(s) == BP_SEALED_COMPLETE ||
                 (bp_sealed_state(s) == BP_SEALED_CUT && !bp_sealed_readable(s));
     (void) io->close(io->ctx, fd);

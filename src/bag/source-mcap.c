@@ -319,12 +319,15 @@ static struct mcap_source *mcap_new(const char *path) {
 
 /* A sealed file is read through its container. */
 static int open_sealed(struct mcap_source *m, const char *path, struct bp_error *err) {
-    int r = bp_sealed_open(&bp_io_posix, m->fd, bp_keyring_process(), &m->sealed);
+    int r = bp_sealed_peek(&bp_io_posix, m->fd, bp_keyring_process(), &m->sealed);
 
+    if (r == 0 && !bp_sealed_readable(m->sealed))
+        return bp_sealed_no_key(m->sealed, path, err);
+    bp_sealed_free(BP_TAKE_PTR(m->sealed));
+    if (r == 0)
+        r = bp_sealed_open(&bp_io_posix, m->fd, bp_keyring_process(), &m->sealed);
     if (r < 0)
         return bp_fail(err, r, "'%s' as a sealed file: %s", path, bp_strerror(r));
-    if (!bp_sealed_readable(m->sealed))
-        return bp_sealed_no_key(m->sealed, path, err);
     m->size = bp_sealed_size(m->sealed);
     return 0;
 }
