@@ -285,6 +285,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
     r = open_news(&a, err);
     if (r == 0)
+        r = bp_agent_load_keys(config, err);
+    if (r == 0)
         r = open_state(&a, err);
     if (r == 0)
         r = bp_agent_vault_start(&a, err);
