@@ -548,6 +548,20 @@ static void do_sql(const char *sql) {
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static int version_of(void) {
+    sqlite3_stmt *s = NULL;
+    sqlite3 *db = NULL;
+    int version;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    version = sqlite3_column_int(s, 0);
+    (void) sqlite3_finalize(s);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return version;
+}
+
 static void not_ours(void **state) {
     static const struct {
         const char *sql;
@@ -558,9 +572,11 @@ static void not_ours(void **state) {
         { "PRAGMA user_version = -1", BP_EUNSUPPORTED, "was made by a later bagpipe" },
         { "PRAGMA user_version = 0", BP_EFORMAT, "is a database of something else" },
     };
+    char as_it_was[64];
 
     (void) state;
     bp_catalog_close(open_it(NULL));
+    (void) snprintf(as_it_was, sizeof as_it_was, "PRAGMA user_version = %d", version_of());
     for (size_t i = 0; i < BP_COUNT(cases); i++) {
         struct bp_catalog *c = NULL;
         struct bp_error err = { 0 };
@@ -572,7 +588,7 @@ static void not_ours(void **state) {
         assert_true(c == NULL && !renewed);
     }
     assert_int_equal(set_aside(), 0);
-    do_sql("PRAGMA user_version = 1");
+    do_sql(as_it_was);
     bp_catalog_close(open_it(NULL));
 }
 
