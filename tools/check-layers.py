@@ -14,12 +14,13 @@ ROOMS = {
     "bag": ("base", "crypt", "wire"),
     "catalog": ("base", "crypt", "wire"),
     "alert": ("base",),
+    "access": ("base", "crypt", "wire", "net", "catalog"),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
     "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
-              "play"),
+              "play", "access"),
     "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
-            "play", "agent"),
+            "play", "access", "agent"),
 }
 # library headers with one owner
 OWNERS = {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "access/access.h"
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/sessions.h"
@@ -12,6 +13,7 @@ struct bp_agent {
     struct bp_alerts *alerts;
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
+    struct bp_access *access;
     struct bp_sessions *sessions;
     struct bp_http *http;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
@@ -25,3 +27,14 @@ extern const size_t bp_agent_routes_count;
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
+
+/* api-access.c */
+/** Addresses that others can reach need accounts. @return 0, BP_ECONFIG */
+BP_MUST_CHECK int bp_agent_check_listen(struct bp_agent *a, struct bp_error *err);
+/** As `authorize` of net/http.h; ctx: the agent. */
+int bp_agent_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,
+                       struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_login(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_logout(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_whoami(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_accounts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);

@@ -17,6 +17,8 @@
     X(agent)      \
     X(status)     \
     X(session)    \
+    X(user)       \
+    X(token)      \
     X(config)     \
     X(completion) \
     X(man)

@@ -92,6 +92,10 @@ bool bp_http_by_unix(const struct bp_http_req *req) {
     return req->conn && req->conn->by_unix;
 }
 
+bool bp_http_is_local(const struct bp_http_req *req) {
+    return req->conn && bp_addr_is_local((const struct sockaddr *) &req->conn->peer);
+}
+
 bool bp_http_draining(const struct bp_http_req *req) {
     return bp_http_is_draining(req->http);
 }

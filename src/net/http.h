@@ -161,6 +161,9 @@ BP_MUST_CHECK int bp_http_json(const struct bp_http_req *req, json_t **ret, stru
 const char *bp_http_peer(const struct bp_http_req *req);
 /** It came by a unix socket, so the file's mode has judged the caller already. */
 bool bp_http_by_unix(const struct bp_http_req *req);
+/** It came from this machine: by a unix socket or from a loopback address. A proxy on it may have
+ *  passed it on for somebody else. */
+bool bp_http_is_local(const struct bp_http_req *req);
 /** The server is draining: handlers that take long should come to an end. */
 bool bp_http_draining(const struct bp_http_req *req);
 /** Remembers who is asking, at most 63 bytes. For `authorize`. */
