@@ -17,7 +17,7 @@ declare -A packages=(
     [lint]='clang-format=clang-format clang-tidy=clang-tidy shellcheck=shellcheck man=man-db'
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow'
+python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography'
 node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
 
 # Runs a command; its output is shown only when it fails.
