@@ -7,7 +7,8 @@
 #include "base/buf.h"
 
 /* What proxies add. Any of them makes a request one from elsewhere: the worst a client can do by
- * sending it is to be trusted less. */
+ * sending it is to be trusted less. One that adds nothing is nginx as it is without a word of
+ * configuration, and that speaks HTTP/1.0, which hardly anybody else does. */
 bool bp_access_forwarded(struct bp_http_req *req) {
     static const char *const names[] = { "Forwarded",         "X-Forwarded-For", "X-Forwarded-Host",
                                          "X-Forwarded-Proto", "X-Real-IP",       "Via" };
@@ -15,7 +16,7 @@ bool bp_access_forwarded(struct bp_http_req *req) {
     for (size_t i = 0; i < BP_COUNT(names); i++)
         if (bp_http_header(req, names[i]))
             return true;
-    return false;
+    return bp_streq(bp_http_version(req), "HTTP/1.0");
 }
 
 /* It decides about the Secure of a cookie only, which nobody gains by lying. */

@@ -17,6 +17,7 @@ import bp
 DOMAIN = 141
 PORT = 19690
 ELSEWHERE = "10.98.7.6"
+NAME = "robot.example.com"
 PASSWORD = "correct horse battery"
 ROLES = ("viewer", "operator", "admin")
 # What anybody may ask without proving who they are; any other route that is public is a mistake.
@@ -104,6 +105,13 @@ def no_accounts(agent):
         bp.check("bagpipe user add" in r.json()["detail"], f"says what to do: {r.body}")
         want(401, "GET", "/api/v1/status", headers={name: "x"}, sock=agent.sock)
         bp.check(ask("GET", "/api/v1/whoami", headers={name: "x"}).json()["user"] is None, f"{name}: nobody")
+    for text, status in (("HTTP/1.1\r\nHost: 127.0.0.1", 200), ("HTTP/1.1\r\nHost: localhost", 200),
+                         ("HTTP/1.0\r\nHost: 127.0.0.1", 401), ("HTTP/1.0", 401),  # nginx, not configured
+                         (f"HTTP/1.1\r\nHost: {NAME}", 401)):
+        with socket.create_connection(("127.0.0.1", PORT), timeout=20) as s:
+            s.sendall(f"GET /api/v1/status {text}\r\nConnection: close\r\n\r\n".encode())
+            got = s.recv(4096)
+        bp.check(got.split(b" ")[1] == str(status).encode(), f"{text!r}: {got[:60]}, expected {status}")
     bp.check(want(200, "GET", "/api/v1/whoami", sock=agent.sock).json()["by"] == "socket", "the socket")
 
 
@@ -124,7 +132,8 @@ def roles(tokens):
         bp.check(access != "public" or (method, pattern) in PUBLIC, f"{method} {pattern} is public")
         bp.check(access != "viewer" or method == "GET", f"{method} {pattern} changes something, viewers may not")
         bp.check(not ADMINS.match(pattern) or access == "admin", f"{method} {pattern} is for admins")
-        bp.check(method != "DELETE" or access == "admin", f"{method} {pattern} is for admins")
+        if method == "DELETE" or (method != "GET" and pattern.startswith("/api/v1/config")):
+            bp.check(access == "admin", f"{method} {pattern} is for admins")
         path = re.sub(r"[:*]\w+", "none", pattern)
         for role in (None,) + ROLES:
             r = ask(method, path, {} if method != "GET" else None, token=tokens.get(role), read=False)
@@ -389,7 +398,7 @@ def test():
     subprocess.run(["ip", "addr", "add", f"{ELSEWHERE}/32", "dev", "lo"], check=True)
     modes(folder)
     elsewhere(folder, None, False)
-    agent = Agent(folder, "http.trusted_proxies=127.0.0.1")
+    agent = Agent(folder, "http.trusted_proxies=127.0.0.1", f"http.hosts={NAME}")
     no_accounts(agent)
     verb(agent.set, "user", "add", "alice", "--role", "admin", stdin=PASSWORD + "\n")
     want(401, "GET", "/api/v1/status")
