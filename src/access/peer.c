@@ -64,20 +64,25 @@ static bool normalise(char text[static BP_THROTTLE_KEY]) {
     return inet_ntop(AF_INET6, ip, text, BP_THROTTLE_KEY) != NULL;
 }
 
-void bp_access_client(const struct bp_access *a, struct bp_http_req *req,
-                      char ret[static BP_THROTTLE_KEY]) {
-    const char *list = bp_http_header(req, "X-Forwarded-For");
+void bp_access_client_of(const char *peer, const char *const *proxies, const char *forwarded_for,
+                         char ret[static BP_THROTTLE_KEY]) {
     char said[BP_THROTTLE_KEY];
 
-    host_of(bp_http_peer(req), ret);
-    for (char **proxy = a->proxies; list && *proxy; proxy++) {
-        if (!bp_streq(*proxy, ret))
+    host_of(peer, ret);
+    for (; forwarded_for && *proxies; proxies++) {
+        if (!bp_streq(*proxies, ret))
             continue;
-        if (last_of(list, said) && normalise(said)) {
+        if (last_of(forwarded_for, said) && normalise(said)) {
             (void) snprintf(ret, BP_THROTTLE_KEY, "%s", said);
             return;
         }
         break;
     }
     (void) normalise(ret);
+}
+
+void bp_access_client(const struct bp_access *a, struct bp_http_req *req,
+                      char ret[static BP_THROTTLE_KEY]) {
+    bp_access_client_of(bp_http_peer(req), (const char *const *) a->proxies,
+                        bp_http_header(req, "X-Forwarded-For"), ret);
 }
