@@ -59,7 +59,7 @@ bool bp_access_is_open(struct bp_access *a);
 enum bp_http_access bp_access_role(const char *text);
 
 /** Reads the accounts again. [turn] */
-BP_MUST_CHECK int bp_access_reload(struct bp_access *a, struct bp_error *err);
+BP_MUST_CHECK int bp_access_reload(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->turn);
 
 /* --- peer.c: how a request came --- */
 

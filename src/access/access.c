@@ -133,8 +133,8 @@ bool bp_access_is_open(struct bp_access *a) {
 
 /* ---- keys of JSON Web Tokens ---- */
 
-/* Reads the file when it is another than before. [turn] */
-static int read_keys(struct bp_access *a, struct bp_error *err) {
+/* Reads the file when it is another than before. */
+static int read_keys(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->turn) {
     BP_AUTO_FREE char *text = NULL;
     struct bp_jwt_keys *keys = NULL;
     struct stat st;
@@ -344,7 +344,7 @@ int bp_access_authorize(struct bp_access *a, struct bp_http_req *req, enum bp_ht
 
 /* ---- life ---- */
 
-/* Logins that have ended go from the catalogue. [turn] */
+/* Logins that have ended go from the catalogue. */
 static int remove_ended(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->turn) {
     for (;;) {
         struct bp_catalog_login over;

@@ -9,7 +9,7 @@
 #include "crypt/password.h"
 #include "crypt/secret.h"
 
-static const bp_ns_t MAX_LIFETIME = 10 * 365 * 86400 * BP_SEC;
+static const bp_ns_t MAX_LIFETIME = 10 * 365 * (86400 * BP_SEC);
 
 /* Names go into logs, paths and tables: plain ones only. */
 static int check_name(const char *name, struct bp_error *err) {
@@ -111,16 +111,15 @@ static bool find_user(struct bp_access *a, const char *name, struct bp_catalog_u
     return found;
 }
 
-/* Accounts are changed by this thread alone (turn), so they may be read without the lock. */
-static json_t *users_json(struct bp_access *a) BP_REQUIRES(a->turn) {
+static json_t *users_json(const struct bp_catalog_accounts *rows) {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < a->rows.nusers; i++) {
+    for (size_t i = 0; i < rows->nusers; i++) {
         size_t logins = 0;
 
-        for (size_t k = 0; k < a->rows.nlogins; k++)
-            logins += bp_streq(a->rows.logins[k].user, a->rows.users[i].name);
-        (void) json_array_append_new(list, user_json(&a->rows.users[i], logins));
+        for (size_t k = 0; k < rows->nlogins; k++)
+            logins += bp_streq(rows->logins[k].user, rows->users[i].name);
+        (void) json_array_append_new(list, user_json(&rows->users[i], logins));
     }
     return json_pack("{s:o}", "users", list);
 }
@@ -229,11 +228,11 @@ static json_t *token_json(const struct bp_catalog_token *t) {
                      time_json(t->used_ns));
 }
 
-static json_t *tokens_json(struct bp_access *a) BP_REQUIRES(a->turn) {
+static json_t *tokens_json(const struct bp_catalog_accounts *rows) {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < a->rows.ntokens; i++)
-        (void) json_array_append_new(list, token_json(&a->rows.tokens[i]));
+    for (size_t i = 0; i < rows->ntokens; i++)
+        (void) json_array_append_new(list, token_json(&rows->tokens[i]));
     return json_pack("{s:o}", "tokens", list);
 }
 
@@ -308,10 +307,18 @@ static int remove_token(struct bp_access *a, const char *name, struct bp_error *
 
 /* ---- both ---- */
 
-static int list(struct bp_access *a, bool users, json_t **ret) {
+static int list(struct bp_access *a, bool users, json_t **ret, struct bp_error *err) {
+    BP_CLEANUP(bp_catalog_accounts_done) struct bp_catalog_accounts rows = { 0 };
+    int r;
+
     bp_mutex_lock(&a->turn);
-    *ret = users ? users_json(a) : tokens_json(a);
+    r = bp_access_reload(a, err); /* which writes the last uses, too */
+    if (r == 0)
+        r = bp_catalog_accounts(a->catalog, &rows, err);
     bp_mutex_unlock(&a->turn);
+    if (r < 0)
+        return r;
+    *ret = users ? users_json(&rows) : tokens_json(&rows);
     return 200;
 }
 
@@ -321,7 +328,7 @@ int bp_access_manage(struct bp_access *a, const char *method, const char *kind, 
 
     *ret = NULL;
     if (bp_streq(method, "GET") && !name)
-        return list(a, users, ret);
+        return list(a, users, ret, err);
     if (bp_streq(method, "POST") && !name)
         return users ? add_user(a, body, ret, err) : add_token(a, body, ret, err);
     if (bp_streq(method, "DELETE") && name)

@@ -79,16 +79,18 @@ static int check_password(struct bp_access *a, const char *name, const char *pas
     return r == 0 && known && !ret->disabled ? 0 : -EACCES;
 }
 
-/* The oldest makes room. */
+/* The one used longest ago makes room. */
 static int make_room(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->turn) {
-    const struct bp_catalog_login *oldest = a->rows.logins;
+    struct bp_catalog_login oldest = { 0 };
+    bool full;
 
-    if (a->rows.nlogins < BP_ACCESS_MAX_LOGINS)
-        return 0;
-    for (size_t i = 1; i < a->rows.nlogins; i++)
-        if (a->rows.logins[i].used_ns < oldest->used_ns)
-            oldest = &a->rows.logins[i];
-    return bp_catalog_remove_login(a->catalog, oldest->digest, err);
+    bp_mutex_lock(&a->lock);
+    full = a->rows.nlogins >= BP_ACCESS_MAX_LOGINS;
+    for (size_t i = 0; full && i < a->rows.nlogins; i++)
+        if (i == 0 || a->rows.logins[i].used_ns < oldest.used_ns)
+            oldest = a->rows.logins[i];
+    bp_mutex_unlock(&a->lock);
+    return full ? bp_catalog_remove_login(a->catalog, oldest.digest, err) : 0;
 }
 
 /* @param ret  the cookie's value */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -30,26 +31,46 @@ static const struct bp_opt options[] = {
 
 /* ---- passwords ---- */
 
-/* A line of stdin, its end cut off; of a terminal it is not shown. */
-static int read_line(const char *prompt, char ret[static PASSWORD_MAX], struct bp_error *err) {
-    bool tty = isatty(STDIN_FILENO);
-    struct termios was, quiet;
+static volatile sig_atomic_t caught;
+
+static void on_signal(int sig) {
+    caught = sig;
+}
+
+/* A line of a terminal that does not show it; whoever interrupts us gets the terminal back as it
+ * was. */
+static int read_quietly(const char *prompt, char ret[static PASSWORD_MAX]) {
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+    struct sigaction was[BP_COUNT(signals)], ours = { .sa_handler = on_signal };
+    struct termios before, quiet;
     bool got;
 
-    if (tty) {
-        (void) fprintf(stderr, "%s: ", prompt);
-        if (tcgetattr(STDIN_FILENO, &was) < 0)
-            return bp_fail(err, -errno, "the terminal cannot be made quiet");
-        quiet = was;
-        quiet.c_lflag &= ~(tcflag_t) ECHO;
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
-    got = fgets(ret, PASSWORD_MAX, stdin) != NULL;
-    if (tty) {
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
-        (void) fputc('\n', stderr);
-    }
-    if (!got)
+    (void) fprintf(stderr, "%s: ", prompt);
+    if (tcgetattr(STDIN_FILENO, &before) < 0)
+        return -errno;
+    for (size_t i = 0; i < BP_COUNT(signals); i++)
+        (void) sigaction(signals[i], &ours, &was[i]);
+    quiet = before;
+    quiet.c_lflag &= ~(tcflag_t) ECHO;
+    (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    got = !caught && fgets(ret, PASSWORD_MAX, stdin);
+    (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    for (size_t i = 0; i < BP_COUNT(signals); i++)
+        (void) sigaction(signals[i], &was[i], NULL);
+    (void) fputc('\n', stderr);
+    if (caught)
+        (void) raise(caught);
+    return got ? 0 : -EIO;
+}
+
+static int read_line(const char *prompt, char ret[static PASSWORD_MAX], struct bp_error *err) {
+    int r;
+
+    if (isatty(STDIN_FILENO))
+        r = read_quietly(prompt, ret);
+    else
+        r = fgets(ret, PASSWORD_MAX, stdin) ? 0 : -EIO;
+    if (r < 0)
         return bp_fail(err, BP_EUSAGE, "a password is read from stdin, and there was none");
     ret[strcspn(ret, "\r\n")] = '\0';
     return 0;

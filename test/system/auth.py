@@ -5,10 +5,12 @@ import hashlib
 import http.client
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
+import termios
 import threading
 import time
 
@@ -93,6 +95,37 @@ def login(user, password, **kw):
     r = ask("POST", "/api/v1/login", {"user": user, "password": password}, **kw)
     cookie = r.headers.get("Set-Cookie")
     return r, cookie.split(";")[0] if cookie and r.status == 200 else None
+
+
+def prompt(agent):
+    """Of a terminal the password is asked for twice, and not shown; whoever interrupts gets the terminal back."""
+    def run(*keys):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(bp.BAGPIPE, ["bagpipe", "user", "add", "zoe", "--set", *agent.set])
+        out = b""
+        for k in keys:
+            prompts = out.count(b": ")
+            bp.until(lambda: not termios.tcgetattr(fd)[3] & termios.ECHO, 10, "a quiet terminal")
+            while out.count(b": ") == prompts:
+                out += os.read(fd, 1000)
+            os.write(fd, k)
+        try:
+            while part := os.read(fd, 1000):
+                out += part
+        except OSError:
+            pass
+        return os.waitpid(pid, 0)[1], out
+
+    status, out = run(PASSWORD.encode() + b"\n", b"something else\n")
+    bp.check(status != 0 and b"two different" in out, f"two passwords: {status} {out}")
+    status, out = run(b"half a pass\x03")
+    bp.check(os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT, f"interrupted: {status} {out}")
+    status, out = run(PASSWORD.encode() + b"\n", PASSWORD.encode() + b"\n")
+    bp.check(status == 0 and PASSWORD.encode() not in out, f"asked: {status} {out}")
+    bp.check(login("zoe", PASSWORD)[0].status == 200, "and taken")
+    verb(agent.set, "user", "rm", "zoe")
+    bp.check(login("zoe", PASSWORD)[0].status == 401, "and gone")
 
 
 def no_accounts(agent):
@@ -242,12 +275,15 @@ def guessing(agent):
     def attempt(user, password, client):
         return login(user, password, headers={"X-Forwarded-For": client})[0]
 
-    codes = [attempt("bob", f"wrong {i}", f"192.0.2.{i}").status for i in range(7)]
-    bp.check(codes == [401] * 5 + [429] * 2 or codes == [401] * 6 + [429], f"seven attempts: {codes}")
+    # the wait doubles, so it outgrows the time that a slow machine needs for each attempt
+    codes = []
+    while len(codes) < 15 and 429 not in codes:
+        codes.append(attempt("bob", f"wrong {len(codes)}", f"192.0.2.{len(codes)}").status)
     r = attempt("bob", PASSWORD, "192.0.2.99")
+    bp.check(5 <= codes.count(401) <= 10 and codes[-1] == 429, f"attempts of one user: {codes}")
     bp.check(r.status == 429 and 1 <= int(r.headers["Retry-After"]) <= 60, f"the right one must wait too: {r.status}")
     bp.check(attempt("alice", "another password", "192.0.2.99").status == 200, "others need not")
-    bp.until(lambda: attempt("bob", PASSWORD, "192.0.2.99").status == 200, 15, "bob, after a while", 0.5)
+    bp.until(lambda: attempt("bob", PASSWORD, "192.0.2.99").status == 200, 70, "bob, after a while", 0.5)
     # one client, many users that do not exist
     codes = []
     while len(codes) < 20 and 429 not in codes:
@@ -273,7 +309,7 @@ def guessing(agent):
         bp.check(ask("POST", "/api/v1/login", body).status == 400, f"{body}")
     m = ask("GET", "/metrics", sock=agent.sock).body.decode()
     counts = dict(re.findall(r'bagpipe_access_logins_total\{result="(\w+)"\} (\d+)', m))
-    bp.check(int(counts["wrong"]) >= 15 and int(counts["throttled"]) >= 4 and int(counts["ok"]) >= 5, f"counted: {counts}")
+    bp.check(int(counts["wrong"]) >= 15 and int(counts["throttled"]) >= 3 and int(counts["ok"]) >= 5, f"counted: {counts}")
     bp.say(f"logins {counts}; slowest answer meanwhile {max(slow) * 1000:.0f} ms")
 
 
@@ -404,6 +440,7 @@ def test():
     want(401, "GET", "/api/v1/status")
     tokens = {role: verb(agent.set, "token", "new", f"for-{role}", "--role", role).stdout.strip() for role in ROLES}
     roles(tokens)
+    prompt(agent)
     cookie = cookies(agent, tokens)
     agent.stop()
     agent = Agent(folder, "http.trusted_proxies=127.0.0.1")
