@@ -80,7 +80,8 @@ class Agent:
             bp.check(self.p.alive(), f"the agent runs: {self.p.text()[-600:]}")
 
     def stop(self):
-        self.p.stop(timeout=20, sig=signal.SIGTERM)
+        status = self.p.stop(timeout=20, sig=signal.SIGTERM)
+        bp.check(status == 0, f"the agent ends with {status}: {self.p.text()[-2000:]}")
         return self.p.text()
 
 

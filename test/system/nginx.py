@@ -310,6 +310,7 @@ def test():
     logins(front)
     slowloris(front, bp.amount(50, 200))
     streams(front)
+    bp.check(agent.stop(timeout=20, sig=signal.SIGTERM) == 0, f"the agent ends: {agent.text()[-2000:]}")
     bp.check(front.p.stop(sig=signal.SIGTERM) == 0, f"nginx ends: {front.p.text()}")
     errors = (folder / "error.log").read_text()
     bp.check("[emerg]" not in errors and "[alert]" not in errors and "[crit]" not in errors, f"nginx complains: {errors[-500:]}")
