@@ -15,18 +15,19 @@ ROOMS = {
     "catalog": ("base", "crypt", "wire"),
     "alert": ("base",),
     "access": ("base", "crypt", "wire", "net", "catalog"),
+    "monitor": ("base",),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
-    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
-              "play", "access"),
-    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
-            "play", "access", "agent"),
+    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
+              "record", "play", "access"),
+    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
+            "record", "play", "access", "agent"),
 }
 # library headers with one owner
 OWNERS = {
     r"openssl/": "crypt",
     r"dds/|ddsi/|ddsrt/|dds\.h": "dds",
-    r"microhttpd\.h|curl/": "net",
+    r"microhttpd\.h|curl/|wslay/": "net",
 }
 
 

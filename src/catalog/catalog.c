@@ -37,6 +37,13 @@ static const char *const migrations[] = {
     ") STRICT;"
     "CREATE INDEX marks_by_session ON marks (session, wall_ns, mark);",
 
+    "ALTER TABLE sessions ADD COLUMN class TEXT NOT NULL DEFAULT 'session'",
+
+    "ALTER TABLE sessions ADD COLUMN uploaded_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN deleted_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN deleted_why TEXT NOT NULL DEFAULT '';",
+
     "CREATE TABLE users ("
     " name TEXT NOT NULL PRIMARY KEY, role TEXT NOT NULL, hash TEXT NOT NULL,"
     " disabled INTEGER NOT NULL, created_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL"

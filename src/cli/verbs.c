@@ -19,6 +19,7 @@
     X(session)    \
     X(user)       \
     X(token)      \
+    X(trigger)    \
     X(config)     \
     X(completion) \
     X(man)
