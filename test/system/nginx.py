@@ -208,6 +208,36 @@ def names(front):
     bp.check("Strict-Transport-Security: max-age=31536000" in head and "nginx/" not in head, f"headers: {head}")
 
 
+def events(front, cookie):
+    """The events WebSocket through nginx: with the cookie, from our own page only."""
+    def shake(**headers):
+        lines = ["GET /api/v1/events HTTP/1.1", f"Host: {NAME}:{HTTPS}", "Connection: Upgrade", "Upgrade: websocket",
+                 "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+        lines += [f"{k}: {v}" for k, v in headers.items()]
+        s = front.connect()
+        s.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
+        got = b""
+        while b"\r\n\r\n" not in got and (part := s.recv(4096)):
+            got += part
+        return s, statuses(got), got
+
+    own = f"https://{NAME}:{HTTPS}"
+    for headers, want in (({"Origin": own}, 401), ({"Cookie": cookie, "Origin": "https://evil.example"}, 403),
+                          ({"Cookie": cookie, "Origin": own}, 101)):
+        s, codes, got = shake(**headers)
+        with s:
+            bp.check(codes == [want], f"events with {headers}: {codes}, expected {want}")
+            if want == 101:
+                bp.check(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in got, f"the answer to the key (RFC 6455): {got[:300]}")
+                frames = got.partition(b"\r\n\r\n")[2]
+                while b"hello" not in frames:
+                    part = s.recv(4096)
+                    if not part:
+                        break
+                    frames += part
+                bp.check(frames[:1] == b"\x81" and b"hello" in frames, f"its hello: {frames[:200]}")
+
+
 def logins(front):
     """A cookie over TLS; what clients make up about themselves does not count."""
     spoofed = {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
@@ -223,6 +253,7 @@ def logins(front):
     for origin, want in ((f"https://{NAME}:{HTTPS}", 404), (f"https://evil.example", 403), (f"https://{NAME}", 403)):
         status = front.ask("POST", "/api/v1/sessions/none/stop", {}, headers={**mine, "Origin": origin})[0]
         bp.check(status == want, f"a page of {origin}: {status}, expected {want}")
+    events(front, cookie[1])
     codes = [front.ask("POST", "/api/v1/login", {"user": f"guess{i}", "password": PASSWORD},
                        headers={"X-Forwarded-For": f"192.0.2.{i}"}) for i in range(14)]
     bp.check(any(c[0] == 429 and "too many attempts" in c[2]["detail"] for c in codes if isinstance(c[2], dict)),
