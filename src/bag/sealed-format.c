@@ -103,7 +103,7 @@ int sealed_header_read(struct bp_sealed *s, struct bp_keyring *keys) {
     if (known)
         r = unfold(s, content, mac);
     bp_wipe(content, sizeof content);
-    if (known && r == 0 && !bp_same_bytes(mac, h + MAC_AT, sizeof mac))
+    if (known && r == 0 && !bp_equal_secret(mac, h + MAC_AT, sizeof mac))
         r = BP_ECORRUPT;
     return r;
 }

@@ -20,6 +20,8 @@
     X(agent)      \
     X(status)     \
     X(session)    \
+    X(user)       \
+    X(token)      \
     X(trigger)    \
     X(secret)     \
     X(config)     \

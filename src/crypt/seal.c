@@ -14,18 +14,6 @@ struct bp_aead {
     EVP_CIPHER_CTX *seal, *open; /* owned; the key schedule is made once */
 };
 
-void bp_wipe(void *p, size_t n) {
-    OPENSSL_cleanse(p, n);
-}
-
-int bp_random(void *p, size_t n) {
-    return RAND_bytes(p, (int) n) == 1 ? 0 : -EIO;
-}
-
-int bp_same_bytes(const void *a, const void *b, size_t n) {
-    return CRYPTO_memcmp(a, b, n) == 0;
-}
-
 /* ---- AES-256-GCM ---- */
 
 struct bp_aead *bp_aead_new(const uint8_t key[static BP_KEY_LEN]) {

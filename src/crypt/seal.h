@@ -5,17 +5,12 @@
 
 #include "base/error.h"
 #include "base/macro.h"
+#include "crypt/secret.h"
 
 /* What sealing is made of: AES-256-GCM, X25519, HKDF, HMAC, scrypt, random bytes. All over OpenSSL.
  * Any thread, but each bp_aead belongs to one at a time. */
 
 enum { BP_KEY_LEN = 32, BP_TAG_LEN = 16, BP_NONCE_LEN = 12 };
-
-/** Overwrites secrets; is never optimised away. */
-void bp_wipe(void *p, size_t n);
-
-/** @return 0, or -EIO when the system has no randomness to give */
-BP_MUST_CHECK int bp_random(void *p, size_t n);
 
 /* AES-256-GCM with one key. */
 struct bp_aead;
@@ -49,9 +44,6 @@ BP_MUST_CHECK int bp_hkdf(const void *input, size_t input_n, const void *salt, s
 /** HMAC-SHA256 (RFC 2104). @return 0 or -EIO */
 BP_MUST_CHECK int bp_hmac(const uint8_t key[static BP_KEY_LEN], const void *p, size_t n,
                           uint8_t ret[static 32]);
-
-/** Do n bytes agree? Takes the same time wherever they differ. */
-int bp_same_bytes(const void *a, const void *b, size_t n);
 
 /* Cost of a passphrase: N = 2^log_n. */
 struct bp_scrypt_cost {
