@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/sessions.h"
+#include "agent/snapshot.h"
 #include "alert/alert.h"
 #include "net/http.h"
 
@@ -13,6 +14,7 @@ struct bp_agent {
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
+    struct bp_snapshots *snapshots;
     struct bp_http *http;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
@@ -22,6 +24,16 @@ struct bp_agent {
 /* api.c */
 extern const struct bp_http_route bp_agent_routes[];
 extern const size_t bp_agent_routes_count;
+/* api-snapshot.c */
+int bp_api_post_snapshot(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_api_get_snapshot(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* snapshot.c */
+/** For API and triggers: bp_snapshots_take(). */
+BP_MUST_CHECK int bp_agent_snapshot(struct bp_agent *a, const json_t *request,
+                                    char ret_id[static 27], struct bp_error *err);
+
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);

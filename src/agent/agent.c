@@ -135,8 +135,10 @@ static int block_signals(void) {
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
 
-    while (poll(&p, 1, 1000) <= 0)
+    while (poll(&p, 1, 1000) <= 0) {
         bp_sessions_tick(a->sessions);
+        bp_snapshots_tick(a->snapshots);
+    }
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -188,6 +190,7 @@ static void agent_done(struct bp_agent *a) {
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
@@ -212,6 +215,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = bp_snapshots_open(config, a.recorder, a.sessions, a.dir, &a.snapshots, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

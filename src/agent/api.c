@@ -97,6 +97,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_snapshots_metrics(a->snapshots, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
@@ -302,6 +303,10 @@ const struct bp_http_route bp_agent_routes[] = {
     { "POST", "/api/v1/sessions/:id/split", post_split, BP_HTTP_OPERATOR, "Begins a new segment." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
+    { "POST", "/api/v1/snapshot", bp_api_post_snapshot, BP_HTTP_OPERATOR,
+      "Saves what came before and what comes after now as a session." },
+    { "GET", "/api/v1/snapshot", bp_api_get_snapshot, BP_HTTP_VIEWER,
+      "The history that snapshots are taken from, and those being saved." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

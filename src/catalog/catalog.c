@@ -36,6 +36,7 @@ static const char *const migrations[] = {
     " wall_ns INTEGER NOT NULL, text TEXT NOT NULL, vals TEXT NOT NULL"
     ") STRICT;"
     "CREATE INDEX marks_by_session ON marks (session, wall_ns, mark);",
+    "ALTER TABLE sessions ADD COLUMN class TEXT NOT NULL DEFAULT 'session';",
 };
 
 /* ---- sqlite's errors as ours ---- */

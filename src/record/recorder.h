@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/time.h"
 
+struct bp_history_store;
 struct bp_select;
 struct bp_qos_overrides;
 
@@ -60,7 +61,7 @@ struct bp_recorder_topic {
     const char *topic, *type, *robot;
     uint32_t domain;
     uint32_t writers;         /* alive */
-    uint32_t takes;           /* how many record it now */
+    uint32_t takes;           /* how many sessions record it now */
     uint64_t messages, bytes; /* received since open, while anybody recorded it */
     bp_ns_t last_ns;          /* wall time of the last one, 0 = none */
     bool has_definition;
@@ -76,7 +77,8 @@ struct bp_take_opts {
     size_t nmax_rate, nkeep_every, npriority, nbudget;
     uint32_t max_topics; /* 0 = no limit */
     bool start_paused;
-    struct bp_writer *writer; /* borrowed, outlives the take */
+    struct bp_writer *writer;         /* borrowed, outlives the take */
+    struct bp_history_store *history; /* instead of a writer: no session, but what came lately */
 };
 
 /**

@@ -108,6 +108,7 @@ static int join_locked(struct bp_recorder *r, struct bp_take *k, struct topics *
         return rc;
     k->slot = slot;
     r->takes[slot] = k;
+    r->histories |= k->o.history ? 1u << slot : 0;
     for (struct topic *t = r->topics; t; t = t->hh.next)
         bp_take_consider_locked(k, t);
     for (struct source *s = r->sources; s; s = s->hh.next)
@@ -192,6 +193,7 @@ void bp_take_close(struct bp_take *k) {
         atomic_store(&s->seen[k->slot], 0);
     }
     r->takes[k->slot] = NULL;
+    r->histories &= ~(1u << k->slot);
     (void) pthread_mutex_unlock(&r->lock);
     (void) pthread_rwlock_unlock(&r->gate);
     free(k);

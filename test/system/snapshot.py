@@ -1,0 +1,193 @@
+"""Snapshots: what came before a trigger and what came after, to the message. The truth is the sender's own
+log, and a session that records the same topics at the same time: same messages, same times, nothing changed
+in its ledger. Merged triggers, latched topics, files that keep the minute before a kill -9, bounded memory.
+"""
+import json
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+
+import bp
+import judge
+import spans
+from bag import Bag
+
+DOMAIN = 133
+SLACK = 200_000_000  # ns between a sender's clock reading and reception, on a loaded machine
+
+
+class Agent:
+    def __init__(self, folder, *args, name="agent"):
+        self.data = folder / "data"
+        self.sock = folder / f"{name}.sock"
+        self.p = bp.Proc([bp.BAGPIPE, "agent", "--set", f"storage.dir={self.data}", f"http.socket={self.sock}",
+                          "http.listen=127.0.0.1:0", f"discovery.domains={DOMAIN}", "buffer.ring_size=32MiB",
+                          "snapshot.enabled=true", *args])
+        bp.until(lambda: "agent is ready" in self.p.text() or not self.p.alive(), 20, "the agent")
+        bp.check(self.p.alive(), f"the agent runs: {self.p.text()[-600:]}")
+        found = re.search(r"127\.0\.0\.1:\d+", self.p.text())
+        bp.check(found, f"its address: {self.p.text()[-600:]}")
+        self.base = f"http://{found[0]}"
+
+    def http(self, method, path, body=None, expect=200):
+        data = json.dumps(body).encode() if body is not None else None
+        req = urllib.request.Request(self.base + path, data=data, method=method,
+                                     headers={"Content-Type": "application/json"} if data else {})
+        try:
+            with urllib.request.urlopen(req, timeout=30) as r:
+                status, text = r.status, r.read()
+        except urllib.error.HTTPError as e:
+            status, text = e.code, e.read()
+        bp.check(status == expect, f"{method} {path}: {status}, expected {expect}: {text[:300]}")
+        return json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
+
+    def verb(self, *args, ok=(0,)):
+        return bp.bagpipe(*args, "--url", f"unix:{self.sock}", ok=ok)[1]
+
+    def snapshot(self, body, expect=201):
+        """@return the session and its window as (from_ns, until_ns), wall clock"""
+        s = self.http("POST", "/api/v1/snapshot", body, expect)
+        saving = {x["id"]: x for x in self.http("GET", "/api/v1/snapshot")["saving"]}
+        w = saving.get(s.get("id"))
+        bp.check(w is not None, f"{s.get('id')} is being saved: {saving}")
+        return s, w and (int(w["from_ns"]), int(w["until_ns"]))
+
+    def finished(self, key, timeout=40):
+        bp.until(lambda: self.http("GET", f"/api/v1/sessions/{key}")["status"] in ("finished", "failed"), timeout,
+                 f"the end of {key}", 0.1)
+        row = self.http("GET", f"/api/v1/sessions/{key}")
+        bp.check(row["status"] == "finished" and row["class"] == "snapshot", f"{key}: {row}")
+        bp.bagpipe("verify", row["dir"])
+        return row, Bag(row["dir"])
+
+
+def in_window(bag, window, topic):
+    return sorted(m[0] for m in bag.messages[topic] if window[0] <= m[1] <= window[1])
+
+
+def same_as(snap, every, window, skip=()):
+    """The snapshot has of each topic what the session has in the window: each message once, with its times."""
+    n = 0
+    for topic in every.messages:
+        if topic in skip:
+            continue
+        want = sorted((m[0], m[1], m[2], m[3]) for m in every.messages[topic] if window[0] <= m[1] <= window[1])
+        got = sorted((m[0], m[1], m[2], m[3]) for m in snap.messages[topic])
+        n += len(want)
+        bp.check(got == want, f"{topic}: {len(got)} messages, {len(want)} in the window; "
+                 f"missing {sorted(set(want) - set(got))[:3]}, too many {sorted(set(got) - set(want))[:3]}")
+    return n
+
+
+def as_sent(snap, sender, window, skip=()):
+    """By the sender's log: all that was sent well inside the window, nothing from well outside, none twice."""
+    log, n = judge.SendLog(sender), 0
+    for (guid, topic), rows in log.sent.items():
+        if topic in skip or topic not in snap.messages:
+            continue
+        inner = {s for s, _, wall, _ in rows if window[0] + SLACK < wall < window[1] - SLACK}
+        outer = {s for s, _, wall, _ in rows if window[0] - SLACK < wall < window[1] + SLACK}
+        got = snap.seqs(topic)
+        bp.check(len(got) == len(set(got)), f"{topic}: a message is there twice")
+        bp.check(inner <= set(got) <= outer, f"{topic}: missing {spans.show(spans.of(inner - set(got)))}, "
+                 f"too many {spans.show(spans.of(set(got) - outer))}")
+        bp.check(set(got) == set(range(min(got), max(got) + 1)), f"{topic}: no hole")
+        src = snap.ledger[(guid, topic)]
+        bp.check(spans.count(src.received) == len(got), f"{topic}: the ledger knows {src.received}")
+        n += len(got)
+    return n
+
+
+LATCHED = {"/robot1/tf_static", "/robot1/robot_description", "/robot1/map"}
+
+
+def to_the_message(folder, agent):
+    every = agent.http("POST", "/api/v1/sessions", {"name": "every"}, 201)
+    time.sleep(5)
+    s, window = agent.snapshot({"reason": "hit the shelf", "before_s": 2.5, "after_s": 1.5, "values": {"aisle": "7"}})
+    bp.check(s["merged"] is False and s["class"] == "snapshot" and s["status"] == "recording", f"snapshot: {s}")
+    bp.check(agent.http("GET", "/api/v1/status")["sessions"]["running"] == 1, "it is no session of anybody's")
+    topics = {t["topic"]: t for t in agent.http("GET", "/api/v1/topics")["topics"]}
+    bp.check(topics["/robot1/imu"]["sessions"] == 1, "the history is no session")
+    row, snap = agent.finished(s["id"])
+    done = agent.http("POST", "/api/v1/sessions/current/stop", {})
+    bp.check(done["id"] == every["id"], "'current' is the session, not the snapshot")
+    bp.bagpipe("verify", done["dir"])
+    whole = Bag(done["dir"])
+    bp.check(window[1] - window[0] == 4_000_000_000, f"the window is 4 s: {window}")
+    latched = {t for t in whole.messages if "transient_local" in whole.channels[t].get("offered_qos_profiles", "")
+               or "durability: 1" in whole.channels[t].get("offered_qos_profiles", "")}
+    n = same_as(snap, whole, window, skip=latched)
+    m = as_sent(snap, folder / "sim.log", window, skip=latched)
+    bp.check(n > 500 and m == n, f"{n} messages in the window, {m} by the sender's log")
+    bp.check(snap.lost() == 0 and row["lost"] == 0, f"nothing is lost: {snap.lost()}")
+    bp.check(whole.lost() == 0 and sum(spans.count(x.received) for x in whole.ledger.values()) == whole.count,
+             "and nothing changed for the session beside it")
+    bp.check("/robot1/tf_static" in latched, f"latched topics: {latched}")
+    for t in latched:
+        bp.check(len(snap.messages[t]) == 1 and snap.messages[t][0][1] == window[0], f"{t}: {snap.messages[t]}")
+    marks = [x for x in snap.metadata if x[1] == "bagpipe.mark"]
+    bp.check(len(marks) == 1 and marks[0][2]["text"] == "hit the shelf" and marks[0][2]["aisle"] == "7", f"{marks}")
+    bp.check([x["text"] for x in row["marks"]] == ["hit the shelf"], f"marks: {row['marks']}")
+    bp.say(f"{n} messages in a window of 4 s, {len(latched)} latched topics; the session beside it has {whole.count}")
+
+
+def merged(folder, agent):
+    """Three triggers in a row are one snapshot with three marks; other topics are one of their own."""
+    every = agent.http("POST", "/api/v1/sessions", {"name": "merge-every", "topics": ["/robot1/imu", "/robot1/odom"]}, 201)
+    time.sleep(2)
+    a, window = agent.snapshot({"reason": "first", "before_s": 1, "after_s": 1.2, "name": "merge"})
+    time.sleep(0.6)
+    other = agent.snapshot({"reason": "imu alone", "before_s": 1, "after_s": 0.5, "topics": ["/robot1/imu"]})[0]
+    b, _ = agent.snapshot({"reason": "second", "before_s": 1, "after_s": 1.2}, 200)
+    time.sleep(0.8)
+    c, longer = agent.snapshot({"reason": "third", "before_s": 1, "after_s": 1.2}, 200)
+    far, _ = agent.snapshot({"reason": "reaches further back", "before_s": 30, "after_s": 0}, 201)
+    bp.check(a["id"] == b["id"] == c["id"] and b["merged"], f"merged: {a['id']} {b['id']} {c['id']}")
+    bp.check(longer[0] == window[0] and longer[1] - window[1] > 1_300_000_000, f"longer: {window} {longer}")
+    bp.check(len({a["id"], other["id"], far["id"]}) == 3, "other topics, or further back: of their own")
+    row, snap = agent.finished(a["id"])
+    bp.check([x["text"] for x in row["marks"]] == ["first", "second", "third"], f"marks: {row['marks']}")
+    agent.finished(far["id"])
+    _, imu = agent.finished(other["id"])
+    bp.check(set(imu.messages) == {"/robot1/imu"} and imu.count > 50, f"imu alone: {imu.count} {set(imu.messages)}")
+    whole = Bag(agent.http("POST", f"/api/v1/sessions/{every['id']}/stop", {})["dir"])
+    n = same_as(snap, whole, longer)
+    bp.say(f"three triggers, one snapshot, {n} messages of two topics in {(longer[1] - longer[0]) / 1e9:.2f} s")
+    state = agent.http("GET", "/api/v1/snapshot")
+    bp.check(state["merged"] == 2 and state["started"] >= 4 and state["saving"] == [], f"state: {state}")
+    bp.check("bagpipe_snapshots_merged_total 2" in agent.http("GET", "/metrics"), "metrics")
+
+
+def wrong(agent):
+    for body, word in (({"before_s": -1}, "before_s"), ({"after_s": "x"}, "after_s"), ({"colour": 1}, "colour"),
+                       ({"values": {"a": 1}}, "values.a"), ({"topics": "x"}, "topics"), ([], "object"),
+                       ({"name": "{nothing}"}, "nothing"), ({"reason": 5}, "reason")):
+        p = agent.http("POST", "/api/v1/snapshot", body, 400)
+        bp.check(word in p.get("detail", ""), f"{body}: '{p.get('detail')}' names '{word}'")
+    s, _ = agent.snapshot({"before_s": 1, "after_s": 30, "name": "stopped"})
+    agent.http("POST", f"/api/v1/sessions/{s['id']}/pause", {}, 400)
+    time.sleep(0.3)
+    row = agent.http("POST", f"/api/v1/sessions/{s['id']}/stop", {})
+    bp.check(row["status"] == "finished", f"stopped by hand: {row}")
+    bp.bagpipe("verify", row["dir"])
+
+
+def test():
+    folder = bp.scratch()
+    robot = bp.sim("--robots", 1, "--profile", "mixed", domain=DOMAIN, log=folder / "sim.log")
+    agent = Agent(folder)
+    bp.until(lambda: agent.http("GET", "/api/v1/status")["graph"]["topics"] > 8, 15, "topics of the robot")
+    to_the_message(folder, agent)
+    merged(folder, agent)
+    wrong(agent)
+    status = agent.p.stop(timeout=20, sig=signal.SIGTERM)
+    bp.check(status == 0, f"SIGTERM: exit status {status}: {agent.p.text()[-400:]}")
+    robot.stop()
+
+
+if __name__ == "__main__":
+    bp.own_network()
+    bp.main(test)
