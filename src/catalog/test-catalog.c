@@ -300,7 +300,7 @@ static void paging(void **state) {
             db,
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1203)"
             " INSERT INTO sessions SELECT printf('01HZZZZZZZZZZZZZZZZZ%06d', i),"
-            " 'finished', '', '', '', '', '', '', '', i, i, i, 0, 0, 0, 0, '' FROM n",
+            " 'finished', '', '', '', '', '', '', '', i, i, i, 0, 0, 0, 0, '', 'session' FROM n",
             NULL, NULL, NULL),
         SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
