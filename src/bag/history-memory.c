@@ -2,8 +2,8 @@
  * the lock and copies its payload outside of it, then says that it is ready; who reads a block
  * stops at the first entry that is not. The oldest block is let go when its room is needed, unless
  * a reader copies from it (which takes as long as a memcpy) or a receive thread still copies into
- * it: then the new message is refused, and known as lost. To make that rare, room for one block
- * more than needed is made ahead. */
+ * it: then the new message is refused, and known as lost. To make that rare, room for some blocks
+ * is made ahead, and a reader that was overtaken goes on well away from the edge. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +17,8 @@ enum {
     BLOCK_LEAST = 16 << 10,
     SPARE_BLOCKS = 64, /* blocks closed by age are small, so there may be more than fit by size */
     OLD_PARTS = 16,    /* a block covers at most this part of the time held */
+    AHEAD = 4,         /* blocks of room that are made before they are needed */
+    SKIP = 8,          /* blocks that a reader skips when it was overtaken */
 };
 
 #define CLOCK_STEP (50 * BP_MS) /* what is less is slewing and jitter */
@@ -127,7 +129,7 @@ void bp_history_keep(struct bp_history_store *h, uint32_t source,
 
     if (e->size > HISTORY_LATCHED_BYTES)
         return;
-    k = kept_new(&head, h->offset, e->data);
+    k = kept_new(&head, e->log_ns - e->mono_ns, e->data);
     if (!k)
         return;
     bp_mutex_lock(&h->lock);
@@ -229,7 +231,7 @@ static struct block *open_block_locked(struct bp_history_store *h, uint64_t need
 
     close_block_locked(h);
     let_go_old_locked(h);
-    while (!fits_locked(h, want + h->block_bytes) && h->head != h->tail)
+    while (!fits_locked(h, want + AHEAD * h->block_bytes) && h->head != h->tail)
         if (!let_go_locked(h))
             break;
     if (!fits_locked(h, want))
@@ -457,12 +459,13 @@ uint64_t bp_history_find(struct bp_history_store *h, bp_ns_t from_mono, bool *re
     return at;
 }
 
-static struct block *block_of_locked(struct bp_history_store *h, uint64_t *at) {
+static struct block *block_of_locked(struct bp_history_store *h, uint64_t *at, uint64_t skip) {
     uint64_t lo = h->tail, hi = h->head;
 
     if (lo == hi)
         return NULL;
-    *at = BP_MAX(*at, history_block(h, lo)->first);
+    if (*at < history_block(h, lo)->first) /* overtaken */
+        *at = history_block(h, BP_MIN(lo + skip, hi - 1))->first;
     while (hi - lo > 1) {
         uint64_t mid = lo + (hi - lo) / 2;
 
@@ -519,7 +522,7 @@ int bp_history_copy_out(struct bp_history_store *h, uint64_t *at, uint64_t *hint
     int r = 0;
 
     bp_mutex_lock(&h->lock);
-    b = block_of_locked(h, at);
+    b = block_of_locked(h, at, *hint_block ? SKIP : 0); /* who begins may have the oldest */
     if (!b) {
         bp_mutex_unlock(&h->lock);
         return 0;

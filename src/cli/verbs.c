@@ -17,6 +17,7 @@
     X(agent)      \
     X(status)     \
     X(session)    \
+    X(snapshot)   \
     X(config)     \
     X(completion) \
     X(man)
