@@ -175,6 +175,86 @@ def wrong(agent):
     bp.bagpipe("verify", row["dir"])
 
 
+def by_verb(agent):
+    """The verb waits for the end; what is asked for wrongly is refused before anything happens."""
+    out = agent.verb("snapshot", "--before", "1s", "--after", "500ms", "--reason", "by hand", "--values", "who=me",
+                     "--name", "by-verb", "--wait")
+    bp.check("finished" in out and "by-verb" in out, f"verb: {out}")
+    s = json.loads(agent.verb("snapshot", "--before", "1s", "--after", "0s", "--wait", "--json"))
+    bp.check(s["status"] == "finished" and s["merged"] is False and s["messages"] > 100, f"verb, JSON: {s}")
+    status, _, err = bp.bagpipe("snapshot", "--before", "soon", "--url", f"unix:{agent.sock}", ok=range(256))
+    bp.check(status == 2 and "soon" in err, f"wrong time: {status} {err}")
+
+
+def limits(folder):
+    """Cool-down and number an hour refuse new ones; memory stays within its bound; without history: a clear no."""
+    agent = Agent(folder, "snapshot.cooldown=1h", "snapshot.max_bytes=8MiB", name="limits")
+    bp.until(lambda: agent.http("GET", "/api/v1/snapshot")["memory"]["evicted"] > 0, 40, "a full history", 0.2)
+    s, _ = agent.snapshot({"before_s": 1, "after_s": 0, "name": "limits"})
+    agent.finished(s["id"])
+    p = agent.http("POST", "/api/v1/snapshot", {"before_s": 1, "after_s": 0}, 503)
+    bp.check("cooldown" in p["detail"], f"cool-down: {p}")
+    start = bp.rss_kb(agent.p.pid)["RssAnon"]
+    time.sleep(4)
+    m = agent.http("GET", "/api/v1/snapshot")["memory"]
+    rss = bp.rss_kb(agent.p.pid)["RssAnon"]
+    bp.check(m["used"] <= m["size"] == 8 << 20 and m["dropped"] == 0, f"memory: {m}")
+    bp.check(rss - start < 4096, f"memory grows: {start} kB, {rss} kB")
+    agent.p.stop(timeout=20, sig=signal.SIGTERM)
+    agent = Agent(folder, "snapshot.enabled=false", name="without")
+    p = agent.http("POST", "/api/v1/snapshot", {}, 409)
+    bp.check("snapshot.enabled" in p["detail"], f"not enabled: {p}")
+    bp.check(agent.http("GET", "/api/v1/snapshot") == {"enabled": False}, "and says so")
+    bp.check(agent.http("GET", "/api/v1/status")["graph"]["subscribed"] == 0, "nothing is subscribed to")
+    agent.p.stop(timeout=20, sig=signal.SIGTERM)
+    bp.say(f"history of {m['size'] >> 20} MiB: {m['evicted']} let go, {rss} kB of memory")
+
+
+def killed(folder, sender):
+    """Files keep what came before a kill -9: the next agent's snapshot begins with it, to the message."""
+    on_disk = ["snapshot.disk_bytes=256MiB", "snapshot.max_bytes=16MiB"]
+    agent = Agent(folder, *on_disk, name="disk")
+    began = time.time_ns() + 1_000_000_000
+    time.sleep(6)
+    s, _ = agent.snapshot({"before_s": 1, "after_s": 600, "name": "half"})
+    time.sleep(1.5)
+    killed_at = time.time_ns()
+    agent.p.kill9()
+    time.sleep(1)
+    agent = Agent(folder, *on_disk, name="disk2")
+    up = time.time_ns()
+    row, half = agent.finished(s["id"])
+    bp.check(row["outages"] == 1 and half.count > 200, f"the snapshot that was being saved is finished: {row}")
+    bp.until(lambda: agent.http("GET", "/api/v1/snapshot")["memory"]["messages"] > 100, 20, "messages", 0.1)
+    time.sleep(1)
+    s, window = agent.snapshot({"reason": "after the fault", "before_s": 60, "after_s": 0.5, "name": "whole"})
+    row, snap = agent.finished(s["id"])
+    d = agent.http("GET", "/api/v1/snapshot")["disk"]
+    bp.check(d["missed"] == 0 and d["error"] is None and d["bytes"] < 256 << 20, f"files: {d}")
+    log = judge.SendLog(sender)
+    n, gap = 0, 0
+    for (guid, topic), rows in log.sent.items():
+        got = snap.seqs(topic)
+        if topic not in snap.messages or len(rows) < 50:
+            continue
+        before = {q for q, _, wall, _ in rows if began < wall < killed_at - SLACK - 150_000_000}
+        after = {q for q, _, wall, _ in rows if up + 2_000_000_000 < wall < window[1] - SLACK}
+        bp.check(len(got) == len(set(got)), f"{topic}: a message is there twice")
+        bp.check(before <= set(got), f"{topic}: missing of the time before the kill: "
+                 f"{spans.show(spans.of(before - set(got)))}")
+        bp.check(after <= set(got), f"{topic}: missing of the time after: {spans.show(spans.of(after - set(got)))}")
+        src = snap.ledger[(guid, topic)]
+        hole = set(range(min(got), max(got) + 1)) - set(got)
+        told = sum((src.lost[c] for c in ("transport", "ring")), [])
+        bp.check(spans.count(told) == len(hole), f"{topic}: {len(hole)} were sent while nobody listened, told {told}")
+        n += len(before)
+        gap += len(hole)
+    bp.check(n > 1000 and gap > 50, f"{n} before, {gap} while nobody listened")
+    bp.check(len(snap.messages["/robot1/tf_static"]) >= 1, "latched topics, too")
+    agent.p.stop(timeout=20, sig=signal.SIGTERM)
+    bp.say(f"killed: {n} messages of the time before are in the next agent's snapshot, {gap} known as lost")
+
+
 def test():
     folder = bp.scratch()
     robot = bp.sim("--robots", 1, "--profile", "mixed", domain=DOMAIN, log=folder / "sim.log")
@@ -183,8 +263,11 @@ def test():
     to_the_message(folder, agent)
     merged(folder, agent)
     wrong(agent)
+    by_verb(agent)
     status = agent.p.stop(timeout=20, sig=signal.SIGTERM)
     bp.check(status == 0, f"SIGTERM: exit status {status}: {agent.p.text()[-400:]}")
+    limits(folder)
+    killed(folder, folder / "sim.log")
     robot.stop()
 
 
