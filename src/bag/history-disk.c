@@ -280,13 +280,12 @@ static void remove_old(struct disk *d, uint64_t more) {
 }
 
 static int finish_file(struct disk *d) {
-    int r = 0;
+    int r;
 
     if (d->fd < 0)
         return 0;
     (void) d->io->truncate(d->io->ctx, d->fd, d->off); /* gives back what was allocated ahead */
-    if (d->unsynced)
-        r = d->io->sync(d->io->ctx, d->fd);
+    r = d->io->sync(d->io->ctx, d->fd); /* from here on it is whole, whatever happens */
     (void) d->io->close(d->io->ctx, d->fd);
     d->fd = -1;
     d->unsynced = false;

@@ -112,6 +112,7 @@ int bp_hentry_next(struct bp_cur *c, struct bp_history_entry *ret, bool *ret_lat
             return BP_ECORRUPT;
     } else {
         e.publish_ns = (bp_ns_t) end;
+        e.last = e.seq;
     }
     *ret = e;
     *ret_latched = flags & LATCHED;

@@ -168,6 +168,7 @@ static struct seen read_all(struct bp_history_reader *r, uint32_t source) {
         if (e.kind != BP_HISTORY_MESSAGE)
             continue;
         same_payload(&e, source);
+        assert_int_equal(e.last, e.seq);
         assert_int_equal(e.publish_ns, e.log_ns - 1000);
         if (!s.messages++) {
             s.first = e.seq;
@@ -442,10 +443,11 @@ static void threads(void **state) {
     }
     for (unsigned i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_join(ids[i], NULL), 0);
-        assert_int_equal(last[i], EACH);
+        if (missed == 0) /* else its last ones may be among those */
+            assert_int_equal(last[i], EACH);
     }
     assert_true(missed > 0 || got + lost == (uint64_t) THREADS * EACH);
-    print_message("%llu read, %llu missed, %llu refused\n", (unsigned long long) got,
+    print_message("# %llu read, %llu missed, %llu refused\n", (unsigned long long) got,
                   (unsigned long long) missed, (unsigned long long) lost);
     bp_history_reader_close(BP_TAKE_PTR(r));
     bp_history_close(h);

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 import bp
+import history
 import judge
 import spans
 from bag import Bag
@@ -220,6 +221,7 @@ def killed(folder, sender):
     time.sleep(1.5)
     killed_at = time.time_ns()
     agent.p.kill9()
+    in_files = history.numbers(agent.data / "history")
     time.sleep(1)
     agent = Agent(folder, *on_disk, name="disk2")
     up = time.time_ns()
@@ -243,6 +245,7 @@ def killed(folder, sender):
         bp.check(before <= set(got), f"{topic}: missing of the time before the kill: "
                  f"{spans.show(spans.of(before - set(got)))}")
         bp.check(after <= set(got), f"{topic}: missing of the time after: {spans.show(spans.of(after - set(got)))}")
+        bp.check(before <= set(in_files.get((guid, topic), [])), f"{topic}: the files as the format page tells have it")
         src = snap.ledger[(guid, topic)]
         hole = set(range(min(got), max(got) + 1)) - set(got)
         told = sum((src.lost[c] for c in ("transport", "ring")), [])
