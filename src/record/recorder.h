@@ -22,7 +22,10 @@ struct bp_qos_overrides;
 struct bp_recorder;
 struct bp_take;
 
-enum { BP_TAKES = 16 }; /* at the same time */
+enum {
+    BP_TAKES = 17,             /* at the same time: */
+    BP_TAKES_OF_SESSIONS = 16, /* and a history besides */
+};
 
 /* A rule "pattern=value" given by the user. */
 struct bp_topic_rule {
@@ -85,7 +88,7 @@ struct bp_take_opts {
  * Starts handing samples to a writer. Topics that others record already are joined at once, with
  * the latched messages they have (`keep_latched`); all others are subscribed to.
  *
- * @return 0, -EBUSY when BP_TAKES run already, -ENOMEM
+ * @return 0, -EBUSY when BP_TAKES_OF_SESSIONS run already, or a history; -ENOMEM
  */
 BP_MUST_CHECK int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o,
                                struct bp_take **ret, struct bp_error *err);

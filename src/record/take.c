@@ -96,12 +96,13 @@ static void tune_all(struct topics *list) {
  */
 static int join_locked(struct bp_recorder *r, struct bp_take *k, struct topics *list) {
     bp_ns_t now = bp_wall_ns();
-    unsigned slot = 0;
+    unsigned slot = k->o.history ? BP_TAKES_OF_SESSIONS : 0;
+    unsigned end = k->o.history ? BP_TAKES : BP_TAKES_OF_SESSIONS;
     int rc;
 
-    while (slot < BP_TAKES && r->takes[slot])
+    while (slot < end && r->takes[slot])
         slot++;
-    if (slot == BP_TAKES)
+    if (slot == end)
         return -EBUSY;
     rc = list_topics_locked(r, list);
     if (rc < 0)
@@ -139,9 +140,9 @@ int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o, struct bp_
     (void) pthread_rwlock_unlock(&r->gate);
     if (rc < 0) {
         free(k);
-        return rc == -EBUSY
-                   ? bp_fail(err, rc, "%d sessions are being recorded, that is the most", BP_TAKES)
-                   : bp_fail(err, rc, "no memory to record");
+        return rc == -EBUSY ? bp_fail(err, rc, "%d sessions are being recorded, that is the most",
+                                      BP_TAKES_OF_SESSIONS)
+                            : bp_fail(err, rc, "no memory to record");
     }
     *ret = k;
     tune_all(&list);
