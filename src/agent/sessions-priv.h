@@ -21,6 +21,7 @@ struct running {
     char *mission, *operator_, *notes, *tags; /* owned */
     bp_ns_t started_ns;
     bp_ns_t ends_mono; /* 0 = no limit */
+    uint64_t max_size; /* 0 = no limit */
     uint32_t outages;
     enum bp_session_class class;
     uint64_t ring_bytes;   /* of the writer; 0 = as configured */
@@ -44,7 +45,8 @@ struct bp_sessions {
     char dir[1024];
     unsigned domain; /* the first one, for names */
     pthread_mutex_t turn, lock;
-    struct running *running; /* [lock] oldest first */
+    struct running *running;        /* [lock] oldest first */
+    struct bp_sessions_limit limit; /* [lock] */
 };
 
 /* sessions.c; with `turn` held */
@@ -67,6 +69,10 @@ int bp_sessions_choose_dir(const struct bp_sessions *s, const json_t *request, c
                            size_t cap, struct bp_error *err);
 /** News of a session, for the bus; no lock held. */
 void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
+
+/* sessions-limit.c; with `lock` held */
+/** The limit that is in force is put on a session that begins. */
+void bp_running_limit_locked(struct bp_sessions *s, struct running *r);
 
 /* sessions-load.c */
 int bp_sessions_load(struct bp_sessions *s, struct bp_error *err);

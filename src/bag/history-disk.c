@@ -23,10 +23,10 @@
 #include "base/crc.h"
 #include "base/thread.h"
 
-    enum {
-        FILES = 8, /* at least so many files share the space */
-        DISK_LEAST = 16 << 20,
-    };
+enum {
+    FILES = 8, /* at least so many files share the space */
+    DISK_LEAST = 16 << 20,
+};
 
 void bp_hdisk_path(const struct disk *d, uint32_t number, char *ret, size_t cap) {
     (void) snprintf(ret, cap, "%s/history-%010u.bph", d->dir, number);

@@ -37,6 +37,7 @@ struct tap { /* a topic in a take */
     enum bp_priority priority;
     uint64_t budget_bytes;
     _Atomic int64_t next_ns; /* when the rate limit lets the next sample through */
+    _Atomic int64_t thin_ns; /* the same for thinning at a limit of the host */
 };
 
 struct topic {
@@ -75,7 +76,8 @@ struct source { /* one DDS writer */
     char *node;            /* owned, constant */
     int32_t ids[BP_TAKES]; /* [lock, gate] its index in each take's writer, -1 = none */
     _Atomic uint32_t seen[BP_TAKES];
-    bool alive;        /* [lock] */
+    bool alive;        /* [lock] in the graph */
+    bool heard;        /* [lock] the subscription keeps a pointer to it */
     UT_hash_handle hh; /* by guid */
 };
 
@@ -101,6 +103,8 @@ struct bp_take {
     uint32_t topics;         /* [rec.lock] */
     uint32_t refused;        /* [rec.lock] topics beyond max_topics */
     _Atomic bool paused;
+    _Atomic int limit; /* enum bp_take_limit */
+    _Atomic int64_t thin_gap;
     _Atomic uint64_t received, bytes;
 };
 
@@ -128,6 +132,9 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e);
 struct source *bp_recorder_source_locked(struct bp_recorder *r, struct topic *t,
                                          const uint8_t guid[static BP_GUID_LEN], uint16_t vendor,
                                          const char *node, const char *hash);
+/** Frees a source that is neither in the graph nor held by its subscription any more, and lets the
+ *  writers forget it: robots run for years, and every restart of a node brings new ones. */
+void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s);
 void bp_recorder_notice(const struct bp_recorder *r, const char *text);
 void bp_recorder_topic_free(struct topic *t);
 /** Subscribes to the topic when a take wants it, unsubscribes when none does. No lock held. */
@@ -148,7 +155,8 @@ void bp_take_consider_locked(struct bp_take *k, struct topic *t);
 int bp_take_channel(const struct bp_take *k, const struct bp_channel_def *d, struct bp_error *err);
 int bp_take_channel_update(const struct bp_take *k, uint16_t channel,
                            const struct bp_channel_def *d);
-int bp_take_source(const struct bp_take *k, const struct bp_source_def *d);
+int bp_take_source(const struct bp_take *k, const struct bp_source_def *d, struct bp_error *err);
+void bp_take_source_gone(const struct bp_take *k, uint32_t source);
 void bp_take_accept(const struct bp_take *k, const struct bp_accept *m);
 void bp_take_note_loss(const struct bp_take *k, uint32_t source, enum bp_loss why, uint64_t first,
                        uint64_t last);
@@ -164,6 +172,7 @@ void bp_latched_clear(struct topic *t);
 void bp_recorder_on_sample(void *topic, const struct bp_sample *s);
 void bp_recorder_on_control(void *topic, const struct bp_sample *s);
 void bp_recorder_on_missed(void *topic, const struct bp_missed *m);
+void bp_recorder_on_parted(void *topic, void *source);
 
 /* definitions.c */
 int bp_recorder_resolver_start(struct bp_recorder *r);

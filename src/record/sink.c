@@ -15,9 +15,9 @@ int bp_take_channel_update(const struct bp_take *k, uint16_t channel,
                         : bp_writer_channel_update(k->o.writer, channel, d);
 }
 
-int bp_take_source(const struct bp_take *k, const struct bp_source_def *d) {
-    return k->o.history ? bp_history_source(k->o.history, d, NULL)
-                        : bp_writer_source(k->o.writer, d, NULL);
+int bp_take_source(const struct bp_take *k, const struct bp_source_def *d, struct bp_error *err) {
+    return k->o.history ? bp_history_source(k->o.history, d, err)
+                        : bp_writer_source(k->o.writer, d, err);
 }
 
 void bp_take_accept(const struct bp_take *k, const struct bp_accept *m) {
@@ -33,4 +33,9 @@ void bp_take_note_loss(const struct bp_take *k, uint32_t source, enum bp_loss wh
         bp_history_note_loss(k->o.history, source, why, first, last);
     else
         bp_writer_note_loss(k->o.writer, source, why, first, last);
+}
+
+void bp_take_source_gone(const struct bp_take *k, uint32_t source) {
+    if (!k->o.history) /* what it has sent is still held, and needs its source */
+        bp_writer_source_gone(k->o.writer, source);
 }
