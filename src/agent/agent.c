@@ -249,7 +249,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)
-        r = bp_snapshots_open(config, a.recorder, a.sessions, a.dir, &a.snapshots, err);
+        r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

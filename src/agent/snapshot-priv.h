@@ -34,6 +34,7 @@ struct snap { /* a snapshot being saved */
 struct bp_snapshots {
     const struct bp_agent_config *config;
     struct bp_sessions *sessions;
+    struct bp_alerts *alerts;
     struct bp_history_store *history; /* NULL: not enabled */
     struct bp_select *select;
     struct bp_rules max_rate, keep_every;

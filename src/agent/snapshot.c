@@ -8,6 +8,7 @@
 
 #include "agent/agent-priv.h"
 #include "agent/snapshot-priv.h"
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/units.h"
@@ -305,10 +306,27 @@ int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[sta
     return bp_snapshots_take(a->snapshots, request, ret_id, err);
 }
 
+static void look_at_disk(struct bp_snapshots *s) {
+    struct bp_history_stats h;
+    char text[200];
+
+    bp_history_stats(s->history, &h);
+    if (!h.disk_error) {
+        bp_alerts_clear(s->alerts, "snapshot.disk");
+        return;
+    }
+    (void) snprintf(text, sizeof text,
+                    "the history's files cannot be written (%s): snapshots reach back as far as "
+                    "memory does, and no further",
+                    bp_strerror(h.disk_error));
+    bp_alerts_raise(s->alerts, "snapshot.disk", BP_SEVERITY_WARNING, text);
+}
+
 void bp_snapshots_tick(struct bp_snapshots *s) {
     if (!s || !s->history)
         return;
     bp_history_tick(s->history);
+    look_at_disk(s);
     (void) pthread_mutex_lock(&s->turn);
     reap(s);
     (void) pthread_mutex_unlock(&s->turn);
@@ -331,6 +349,7 @@ static int open_history(struct bp_snapshots *s, const char *dir, struct bp_error
         .disk_max_ns = c->snapshot.disk_age,
         .write_interval = c->snapshot.write_interval,
         .sync_interval = c->snapshot.sync_interval,
+        .io = bp_io_from_env(),
         .notice = on_notice,
     };
 
@@ -377,8 +396,8 @@ static int open_take(struct bp_snapshots *s, struct bp_recorder *recorder, struc
 }
 
 int bp_snapshots_open(const struct bp_agent_config *config, struct bp_recorder *recorder,
-                      struct bp_sessions *sessions, const char *dir, struct bp_snapshots **ret,
-                      struct bp_error *err) {
+                      struct bp_sessions *sessions, struct bp_alerts *alerts, const char *dir,
+                      struct bp_snapshots **ret, struct bp_error *err) {
     BP_CLEANUP(bp_snapshots_closep) struct bp_snapshots *s = calloc(1, sizeof *s);
     int r = 0;
 
@@ -386,6 +405,7 @@ int bp_snapshots_open(const struct bp_agent_config *config, struct bp_recorder *
         return bp_fail(err, -ENOMEM, "out of memory");
     s->config = config;
     s->sessions = sessions;
+    s->alerts = alerts;
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
     if (config->snapshot.enabled) {

@@ -358,7 +358,7 @@ static int next_in_file(struct disk *d, struct disk_cursor *c, uint64_t bytes, u
 
 int bp_history_disk_next(struct disk *d, struct disk_cursor *c, uint64_t at,
                          struct bp_hframe *ret) {
-    struct dfile f;
+    struct dfile f = { 0 };
     bool is_last;
 
     if (!c->file && !file_of(d, at, &f))
