@@ -11,6 +11,7 @@
 
 #include "bag/ledger.h"
 #include "bag/manifest.h"
+#include "bag/metadata.h"
 #include "bag/recover.h"
 #include "base/log.h"
 
@@ -173,6 +174,19 @@ static void recover_others(struct bp_sessions *s) {
     free(found);
 }
 
+/* What a catalogue that was lost knew, and the folder's metadata.yaml still tells. */
+static enum bp_session_class class_of(const char *dir) {
+    BP_AUTO_METADATA m = { 0 };
+    int class = BP_CLASS_SESSION;
+
+    if (bp_metadata_read(&bp_io_posix, dir, &m, NULL) < 0)
+        return BP_CLASS_SESSION;
+    for (size_t i = 0; i < m.ncustom; i++)
+        if (bp_streq(m.custom[i].key, "bagpipe.class"))
+            class = bp_class_from_name(m.custom[i].value);
+    return class < 0 ? BP_CLASS_SESSION : (enum bp_session_class) class;
+}
+
 static void enter(struct bp_sessions *s, const char *dir, const char *name) {
     struct bp_catalog_session row = { .status = BP_STATUS_FINISHED,
                                       .name = (char *) (uintptr_t) name,
@@ -187,6 +201,7 @@ static void enter(struct bp_sessions *s, const char *dir, const char *name) {
          known.status == BP_STATUS_PAUSED) &&
         bp_streq(known.dir, dir))
         return;
+    row.class = class_of(dir);
     if (bp_catalog_put(s->catalog, &row, &err) < 0)
         bp_log(BP_LOG_WARNING, "session could not be entered into the catalogue",
                BP_F_TEXT("path", dir), BP_F_TEXT("why", err.text));

@@ -14,7 +14,7 @@
 #include "base/units.h"
 #include "record/select.h"
 
-enum { RING_LEAST = 16 << 20 };
+enum { RING_LEAST = 16 << 20, REASON_MOST = 300 };
 
 /* A later trigger with the same "before" always reaches less far back; this much is rounding. */
 #define SAME_START BP_MS
@@ -229,16 +229,30 @@ static json_t *request_of(const struct bp_snapshots *s, const json_t *request,
     return o;
 }
 
+/* For metadata.yaml, which demands whole characters; the mark has all of it. */
+static void put_reason(const char *text, char ret[static REASON_MOST]) {
+    int n = snprintf(ret, REASON_MOST, "bagpipe.reason=%s", text);
+
+    if (n < REASON_MOST)
+        return;
+    n = REASON_MOST - 1;
+    while (n > 0 && ((uint8_t) ret[n - 1] & 0xc0) == 0x80)
+        n--;
+    if (n > 0 && (uint8_t) ret[n - 1] >= 0xc0)
+        n--;
+    ret[n] = 0;
+}
+
 /* [turn] */
 static int begin(struct bp_snapshots *s, const json_t *request, const struct wish *w, bp_ns_t from,
                  bp_ns_t until, char ret_id[static 27], struct bp_error *err) {
     struct snap *n = calloc(1, sizeof *n);
     json_t *full = request_of(s, request, w);
-    char reason[300];
+    char reason[REASON_MOST];
     const char *custom[] = { "bagpipe.class=snapshot", reason, NULL };
     int r;
 
-    (void) snprintf(reason, sizeof reason, "bagpipe.reason=%s", w->reason);
+    put_reason(w->reason, reason);
     r = n && full ? 0 : bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0)
         r = bp_sessions_start_snapshot(s->sessions, full, custom, ring_bytes(s), s->history, from,
