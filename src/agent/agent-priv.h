@@ -5,6 +5,7 @@
 #include "agent/bus.h"
 #include "agent/events.h"
 #include "agent/sessions.h"
+#include "agent/snapshot.h"
 #include "agent/triggers.h"
 #include "alert/alert.h"
 #include "net/http.h"
@@ -17,6 +18,7 @@ struct bp_agent {
     struct bp_catalog *catalog;
     struct bp_access *access;
     struct bp_sessions *sessions;
+    struct bp_snapshots *snapshots;
     struct bp_retention *retention;
     struct bp_care *care;
     struct bp_triggers *triggers;
@@ -46,6 +48,16 @@ extern const size_t bp_agent_routes_count;
 /** What GET /api/v1/status and /topics answer; owned, NULL when out of memory. Any thread. */
 json_t *bp_agent_status_json(struct bp_agent *a);
 json_t *bp_agent_topics_json(struct bp_agent *a);
+/* api-snapshot.c */
+int bp_api_post_snapshot(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_api_get_snapshot(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* snapshot.c */
+/** For API and triggers: bp_snapshots_take(). */
+BP_MUST_CHECK int bp_agent_snapshot(struct bp_agent *a, const json_t *request,
+                                    char ret_id[static 27], struct bp_error *err);
+
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);

@@ -140,6 +140,7 @@ static void live(struct bp_agent *a, int signals) {
         bp_sessions_tick(a->sessions);
         bp_access_tick(a->access);
         bp_events_tick(a->events);
+        bp_snapshots_tick(a->snapshots);
     }
 }
 
@@ -246,6 +247,7 @@ static void agent_done(struct bp_agent *a) {
     bp_triggers_close(a->triggers);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
+    bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_access_close(a->access);
@@ -282,6 +284,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_events_open(&a, &a.events, err);
     if (r == 0)
         r = open_triggers(&a, err);
+    if (r == 0)
+        r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

@@ -106,6 +106,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_snapshots_metrics(a->snapshots, &out);
     bp_retention_metrics(a->retention, &out);
     bp_care_metrics(a->care, &out);
     bp_triggers_metrics(a->triggers, &out);
@@ -362,6 +363,10 @@ const struct bp_http_route bp_agent_routes[] = {
       "Switches it on or off until the agent ends: {enabled}." },
     { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
       "Fires it, or makes external(name) true for a moment: {values}." },
+    { "POST", "/api/v1/snapshot", bp_api_post_snapshot, BP_HTTP_OPERATOR,
+      "Saves what came before and what comes after now as a session." },
+    { "GET", "/api/v1/snapshot", bp_api_get_snapshot, BP_HTTP_VIEWER,
+      "The history that snapshots are taken from, and those being saved." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

@@ -198,6 +198,42 @@ static const struct bp_config_row rows[] = {
     { "crypto.hide_names", BP_CONFIG_BOOL, AT(crypto.hide_names), "false",
       .help = "topic names of sealed recordings in no readable file" },
 
+    { "snapshot.enabled", BP_CONFIG_BOOL, AT(snapshot.enabled), "false",
+      .help = "keep a history of what came lately, so that what came before a fault can be saved" },
+    { "snapshot.before", BP_CONFIG_DURATION, AT(snapshot.before), "60s", .min = 0, .max = 30 * DAY,
+      .help = "how far back a snapshot reaches, if the history does" },
+    { "snapshot.after", BP_CONFIG_DURATION, AT(snapshot.after), "10s", .min = 0, .max = 3600,
+      .help = "how long it goes on" },
+    { "snapshot.max_bytes", BP_CONFIG_SIZE, AT(snapshot.max_bytes), "128MiB", .min = MIB,
+      .max = 64 * GIB, .help = "memory of the history" },
+    { "snapshot.max_age", BP_CONFIG_DURATION, AT(snapshot.max_age), "0", .min = 0, .max = 30 * DAY,
+      .help = "memory lets go of messages older than this; 0 = when it is full" },
+    { "snapshot.topics", BP_CONFIG_LIST, AT(snapshot.topics), NULL,
+      .help = "topics of the history, `*` matches anything; none given: all" },
+    { "snapshot.exclude_topics", BP_CONFIG_LIST, AT(snapshot.exclude_topics), NULL,
+      .help = "but not these" },
+    { "snapshot.max_rate", BP_CONFIG_LIST, AT(snapshot.max_rate), NULL,
+      .help = "`TOPIC=HZ`: keep at most this rate in the history" },
+    { "snapshot.keep_every", BP_CONFIG_LIST, AT(snapshot.keep_every), NULL,
+      .help = "`TOPIC=N`: keep every N-th message in the history" },
+    { "snapshot.name", BP_CONFIG_TEXT, AT(snapshot.name), "snapshot_{robot}_{date}_{time}",
+      .help = "name of snapshots, words as in session.name" },
+    { "snapshot.cooldown", BP_CONFIG_DURATION, AT(snapshot.cooldown), "0", .min = 0, .max = DAY,
+      .help = "refuse a new one within this time of the last; one being saved still grows" },
+    { "snapshot.max_per_hour", BP_CONFIG_INT, AT(snapshot.max_per_hour), "60", .min = 0,
+      .max = 1000, .help = "refuse new ones beyond so many an hour; 0 = no limit" },
+    { "snapshot.disk_bytes", BP_CONFIG_SIZE, AT(snapshot.disk_bytes), "0", .max = 64 * TIB,
+      .help = "files that continue the history and outlive a restart, at least 16 MiB; 0 = memory "
+              "alone" },
+    { "snapshot.disk_age", BP_CONFIG_DURATION, AT(snapshot.disk_age), "0", .min = 0,
+      .max = 365 * DAY, .help = "remove files older than this; 0 = when they are too many" },
+    { "snapshot.disk_dir", BP_CONFIG_TEXT, AT(snapshot.disk_dir), NULL,
+      .help = "their folder; none given: `history` in storage.dir" },
+    { "snapshot.write_interval", BP_CONFIG_DURATION, AT(snapshot.write_interval), "100ms",
+      .min = 0.01, .max = 60, .help = "how often memory goes to files: what `kill -9` may lose" },
+    { "snapshot.sync_interval", BP_CONFIG_DURATION, AT(snapshot.sync_interval), "1s", .min = 0.01,
+      .max = 3600, .help = "how often files are synced: what a power cut may lose" },
+
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
     { "http.hosts", BP_CONFIG_LIST, AT(http.hosts), NULL,
@@ -288,6 +324,8 @@ static int check_rules(const struct bp_agent_config *c, struct bp_error *err) {
         { "record.keep_every", BP_RULE_KEEP, &c->record.keep_every },
         { "record.priority", BP_RULE_PRIORITY, &c->record.priority },
         { "record.budget", BP_RULE_BUDGET, &c->record.budget },
+        { "snapshot.max_rate", BP_RULE_RATE, &c->snapshot.max_rate },
+        { "snapshot.keep_every", BP_RULE_KEEP, &c->snapshot.keep_every },
     };
     int r = 0;
 
@@ -340,6 +378,16 @@ static int check_triggers(const struct bp_agent_config *c, struct bp_error *err)
     return bp_trigger_rules_parse(&c->triggers, &rules, err);
 }
 
+static int check_snapshot(const struct bp_agent_config *c, struct bp_error *err) {
+    char name[256];
+
+    if (c->snapshot.disk_bytes && c->snapshot.disk_bytes < (uint64_t) (16 * MIB))
+        return bp_fail(err, BP_ECONFIG, "snapshot.disk_bytes: 16 MiB at least, or 0");
+    return blame(bp_record_name(c->snapshot.name, bp_wall_ns(), 0, c->session.mission, name,
+                                sizeof name, err),
+                 "snapshot.name", err);
+}
+
 static int check(const struct bp_agent_config *c, struct bp_error *err) {
     char name[256];
     int r = check_domains(c, err);
@@ -354,6 +402,8 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
         r = blame(bp_record_name(c->session.name, bp_wall_ns(), 0, c->session.mission, name,
                                  sizeof name, err),
                   "session.name", err);
+    if (r >= 0)
+        r = check_snapshot(c, err);
     if (r >= 0)
         r = bp_degrade_check(c, err);
     if (r >= 0)

@@ -73,6 +73,19 @@ struct bp_agent_config {
     } session;
     struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
+        bool enabled;
+        bp_ns_t before, after;
+        uint64_t max_bytes;
+        bp_ns_t max_age;
+        struct bp_config_list topics, exclude_topics, max_rate, keep_every;
+        char *name;
+        bp_ns_t cooldown;
+        int64_t max_per_hour;
+        uint64_t disk_bytes; /* 0 = memory alone */
+        bp_ns_t disk_age, write_interval, sync_interval;
+        char *disk_dir; /* "" = `history` in storage.dir */
+    } snapshot;
+    struct {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
         int64_t workers, max_connections;

@@ -30,16 +30,17 @@ static json_t *parsed(const char *text, json_t *(*otherwise)(void) ) {
 }
 
 static json_t *row_json(const struct bp_catalog_session *s) {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, "
-        "s:s?, s:o}",
-        "id", s->id, "name", s->name, "status", bp_status_name(s->status), "dir", s->dir, "mission",
-        s->mission ? s->mission : "", "operator", s->operator_ ? s->operator_ : "", "notes",
-        s->notes ? s->notes : "", "tags", parsed(s->tags, json_array), "started_ns",
-        time_json(s->started_ns), "ended_ns", time_json(s->ended_ns), "messages",
-        count_json(s->messages), "bytes", count_json(s->bytes), "lost", count_json(s->lost),
-        "segments", (int) s->segments, "outages", (int) s->outages, "error",
-        s->error && *s->error ? s->error : NULL, "request", parsed(s->request, json_object));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, "
+                     "s:s?, s:o, s:s}",
+                     "id", s->id, "name", s->name, "status", bp_status_name(s->status), "dir",
+                     s->dir, "mission", s->mission ? s->mission : "", "operator",
+                     s->operator_ ? s->operator_ : "", "notes", s->notes ? s->notes : "", "tags",
+                     parsed(s->tags, json_array), "started_ns", time_json(s->started_ns),
+                     "ended_ns", time_json(s->ended_ns), "messages", count_json(s->messages),
+                     "bytes", count_json(s->bytes), "lost", count_json(s->lost), "segments",
+                     (int) s->segments, "outages", (int) s->outages, "error",
+                     s->error && *s->error ? s->error : NULL, "request",
+                     parsed(s->request, json_object), "class", bp_class_name(s->class));
 }
 
 static json_t *lost_json(const uint64_t lost[static BP_LOSS_N_]) {
@@ -54,10 +55,11 @@ static json_t *lost_json(const uint64_t lost[static BP_LOSS_N_]) {
 static json_t *live_json(struct running *r) {
     struct bp_catalog_session row = bp_running_row(r);
     json_t *o = row_json(&row);
-    struct bp_take_stats t;
+    struct bp_take_stats t = { 0 };
     struct bp_writer_stats w;
 
-    bp_take_stats(r->take, &t);
+    if (r->take)
+        bp_take_stats(r->take, &t);
     bp_writer_stats(r->writer, &w);
     (void) json_object_update_new(
         o, json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "topics",
@@ -202,10 +204,10 @@ json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {
     r = bp_running_find_locked(s, key);
     (void) pthread_mutex_unlock(&s->lock);
     if (r) {
-        n = bp_take_topics(r->take, NULL, 0);
+        n = r->take ? bp_take_topics(r->take, NULL, 0) : 0;
         v = calloc(n + 1, sizeof *v);
         list = v ? json_array() : NULL;
-        n = v ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
+        n = v && r->take ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
         for (size_t i = 0; i < n; i++)
             (void) json_array_append_new(list, topic_json(r, &v[i]));
     }
@@ -222,7 +224,7 @@ void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret) {
         struct bp_writer_stats w;
 
         bp_writer_stats(r->writer, &w);
-        st.running++;
+        st.running += row.class == BP_CLASS_SESSION;
         st.paused += row.status == BP_STATUS_PAUSED;
         st.messages += row.messages;
         st.bytes += row.bytes;

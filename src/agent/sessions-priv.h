@@ -23,8 +23,13 @@ struct running {
     bp_ns_t ends_mono; /* 0 = no limit */
     uint64_t max_size; /* 0 = no limit */
     uint32_t outages;
+    enum bp_session_class class;
+    uint64_t ring_bytes;   /* of the writer; 0 = as configured */
+    char *words[4];        /* owned; what custom points at */
+    const char *custom[5]; /* "key=value" for metadata.yaml, ending with NULL */
     struct bp_writer *writer;
-    struct bp_take *take;
+    struct bp_take *take; /* NULL for a snapshot */
+    struct bp_save *save; /* borrowed: of a snapshot, what fills its writer */
     struct bp_select *select;
     struct bp_rules rules[4]; /* by enum bp_rule_kind */
     char trouble[300];        /* [lock] last I/O error, "" when none */
@@ -46,14 +51,25 @@ struct bp_sessions {
 };
 
 /* sessions.c; with `turn` held */
-/** Starts recording into `dir`. @param resume  the folder of an interrupted session that goes on */
+/** Starts recording into `dir`. @param resume  the folder of an interrupted session that goes on
+ */
 int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
                      uint32_t outages, struct running **ret, struct bp_error *err);
+/** The same for a session without a take; `custom` is copied. */
+int bp_running_begin_snapshot(struct bp_sessions *s, const json_t *request, const char *dir,
+                              const char *const *custom, uint64_t ring_bytes, struct running **ret,
+                              struct bp_error *err);
 struct running *bp_running_find_locked(struct bp_sessions *s, const char *key);
 /** Waits for the disk and frees; the catalogue knows the outcome. */
 int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err);
 /** The row of a session that runs. Texts are borrowed from it. */
 struct bp_catalog_session bp_running_row(struct running *r);
+
+/** The folder of a new session. */
+int bp_sessions_choose_dir(const struct bp_sessions *s, const json_t *request, char *ret,
+                           size_t cap, struct bp_error *err);
+/** News of a session, for the bus; no lock held. */
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
 
 /* sessions-limit.c; with `lock` held */
 /** The limit that is in force is put on a session that begins. */

@@ -8,6 +8,7 @@
 #include "base/time.h"
 
 struct bp_buf;
+struct bp_history_store;
 struct bp_select;
 struct bp_qos_overrides;
 
@@ -22,7 +23,10 @@ struct bp_qos_overrides;
 struct bp_recorder;
 struct bp_take;
 
-enum { BP_TAKES = 16 }; /* at the same time */
+enum {
+    BP_TAKES = 17,             /* at the same time: */
+    BP_TAKES_OF_SESSIONS = 16, /* and a history besides */
+};
 
 /* A rule "pattern=value" given by the user. */
 struct bp_topic_rule {
@@ -64,7 +68,7 @@ struct bp_recorder_topic {
     const char *graph; /* its name in the graph; `topic` may have a robot's prefix */
     uint32_t domain;
     uint32_t writers;         /* alive */
-    uint32_t takes;           /* how many record it now */
+    uint32_t takes;           /* how many sessions record it now */
     uint64_t messages, bytes; /* received since open, while anybody recorded it */
     bp_ns_t last_ns;          /* wall time of the last one, 0 = none */
     bool has_definition;
@@ -104,14 +108,15 @@ struct bp_take_opts {
     bool start_paused;
     enum bp_take_limit limit; /* at first; see bp_take_set_limit() */
     bp_ns_t thin_gap;
-    struct bp_writer *writer; /* borrowed, outlives the take */
+    struct bp_writer *writer;         /* borrowed, outlives the take */
+    struct bp_history_store *history; /* instead of a writer: no session, but what came lately */
 };
 
 /**
  * Starts handing samples to a writer. Topics that others record already are joined at once, with
  * the latched messages they have (`keep_latched`); all others are subscribed to.
  *
- * @return 0, -EBUSY when BP_TAKES run already, -ENOMEM
+ * @return 0, -EBUSY when BP_TAKES_OF_SESSIONS run already, or a history; -ENOMEM
  */
 BP_MUST_CHECK int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o,
                                struct bp_take **ret, struct bp_error *err);

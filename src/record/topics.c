@@ -175,7 +175,7 @@ void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s) {
         return;
     for (unsigned i = 0; i < BP_TAKES; i++)
         if (s->ids[i] >= 0 && r->takes[i])
-            bp_writer_source_gone(r->takes[i]->o.writer, (uint32_t) s->ids[i]);
+            bp_take_source_gone(r->takes[i], (uint32_t) s->ids[i]);
     HASH_DEL(r->sources, s);
     free(s->node);
     free(s);
