@@ -39,7 +39,7 @@ struct bp_samples {
     struct bp_recorder *recorder;
     struct bp_fanout *fanout;
     size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]);
-    struct bp_mutex lock; /* leaf */
+    struct bp_mutex lock;                    /* leaf */
     struct topic *topics[BP_SAMPLES_TOPICS]; /* [lock]; removed by the samples thread only */
     uint64_t next_id;                        /* [lock] */
     struct bp_watch_queue *queue;            /* [lock], set once, by those who want */
@@ -58,9 +58,10 @@ static void learn_type(struct topic *t, const struct bp_watch_sample *m) {
         r = bp_fail(&t->why, -ENOMEM, "out of memory");
     if (r == -ENOENT)
         (void) bp_fail(&t->why, r, "the definition of '%.200s' is not known here", m->type);
-    if (r == 0)
-        r = bp_schema_parse(m->type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n },
-                            &t->schema, &t->why);
+    if (r == 0 &&
+        bp_schema_parse(m->type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n },
+                        &t->schema, &t->why) < 0)
+        t->schema = NULL;
 }
 
 static void put_message(struct bp_buf *out, struct topic *t, const struct bp_watch_sample *m,
