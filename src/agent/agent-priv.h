@@ -14,6 +14,8 @@ struct bp_agent {
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
+    struct bp_retention *retention;
+    struct bp_care *care;
     struct bp_http *http;
     struct bp_events *events;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */

@@ -12,6 +12,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
+#include "agent/care.h"
+#include "agent/retention.h"
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "net/addr.h"
 
@@ -128,7 +132,7 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
     int r;
 
     bp_sessions_stats(a->sessions, &st);
-    if (!a->config->session.auto_start || st.running)
+    if (bp_autostart_kind(a->config->session.begin, NULL) != BP_AUTOSTART_BOOT || st.running)
         return 0;
     request = json_object();
     r = bp_sessions_start(a->sessions, request, id, err);
@@ -195,10 +199,35 @@ static int open_news(struct bp_agent *a, struct bp_error *err) {
 
 static int open_graph(struct bp_agent *a, struct bp_error *err) {
     uint32_t domains[MAX_DOMAINS];
-    struct bp_recorder_opts o = { .domains = domains, .keep_latched = true, .notice = on_notice };
+    struct bp_recorder_opts o = {
+        .domains = domains,
+        .keep_latched = true,
+        .notice = on_notice,
+        .robot_rules = (const char *const *) a->config->robots.rules.v,
+        .nrobot_rules = a->config->robots.rules.n,
+    };
     int r = take_domains(a->config, domains, &o.ndomains, err);
 
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
+}
+
+static int open_care(struct bp_agent *a, struct bp_error *err) {
+    int r = bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
+                                                           .catalog = a->catalog,
+                                                           .sessions = a->sessions,
+                                                           .bus = a->bus,
+                                                           .alerts = a->alerts,
+                                                           .dir = a->dir,
+                                                           .io = bp_io_from_env() },
+                              &a->retention, err);
+
+    return r < 0 ? r
+                 : bp_care_open(&(struct bp_care_opts){ .config = a->config,
+                                                        .recorder = a->recorder,
+                                                        .sessions = a->sessions,
+                                                        .alerts = a->alerts,
+                                                        .dir = a->dir },
+                                &a->care, err);
 }
 
 static void agent_done(struct bp_agent *a) {
@@ -207,6 +236,8 @@ static void agent_done(struct bp_agent *a) {
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_care_close(a->care);
+    bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
@@ -231,6 +262,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = open_care(&a, err);
     if (r == 0)
         r = bp_events_open(&a, &a.events, err);
     if (r == 0)

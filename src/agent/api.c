@@ -1,6 +1,9 @@
 /* The agent's HTTP API: one row a route. Handlers run on the server's workers and may wait for
  * disks. Paths and bodies: docs/api/agent.md. */
 #include "agent/agent-priv.h"
+#include "agent/api-storage.h"
+#include "agent/care.h"
+#include "agent/retention.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,6 +37,7 @@ json_t *bp_agent_status_json(struct bp_agent *a) {
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
+    json_t *o;
 
     bp_sessions_stats(a->sessions, &s);
     bp_recorder_stats(a->recorder, &r);
@@ -41,16 +45,19 @@ json_t *bp_agent_status_json(struct bp_agent *a) {
             : s.running > s.paused ? "recording"
             : s.running            ? "paused"
                                    : "idle";
-    return json_pack(
-        "{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
-        "s:{s:o, s:o}, s:o}",
-        "version", BP_VERSION, "state", state, "uptime_s",
-        (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running", (int) s.running,
-        "paused", (int) s.paused, "messages", count_json(s.messages), "bytes", count_json(s.bytes),
-        "lost", count_json(s.lost), "graph", "topics", (int) r.topics, "writers", (int) r.writers,
-        "subscribed", (int) r.readers, "received", count_json(r.received), "received_bytes",
-        count_json(r.bytes), "udp_drops", count_json(r.udp_drops), "ring", "used",
-        count_json(s.ring_used), "size", count_json(s.ring_size), "storage", storage_json(a));
+    o = json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
+                  "s:{s:o, s:o}, s:o}",
+                  "version", BP_VERSION, "state", state, "uptime_s",
+                  (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running",
+                  (int) s.running, "paused", (int) s.paused, "messages", count_json(s.messages),
+                  "bytes", count_json(s.bytes), "lost", count_json(s.lost), "graph", "topics",
+                  (int) r.topics, "writers", (int) r.writers, "subscribed", (int) r.readers,
+                  "received", count_json(r.received), "received_bytes", count_json(r.bytes),
+                  "udp_drops", count_json(r.udp_drops), "ring", "used", count_json(s.ring_used),
+                  "size", count_json(s.ring_size), "storage", storage_json(a));
+    if (o)
+        bp_care_status(a->care, o);
+    return o;
 }
 
 static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
@@ -99,6 +106,8 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_retention_metrics(a->retention, &out);
+    bp_care_metrics(a->care, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
@@ -295,7 +304,17 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
+    { "GET", "/api/v1/host", bp_api_get_host, BP_HTTP_VIEWER,
+      "The machine: processor, memory, disks, network, temperatures, power, clock." },
+    { "GET", "/api/v1/robots", bp_api_get_robots, BP_HTTP_VIEWER,
+      "Robots: topics, rates, sessions, losses." },
+    { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
+      "One robot, with its topics." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
+    { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
+      "The disk, sessions by class, and what retention would delete next and why." },
+    { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
+      "Lets retention look now; dry_run=1 only tells what it would delete." },
     { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
       "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
@@ -309,6 +328,10 @@ const struct bp_http_route bp_agent_routes[] = {
     { "POST", "/api/v1/sessions/:id/pause", post_pause, BP_HTTP_OPERATOR, "Pauses it." },
     { "POST", "/api/v1/sessions/:id/resume", post_resume, BP_HTTP_OPERATOR, "Goes on." },
     { "POST", "/api/v1/sessions/:id/split", post_split, BP_HTTP_OPERATOR, "Begins a new segment." },
+    { "POST", "/api/v1/sessions/:id/keep", bp_api_post_keep, BP_HTTP_OPERATOR,
+      "Keeps it from retention, or with keep=false no longer." },
+    { "POST", "/api/v1/sessions/:id/uploaded", bp_api_post_uploaded, BP_HTTP_OPERATOR,
+      "Tells that there is a copy elsewhere, so that retention may delete it." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
 };

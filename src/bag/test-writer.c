@@ -369,8 +369,8 @@ static void test_forgets_the_gone(void **state) {
     latched = add_source(w, "/map", 5, 2);
     assert_int_equal(send_one(w, latched, 1), 0);
     bp_writer_source_gone(w, latched);
-    for (uint8_t g = 0; g < GENERATIONS; g++) {
-        uint32_t s = g ? add_again(w, g) : first;
+    for (unsigned g = 0; g < GENERATIONS; g++) {
+        uint32_t s = g ? add_again(w, (uint8_t) g) : first;
 
         assert_int_equal(send_one(w, s, 1), 0);
         assert_int_equal(send_one(w, s, 2), 0);

@@ -111,6 +111,20 @@ void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
         note(topic, s->guid, s->writer_slot, BP_LOSS_CONTROL, BP_LOSS_CONTROL, s->seq, s->seq);
 }
 
+/* Left out because the host is at a limit? */
+static bool is_beyond(struct bp_take *k, struct tap *tap, const struct topic *t, bp_ns_t now) {
+    int limit = atomic_load_explicit(&k->limit, memory_order_relaxed);
+
+    if (limit == BP_TAKE_ALL || tap->priority == BP_PRIORITY_HIGH ||
+        atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
+        return false;
+    if (tap->priority == BP_PRIORITY_NORMAL)
+        return limit == BP_TAKE_HIGH_ONLY;
+    return limit != BP_TAKE_THIN_LOW ||
+           !bp_recorder_within_rate(&tap->thin_ns,
+                                    atomic_load_explicit(&k->thin_gap, memory_order_relaxed), now);
+}
+
 static void hand_over(struct tap *tap, struct source *src, unsigned slot, const struct bp_sample *s,
                       bp_ns_t log_ns) {
     struct bp_take *k = tap->take;
@@ -127,6 +141,10 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
          atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
         (tap->min_gap > 0 && !bp_recorder_within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
         bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
+        return;
+    }
+    if (is_beyond(k, tap, src->topic, s->recv_ns)) {
+        bp_writer_note_loss(k->o.writer, id, BP_LOSS_DEGRADED, s->seq, s->seq);
         return;
     }
 
