@@ -486,16 +486,18 @@ struct bp_feed *bp_peer_feed(struct bp_peer *p, const struct bp_channel *ch) {
 }
 
 void bp_peer_put(struct bp_peer *p, struct bp_frame *frame) {
-    bp_mutex_lock(&p->lock);
+    struct bp_feed *own = &p->own;
+
+    bp_mutex_lock(&own->peer->lock); /* the peer's, by the name clang expects */
     if (frame)
-        put_locked(&p->own, frame);
+        put_locked(own, frame);
     else
         p->overflown = true;
-    if (!p->own.ready && p->own.q.n > 0) { /* before the others */
-        p->own.ready = true;
-        DL_PREPEND2(p->ready, &p->own, ready_prev, ready_next);
+    if (!own->ready && own->q.n > 0) { /* before the others */
+        own->ready = true;
+        DL_PREPEND2(p->ready, own, ready_prev, ready_next);
     }
-    bp_mutex_unlock(&p->lock);
+    bp_mutex_unlock(&own->peer->lock);
     if (bp_loop_is_here(p->loop))
         bp_loop_soon(p->loop, &p->soon);
 }
