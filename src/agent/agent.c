@@ -213,10 +213,6 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                 &a->care, err);
 }
 
-/* Weak: an agent without snapshots is one without this function. */
-int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[static 27],
-                      struct bp_error *err) __attribute__((weak));
-
 static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
                        struct bp_error *err) {
     return bp_agent_snapshot(agent, request, ret_id, err);
@@ -232,7 +228,7 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
             .alerts = a->alerts,
             .bus = a->bus,
             .dir = a->dir,
-            .snapshot = bp_agent_snapshot ? on_snapshot : NULL,
+            .snapshot = on_snapshot,
             .ctx = a,
         },
         &a->triggers, err);
@@ -283,9 +279,9 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = bp_events_open(&a, &a.events, err);
     if (r == 0)
-        r = open_triggers(&a, err);
-    if (r == 0)
         r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
+    if (r == 0)
+        r = open_triggers(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
