@@ -235,8 +235,7 @@ int sealed_scan(struct bp_sealed *s) {
         blind = true;
     r = by_walk(s, (uint64_t) size);
     if (r == 0 && blind && s->n != s->end_number)
-        r = add_hole(s,
-                     &(struct bp_sealed_frame){ .number = s->end_number, .off = s->end_off },
+        r = add_hole(s, &(struct bp_sealed_frame){ .number = s->end_number, .off = s->end_off },
                      (uint64_t) size);
     return r;
 }

@@ -80,7 +80,8 @@ BP_MUST_CHECK int bp_sealed_create(const struct bp_io *io, int fd, struct bp_key
  */
 BP_MUST_CHECK int bp_sealed_open(const struct bp_io *io, int fd, struct bp_keyring *keys,
                                  struct bp_sealed **ret);
-/** Its recipients and state alone, cheaply: nothing is read through it. @return as bp_sealed_open() */
+/** Its recipients and state alone, cheaply: nothing is read through it. @return as bp_sealed_open()
+ */
 BP_MUST_CHECK int bp_sealed_peek(const struct bp_io *io, int fd, struct bp_keyring *keys,
                                  struct bp_sealed **ret);
 /** By the header alone, in memory: for bp_sealed_take(). @return as bp_sealed_open() */
