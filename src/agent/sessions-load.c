@@ -159,7 +159,8 @@ static void recover_others(struct bp_sessions *s) {
                     ? BP_EBUSY
                     : bp_recover(
                           found[i],
-                          &(struct bp_recover_opts){ .hide_names = s->config->crypto.hide_names },
+                          &(struct bp_recover_opts){ .hide_names = s->config->crypto.hide_names,
+                                                     .signer = s->device },
                           &rec, &err);
 
         if (k == 0 && rec.needed)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "bag/folder-priv.h"
 #include "bag/metadata.h"
 #include "bag/sealed.h"
 #include "bag/session.h"
@@ -32,6 +33,9 @@ void bp_folder_done(struct bp_folder *f) {
     for (size_t i = 0; i < f->nfiles; i++)
         free(f->files[i].counts);
     free(f->files);
+    for (size_t i = 0; i < f->nsums; i++)
+        free(f->sums[i].topic);
+    free(f->sums);
     bp_ledger_done(&f->ledger);
     bp_manifest_done(&f->past);
     *f = (struct bp_folder){ 0 };
@@ -158,12 +162,66 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
                                   .repeated = s->repeated,
                                   .bytes = s->bytes };
     (void) snprintf(v->file, sizeof v->file, "%s", strrchr(s->path, '/') + 1);
+    memcpy(v->sha256, s->sha256, sizeof v->sha256);
     return 0;
+}
+
+/* A source speaks of a number again only while it is young: a hole that is filled, runs that waited
+ * for a slot. */
+enum { FOLD_AFTER = 3 }; /* segments */
+
+static bool is_over(const struct bp_folder *f, const struct bp_ledger_source *s) {
+    return f->ledger.merges - s->merged >= FOLD_AFTER;
+}
+
+static struct bp_folder_sum *sum_of(struct bp_folder *f, const char *topic) {
+    struct bp_folder_sum *v;
+
+    for (size_t i = 0; i < f->nsums; i++)
+        if (bp_streq(f->sums[i].topic, topic))
+            return &f->sums[i];
+    v = realloc(f->sums, (f->nsums + 1) * sizeof *v);
+    if (!v)
+        return NULL;
+    f->sums = v;
+    v += f->nsums;
+    *v = (struct bp_folder_sum){ .topic = strdup(topic) };
+    if (!v->topic)
+        return NULL;
+    f->nsums++;
+    return v;
+}
+
+static void add_sum(const struct bp_ledger_source *s, uint64_t *received, uint64_t *lost) {
+    struct bp_ledger_totals t;
+
+    bp_ledger_source_totals(s, &t);
+    *received += t.received;
+    for (size_t i = 0; i < BP_LOSS_N_; i++)
+        lost[i] += t.lost[i];
+}
+
+static bool fold(void *ctx, const struct bp_ledger_source *s) {
+    struct bp_folder *f = ctx;
+    struct bp_folder_sum *sum = is_over(f, s) ? sum_of(f, s->topic) : NULL;
+
+    if (sum)
+        add_sum(s, &sum->received, sum->lost);
+    return sum;
+}
+
+int bp_folder_fold(struct bp_folder *f) {
+    int r = bp_ledger_settle(&f->ledger);
+
+    if (r == 0)
+        bp_ledger_remove(&f->ledger, fold, f);
+    return r;
 }
 
 void bp_folder_drop_first(struct bp_folder *f) {
     if (!f->nfiles)
         return;
+    bp_folder_pass(f);
     for (size_t i = 0; i < f->files[0].ncounts; i++)
         f->topics[i].messages -= f->files[0].counts[i];
     free(f->files[0].counts);
@@ -312,38 +370,68 @@ static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
             .topic = t->topic, .type = t->type, .robot = t->robot, .domain = t->domain
         };
 
-        for (size_t k = 0; k < f->ledger.n; k++) {
-            struct bp_ledger_totals sum;
-
-            if (!bp_streq(f->ledger.v[k]->topic, t->topic))
+        for (size_t k = 0; k < f->ledger.n; k++)
+            if (bp_streq(f->ledger.v[k]->topic, t->topic))
+                add_sum(f->ledger.v[k], &c.received, c.lost);
+        for (size_t k = 0; k < f->nsums; k++) {
+            if (!bp_streq(f->sums[k].topic, t->topic))
                 continue;
-            bp_ledger_source_totals(f->ledger.v[k], &sum);
-            c.received += sum.received;
+            c.received += f->sums[k].received;
             for (size_t w = 0; w < BP_LOSS_N_; w++)
-                c.lost[w] += sum.lost[w];
+                c.lost[w] += f->sums[k].lost[w];
         }
         r = bp_manifest_add_channel(m, &c);
     }
     return r;
 }
 
-int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err) {
-    BP_AUTO_MANIFEST m = { 0 };
-    int r = bp_manifest_init(&m, f->id, f->name, f->created_ns);
+/* Names signer and links, for those who read the manifest alone. */
+static int add_proof(const struct bp_folder *f, struct bp_manifest *m, struct bp_error *err) {
+    BP_AUTO_PROOF p = { 0 };
+    char key[BP_PUBLIC_KEY_TEXT];
+    int r = bp_folder_make_proof(f, &p);
 
-    m.durability = f->durability;
-    m.commit_interval = f->commit_interval;
+    if (r < 0)
+        return r;
+    if (p.n < m->nsegments)
+        return bp_fail(err, -EIO, "segment '%s' has no SHA-256: it cannot be signed",
+                       m->segments[p.n].file);
+    free(m->signed_by);
+    m->signed_by = strdup(bp_public_key_text(bp_sign_key_public(f->signer), key));
+    for (size_t i = 0; i < p.n; i++)
+        (void) bp_sha256_hex(p.v[i].chain, m->segments[i].chain);
+    return m->signed_by ? 0 : -ENOMEM;
+}
+
+static int build_manifest(struct bp_folder *f, struct bp_manifest *m, struct bp_error *err) {
+    int r = bp_manifest_init(m, f->id, f->name, f->created_ns);
+
+    m->durability = f->durability;
+    m->commit_interval = f->commit_interval;
     if (r == 0)
         r = bp_ledger_settle(&f->ledger);
     if (r == 0)
-        r = add_segments(f, &m);
+        r = add_segments(f, m);
     if (r == 0)
-        r = add_channels(f, &m);
+        r = add_channels(f, m);
     for (size_t i = 0; i < f->past.nrecoveries && r == 0; i++)
-        r = bp_manifest_add_recovery(&m, &f->past.recoveries[i]);
+        r = bp_manifest_add_recovery(m, &f->past.recoveries[i]);
     for (size_t i = 0; i < f->past.nsteps && r == 0; i++)
-        r = bp_manifest_add_step(&m, f->past.steps[i]);
+        r = bp_manifest_add_step(m, f->past.steps[i]);
+    return r == 0 && f->signer ? add_proof(f, m, err) : r;
+}
+
+int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err) {
+    BP_AUTO_MANIFEST m = { 0 };
+    uint8_t sha256[BP_SHA256_LEN];
+    int r = f->signer ? bp_folder_hash(f, io, NULL, NULL, err) : 0;
+
     if (r < 0)
+        return r;
+    r = build_manifest(f, &m, err);
+    if (r == -ENOMEM)
         return bp_fail(err, r, "out of memory for manifest.json");
-    return bp_manifest_write(io, f->dir, &m, err);
+    if (r == 0)
+        r = bp_manifest_write(io, f->dir, &m, sha256, err);
+    return r < 0 ? r : bp_folder_prove(f, io, sha256, err);
 }

@@ -412,6 +412,8 @@ static int write_folder(struct session *s, struct bp_error *err) {
     f.hide_names = s->sealed && s->o->hide_names;
     if (r == 0)
         note_unaccounted(s, &f);
+    if (r == 0)
+        r = bp_recover_sign_with(&f, s->o, s->ret, err);
     rec.report = s->ret->report ? s->ret->report : (char[]){ "" };
     if (r == 0)
         r = bp_folder_write_metadata(&f, s->io, err);

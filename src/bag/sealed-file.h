@@ -31,7 +31,7 @@ BP_MUST_CHECK int bp_unseal_file(const struct bp_seal_opts *o, const char *from,
 
 /**
  * Seals, or unseals, every MCAP file of a finished session folder, and tells metadata.yaml and
- * manifest.json. The files as they were go when all that stands for them is on disk; interrupted,
+ * manifest.json; a signature, which was for the files as they were, becomes manifest.sig.old. The files as they were go when all that stands for them is on disk; interrupted,
  * it is done again by calling again.
  *
  * @return 0; BP_EBUSY while it is recorded or was interrupted; as the above

@@ -29,6 +29,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "bag/proof.h"
 #include "bag/session.h"
 #include "base/thread.h"
 
@@ -80,11 +81,13 @@ static int init_memory(struct bp_writer *w) {
         w->lanes[i].next_rseq = 1;
     }
     w->slot_channels = ch;
-    if (!ch || !w->slots || !w->channels || !w->sources || !w->flush_goal.runs ||
+    w->spare_ch = calloc(BP_RING_SLOTS, sizeof(struct bp_group_channel *));
+    if (!ch || !w->spare_ch || !w->slots || !w->channels || !w->sources || !w->flush_goal.runs ||
         !w->goal[0].runs || !w->goal[1].runs)
         return -ENOMEM;
+    w->nspare_ch = BP_RING_SLOTS;
     for (size_t i = 0; i < BP_RING_SLOTS; i++) {
-        w->slots[i].ch = ch + i * SLOT_CHANNELS;
+        w->spare_ch[i] = ch + (BP_RING_SLOTS - 1 - i) * SLOT_CHANNELS;
         w->slots[i].no = UINT64_MAX;
     }
     return 0;
@@ -242,6 +245,7 @@ static void writer_free(struct bp_writer *w, bool remove) {
         (void) close(w->lock_fd); /* lets go of the folder */
     free(w->flush_goal.runs);
     free(w->slot_channels);
+    free(w->spare_ch);
     free(w->slots);
     if (w->durable_log >= 0)
         (void) close(w->durable_log);
@@ -257,10 +261,13 @@ static void undo_open(struct bp_writer *w) {
     remove_unused(w, BP_TAKE_PTR(w->spare));
     remove_unused(w, BP_TAKE_PTR(w->seg));
     if (w->folder.nfiles == 0) {
+        static const char *const names[] = { "metadata.yaml", BP_PROOF_FILE };
         char path[1200];
 
-        (void) snprintf(path, sizeof path, "%s/metadata.yaml", w->dir);
-        (void) w->io->unlink(w->io->ctx, path);
+        for (size_t i = 0; i < BP_COUNT(names); i++) {
+            (void) snprintf(path, sizeof path, "%s/%s", w->dir, names[i]);
+            (void) w->io->unlink(w->io->ctx, path);
+        }
     }
     writer_free(w, true);
     if (made)
@@ -330,6 +337,8 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
     r = make_journal(w, err);
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
+    if (r == 0) /* recovery signs only what says that it was to be signed */
+        r = bp_folder_prove(&w->folder, w->io, NULL, err);
     if (r == 0)
         r = start_threads(w, err);
     if (r < 0) {
@@ -389,6 +398,12 @@ int bp_writer_channel_stats(struct bp_writer *w, uint16_t channel, struct bp_cha
     return 0;
 }
 
+void bp_writer_set_plain(struct bp_writer *w, bool plain) {
+    bp_mutex_lock(&w->lock);
+    w->plain = plain;
+    bp_mutex_unlock(&w->lock);
+}
+
 const char *bp_writer_id(const struct bp_writer *w) {
     return w->folder.id; /* constant since it was opened */
 }
@@ -412,7 +427,7 @@ static int finish_folder(struct bp_writer *w, struct bp_error *err) {
 
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
-    if (r == 0 && unhashed_bytes(&w->folder) <= HASH_AT_END)
+    if (r == 0 && (w->folder.signer || unhashed_bytes(&w->folder) <= HASH_AT_END))
         r = bp_folder_hash(&w->folder, w->io, NULL, NULL, err);
     return r < 0 ? r : bp_folder_write_manifest(&w->folder, w->io, err);
 }

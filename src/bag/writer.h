@@ -17,6 +17,7 @@ struct bp_keyring;
  * Threads: bp_writer_accept() from any number of receive threads, it never waits for a disk;
  * everything else from any thread. The writer, preparer and worker threads are its own. */
 struct bp_writer;
+struct bp_sign_key;
 
 enum bp_compression { BP_COMPRESS_NONE, BP_COMPRESS_LZ4, BP_COMPRESS_ZSTD };
 enum bp_durability_mode { BP_SYNC_FAST, BP_SYNC_COMMIT, BP_SYNC_STRICT };
@@ -33,6 +34,7 @@ enum bp_loss {
     BP_LOSS_PAUSED,    /* recording was paused */
     BP_LOSS_BAD,       /* larger than can be stored, or malformed on the wire */
     BP_LOSS_CONTROL,   /* no message: a keyed instance was disposed of or unregistered */
+    BP_LOSS_DEGRADED,  /* left out or thinned by its priority, as the host was at a limit */
     BP_LOSS_N_,
 };
 
@@ -68,8 +70,9 @@ struct bp_writer_opts {
     uint64_t min_free;          /* UINT64_MAX = the smaller of 1 GiB and 5 % of the disk */
     enum bp_on_full on_full;
     enum bp_profile { BP_PROFILE_AUTO, BP_PROFILE_DISK, BP_PROFILE_FLASH } profile;
-    const char *const *custom_data; /* "key=value", NULL-terminated, or NULL */
-    bool resume;                    /* `dir` is an interrupted session: recover it and go on */
+    const char *const *custom_data;   /* "key=value", NULL-terminated, or NULL */
+    const struct bp_sign_key *signer; /* borrowed: signs manifest.json; NULL = unsigned */
+    bool resume;                      /* `dir` is an interrupted session: recover it and go on */
     void (*event)(void *ctx, const struct bp_writer_event *e); /* own threads; may be NULL */
     void *ctx;
 };
@@ -121,6 +124,9 @@ struct bp_source_def {
 
 /** Adds or finds (same guid and channel, also from before a crash). @return index >= 0 or -errno */
 int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err);
+/** Nothing more comes from this source: its index may be forgotten once all of it is on disk, and
+ * is not used again. Sources of latched channels stay. */
+void bp_writer_source_gone(struct bp_writer *w, uint32_t source);
 
 struct bp_accept {
     uint32_t source;    /* from bp_writer_source() */
@@ -148,6 +154,10 @@ void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why,
 
 /** Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment. */
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv);
+
+/** Stores chunks as they are from now on, whatever codec was asked for, or compresses again. Any
+ *  thread. */
+void bp_writer_set_plain(struct bp_writer *w, bool plain);
 
 /** Starts a new segment at the next group. */
 void bp_writer_split(struct bp_writer *w);
