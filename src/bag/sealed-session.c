@@ -120,9 +120,8 @@ static int set_proof_aside(struct change *c, struct bp_error *err) {
         c->manifest.signed_by[0] = 0;
     for (size_t i = 0; i < c->manifest.nsegments; i++)
         memset(c->manifest.segments[i].chain, 0, sizeof c->manifest.segments[i].chain);
-    return r < 0 && r != -ENOENT
-               ? bp_fail(err, r, "cannot rename '%s': %s", from, bp_strerror(r))
-               : 0;
+    return r < 0 && r != -ENOENT ? bp_fail(err, r, "cannot rename '%s': %s", from, bp_strerror(r))
+                                 : 0;
 }
 
 static int change_all(struct change *c, const struct bp_paths *p, struct bp_error *err) {

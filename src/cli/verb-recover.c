@@ -134,7 +134,6 @@ static int recover_found(const struct opts *o, const char *dir, bool *ret_any,
 static int recover_all(const struct opts *o, int argc, char *argv[], struct bp_error *err) {
     int worst = bp_cli_add_keys(o->key, err);
 
-
     if (worst < 0)
         return worst;
     for (int i = 0; i < argc; i++) {
