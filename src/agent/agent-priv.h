@@ -2,6 +2,7 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
+#include "agent/events.h"
 #include "agent/sessions.h"
 #include "alert/alert.h"
 #include "net/http.h"
@@ -16,6 +17,7 @@ struct bp_agent {
     struct bp_retention *retention;
     struct bp_care *care;
     struct bp_http *http;
+    struct bp_events *events;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
     bp_ns_t started_mono, started_ns;
@@ -24,6 +26,9 @@ struct bp_agent {
 /* api.c */
 extern const struct bp_http_route bp_agent_routes[];
 extern const size_t bp_agent_routes_count;
+/** What GET /api/v1/status and /topics answer; owned, NULL when out of memory. Any thread. */
+json_t *bp_agent_status_json(struct bp_agent *a);
+json_t *bp_agent_topics_json(struct bp_agent *a);
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);

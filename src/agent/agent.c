@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
 
-enum { MAX_DOMAINS = 64, DRAIN_MS = 1000 };
+enum { MAX_DOMAINS = 64, DRAIN_MS = 1000, OTHER_FILES = 512 };
 
 static int take_domains(const struct bp_agent_config *c, uint32_t *ret, size_t *ret_n,
                         struct bp_error *err) {
@@ -72,6 +73,20 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     return 0;
 }
 
+/* As many connections as the configuration allows need as many descriptors: 1,024, the usual soft
+ * limit, is for programs that use select(). */
+static void raise_file_limit(const struct bp_agent_config *c) {
+    rlim_t want = (rlim_t) c->http.max_connections * 9 / 8 + OTHER_FILES;
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= want)
+        return;
+    l.rlim_cur = l.rlim_max == RLIM_INFINITY ? want : BP_MIN(want, l.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < want)
+        bp_log(BP_LOG_WARNING, "fewer files may be open than http.max_connections needs",
+               BP_F_UINT("limit", l.rlim_cur), BP_F_UINT("wanted", want));
+}
+
 /* A list as an array that ends with NULL; owned. */
 static const char **words_of(const struct bp_config_list *l, const char *last) {
     const char **v = calloc(l->n + 2, sizeof *v);
@@ -90,6 +105,7 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     if (r < 0)
         return r;
     (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
+    raise_file_limit(c);
     a->listen = words_of(&c->http.listen, a->address);
     a->hosts = words_of(&c->http.hosts, NULL);
     a->origins = words_of(&c->http.origins, NULL);
@@ -139,8 +155,10 @@ static int block_signals(void) {
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
 
-    while (poll(&p, 1, 1000) <= 0)
+    while (poll(&p, 1, 1000) <= 0) {
         bp_sessions_tick(a->sessions);
+        bp_events_tick(a->events);
+    }
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -214,6 +232,7 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
 
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
+    bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
@@ -246,6 +265,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)
+        r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
         r = start_first(&a, err);
@@ -256,6 +277,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
            BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
     live(&a, signals);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 
 #include "base/metrics.h"
+#include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
     return bp_http_ctx(req);
@@ -32,14 +33,12 @@ static json_t *storage_json(const struct bp_agent *a) {
                      count_json((uint64_t) v.f_blocks * v.f_frsize));
 }
 
-static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_status_json(struct bp_agent *a) {
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
     json_t *o;
 
-    (void) err;
     bp_sessions_stats(a->sessions, &s);
     bp_recorder_stats(a->recorder, &r);
     state = s.disk_full            ? "disk_full"
@@ -58,7 +57,12 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
                   "size", count_json(s.ring_size), "storage", storage_json(a));
     if (o)
         bp_care_status(a->care, o);
-    bp_http_reply_json(reply, 200, o);
+    return o;
+}
+
+static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_status_json(agent_of(req)));
     return 0;
 }
 
@@ -106,6 +110,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_care_metrics(a->care, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return 0;
 }
@@ -119,15 +124,14 @@ static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
-static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_topics_json(struct bp_agent *a) {
     size_t n = bp_recorder_topics(a->recorder, NULL, 0);
     BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n + 1, sizeof *v);
     json_t *list = json_array();
 
     if (!v || !list) {
         json_decref(list);
-        return bp_fail(err, -ENOMEM, "out of memory");
+        return NULL;
     }
     n = BP_MIN(n, bp_recorder_topics(a->recorder, v, n));
     for (size_t i = 0; i < n; i++)
@@ -137,7 +141,12 @@ static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, stru
                             "writers", (int) v[i].writers, "sessions", (int) v[i].takes, "messages",
                             count_json(v[i].messages), "bytes", count_json(v[i].bytes),
                             "has_definition", (int) v[i].has_definition));
-    bp_http_reply_json(reply, 200, json_pack("{s:o}", "topics", list));
+    return json_pack("{s:o}", "topics", list);
+}
+
+static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_topics_json(agent_of(req)));
     return 0;
 }
 
@@ -306,6 +315,8 @@ const struct bp_http_route bp_agent_routes[] = {
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
       "Lets retention look now; dry_run=1 only tells what it would delete." },
+    { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
+      "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
     { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },

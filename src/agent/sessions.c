@@ -441,10 +441,15 @@ static int choose_dir(const struct bp_sessions *s, const json_t *request, char *
     return bp_record_unused_dir(s->dir, name, ret, cap, err);
 }
 
-/* Without a lock: listeners may ask us. */
-static void tell(struct bp_sessions *s, const char *event, const char *id) {
+/* Without a lock: listeners may ask us. @param mark  taken over, or NULL */
+static void tell_mark(struct bp_sessions *s, const char *event, const char *id, json_t *mark) {
     bp_bus_publish(s->bus, "sessions",
-                   json_pack("{s:s, s:o?}", "event", event, "session", bp_sessions_get(s, id)));
+                   json_pack("{s:s, s:o?, s:o*}", "event", event, "session",
+                             bp_sessions_brief(s, id), "mark", mark));
+}
+
+static void tell(struct bp_sessions *s, const char *event, const char *id) {
+    tell_mark(s, event, id, NULL);
 }
 
 int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[static 27],
@@ -577,7 +582,9 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
         memcpy(id, r->id, sizeof id);
     (void) pthread_mutex_unlock(&s->turn);
     if (k == 0)
-        tell(s, "mark", id);
+        tell_mark(s, "mark", id,
+                  json_pack("{s:s, s:s, s:O*}", "time_ns", wall, "text", text, "values",
+                            (json_t *) (uintptr_t) values));
     return k;
 }
 

@@ -21,7 +21,8 @@ struct bp_sessions;
  *
  * @param config, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
  *                                        {event: started, stopped, paused, resumed, split, mark;
- *                                        session: as bp_sessions_get() tells it}
+ *                                        session: as bp_sessions_brief() tells it;
+ *                                        mark: {time_ns, text, values}}
  * @param dir                             where session folders are made
  */
 BP_MUST_CHECK int bp_sessions_open(const struct bp_agent_config *config,
@@ -59,6 +60,8 @@ BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const
 
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
+/** The same without its marks. */
+json_t *bp_sessions_brief(struct bp_sessions *s, const char *key);
 /** {"sessions": […], "next": id or null}. */
 int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, json_t **ret,
                      struct bp_error *err);
