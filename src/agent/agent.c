@@ -15,6 +15,7 @@
 #include "agent/autostart.h"
 #include "agent/care.h"
 #include "agent/retention.h"
+#include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "net/addr.h"
@@ -230,17 +231,44 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                 &a->care, err);
 }
 
+/* Weak: an agent without snapshots is one without this function. */
+int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[static 27],
+                      struct bp_error *err) __attribute__((weak));
+
+static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
+                       struct bp_error *err) {
+    return bp_agent_snapshot(agent, request, ret_id, err);
+}
+
+static int open_triggers(struct bp_agent *a, struct bp_error *err) {
+    return bp_triggers_open(
+        &(struct bp_triggers_opts){
+            .rules = &a->config->triggers,
+            .mark_topic = a->config->session.mark_topic,
+            .recorder = a->recorder,
+            .sessions = a->sessions,
+            .alerts = a->alerts,
+            .bus = a->bus,
+            .dir = a->dir,
+            .snapshot = bp_agent_snapshot ? on_snapshot : NULL,
+            .ctx = a,
+        },
+        &a->triggers, err);
+}
+
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_triggers_close(a->triggers);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
+    bp_vault_close(a->vault);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
 }
@@ -259,6 +287,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_state(&a, err);
     if (r == 0)
+        r = bp_agent_vault_start(&a, err);
+    if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
@@ -266,6 +296,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_care(&a, err);
     if (r == 0)
         r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
+        r = open_triggers(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

@@ -108,6 +108,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_sessions_metrics(a->sessions, &out);
     bp_retention_metrics(a->retention, &out);
     bp_care_metrics(a->care, &out);
+    bp_triggers_metrics(a->triggers, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
@@ -310,6 +311,10 @@ const struct bp_http_route bp_agent_routes[] = {
       "Robots: topics, rates, sessions, losses." },
     { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
       "One robot, with its topics." },
+    { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
+      "The public key that recordings are signed with." },
+    { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
+      "Names in the vault and when they were set; never a value." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },
@@ -334,6 +339,15 @@ const struct bp_http_route bp_agent_routes[] = {
       "Tells that there is a copy elsewhere, so that retention may delete it." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
+    { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,
+      "Triggers with their state, counts and the values last seen." },
+    { "POST", "/api/v1/triggers/test", bp_agent_test_trigger, BP_HTTP_OPERATOR,
+      "Tries a condition: {when, wait_s}." },
+    { "GET", "/api/v1/triggers/:name", bp_agent_get_trigger, BP_HTTP_VIEWER, "One of them." },
+    { "POST", "/api/v1/triggers/:name", bp_agent_post_trigger, BP_HTTP_OPERATOR,
+      "Switches it on or off until the agent ends: {enabled}." },
+    { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
+      "Fires it, or makes external(name) true for a moment: {values}." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

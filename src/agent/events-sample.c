@@ -39,7 +39,7 @@ struct bp_samples {
     struct bp_recorder *recorder;
     struct bp_fanout *fanout;
     size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]);
-    struct bp_mutex lock; /* leaf */
+    struct bp_mutex lock;                    /* leaf */
     struct topic *topics[BP_SAMPLES_TOPICS]; /* [lock]; removed by the samples thread only */
     uint64_t next_id;                        /* [lock] */
     struct bp_watch_queue *queue;            /* [lock], set once, by those who want */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/device.h"
 #include "agent/robots-view.h"
 #include "base/io-fault.h"
 #include "base/log.h"
@@ -198,6 +199,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .min_free = c->storage.min_free ? c->storage.min_free : UINT64_MAX,
         .on_full = (enum bp_on_full) c->storage.on_full,
         .profile = (enum bp_profile) c->record.profile,
+        .signer = r->all->device,
         .resume = resume,
         .event = on_event,
         .ctx = r,
@@ -665,11 +667,17 @@ int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *r
         s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
-    k = bp_sessions_load(s, err);
+    k = bp_device_open(config, dir, &s->device, err);
+    if (k == 0)
+        k = bp_sessions_load(s, err);
     if (k < 0)
         return k;
     *ret = BP_TAKE_PTR(s);
     return 0;
+}
+
+const struct bp_sign_key *bp_sessions_device(const struct bp_sessions *s) {
+    return s->device;
 }
 
 void bp_sessions_close(struct bp_sessions *s) {
@@ -677,6 +685,7 @@ void bp_sessions_close(struct bp_sessions *s) {
         return;
     while (s->running)
         (void) bp_running_end(s, s->running, NULL);
+    bp_sign_key_free(s->device);
     (void) pthread_mutex_destroy(&s->turn);
     (void) pthread_mutex_destroy(&s->lock);
     free(s);

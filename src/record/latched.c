@@ -100,6 +100,12 @@ void bp_latched_replay(struct topic *t, unsigned slot, bp_ns_t log_ns) {
     (void) pthread_mutex_unlock(&t->latched_lock);
 }
 
+static void copy_part(const void *from, uint8_t *dst, size_t n) {
+    const struct message *m = from;
+
+    memcpy(dst, m->cdr, n);
+}
+
 void bp_latched_show(struct topic *t, struct bp_watch *w) {
     struct message *m;
 
@@ -111,7 +117,7 @@ void bp_latched_show(struct topic *t, struct bp_watch *w) {
                 .source_ns = m->source_ns,
                 .recv_ns = m->recv_ns,
                 .size = m->size,
-                .copy = copy_message,
+                .copy = copy_part,
                 .from = m,
             };
 

@@ -137,6 +137,8 @@ struct bp_recorder {
     struct bp_watch *watches;        /* [lock] borrowed, until their close */
     struct topic *topics;            /* [lock] owned, by key */
     struct source *sources;          /* [lock] owned, by guid */
+    struct node *nodes;              /* [lock] owned, see nodes.c */
+    struct seat *seats;              /* [lock] owned */
     struct bp_robots *robots;        /* [lock] owned */
     bool closing;                    /* [lock] */
     struct want *wants;              /* [lock] oldest first */
@@ -170,6 +172,10 @@ struct topics {
 int bp_recorder_list_locked(struct bp_recorder *r, struct topics *ret);
 /** Tunes each and frees the list. */
 void bp_recorder_tune_all(struct topics *list);
+
+/* nodes.c */
+void bp_nodes_see_locked(struct bp_recorder *r, const struct bp_endpoint *e);
+void bp_nodes_free(struct bp_recorder *r);
 
 /* channels.c: topics as channels and sources of a writer; with recorder.lock held */
 /** The source in the file of take `slot`; its channel is made when it has none yet. */

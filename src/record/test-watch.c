@@ -146,8 +146,8 @@ struct sink {
     uint64_t last;
 };
 
-static void copy_number(const void *from, uint8_t *dst) {
-    memcpy(dst, from, sizeof(uint64_t));
+static void copy_number(const void *from, uint8_t *dst, size_t n) {
+    memcpy(dst, from, n);
 }
 
 static void on_drain(void *ctx, const struct bp_watch_sample *s, const uint8_t *cdr, void *tag) {
@@ -213,6 +213,32 @@ static void test_queue(void **state) {
     assert_int_equal(k.wrong, 0);
 }
 
+static void on_cut(void *ctx, const struct bp_watch_sample *s, const uint8_t *cdr, void *tag) {
+    uint64_t *got = tag;
+
+    (void) ctx;
+    memcpy(got, cdr, s->size);
+    got[1] = s->size;
+}
+
+/* Who looks at the beginning of a message copies no more. */
+static void test_queue_cut(void **state) {
+    struct bp_watch_queue_opts o = { .cut = 3, .max_message = 3, .fn = on_cut };
+    uint64_t v = 0x1122334455667788, got[2] = { 0 };
+    struct bp_watch_sample s = { .size = sizeof v, .copy = copy_number, .from = &v };
+    struct bp_watch_queue *q = NULL;
+
+    (void) state;
+    assert_int_equal(bp_watch_queue_open(&o, &q, NULL), 0);
+    bp_watch_queue_put(q, &s, got);
+    bp_watch_queue_flush(q);
+    assert_int_equal(got[1], 3);
+    assert_int_equal(bp_watch_queue_dropped(q), 0);
+    assert_memory_equal(got, &v, 3);
+    assert_int_equal(((uint8_t *) got)[3], 0);
+    bp_watch_queue_close(q);
+}
+
 /* Several receive threads at once: each message comes once or is counted as dropped. */
 struct producer {
     struct bp_watch_queue *q;
@@ -255,6 +281,7 @@ static void test_queue_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_queue_cut),
         cmocka_unit_test(test_queue_threads),
         cmocka_unit_test(test_watch),
     };

@@ -288,11 +288,9 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e) {
     struct topic *t = NULL;
     bool named = false;
 
-    if (e->kind != BP_ENDPOINT_TOPIC)
-        return;
-
     (void) pthread_mutex_lock(&r->lock);
-    if (r->closing) {
+    bp_nodes_see_locked(r, e);
+    if (r->closing || e->kind != BP_ENDPOINT_TOPIC) {
         (void) pthread_mutex_unlock(&r->lock);
         return;
     }

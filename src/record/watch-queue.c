@@ -7,16 +7,20 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "dds/dds.h"
 
 enum { SLOTS = 64, MAX_MESSAGE = 4 << 20 };
 
 struct slot {
     struct bp_watch_sample s;
     void *tag;
+    uint8_t guid[BP_GUID_LEN];
+    char node[256];
     uint8_t *cdr; /* owned, `cap` bytes */
     uint32_t cap;
     struct slot *next;
@@ -82,9 +86,9 @@ static struct slot *take_slot(struct bp_watch_queue *q) {
     return s;
 }
 
-static bool fill(struct slot *s, const struct bp_watch_sample *sample, void *tag) {
-    if (s->cap < sample->size) {
-        uint32_t cap = BP_ALIGN(sample->size, 256u);
+static bool fill(struct slot *s, const struct bp_watch_sample *sample, uint32_t n, void *tag) {
+    if (s->cap < n) {
+        uint32_t cap = BP_ALIGN(n, 256u);
         uint8_t *p = realloc(s->cdr, cap);
 
         if (!p)
@@ -92,8 +96,14 @@ static bool fill(struct slot *s, const struct bp_watch_sample *sample, void *tag
         s->cdr = p;
         s->cap = cap;
     }
-    bp_watch_copy(sample, s->cdr);
+    bp_watch_copy_part(sample, s->cdr, n);
     s->s = *sample;
+    s->s.size = n;
+    if (sample->guid) /* the writer may be gone when this is looked at */
+        memcpy(s->guid, sample->guid, sizeof s->guid);
+    (void) snprintf(s->node, sizeof s->node, "%s", sample->node ? sample->node : "");
+    s->s.guid = s->guid;
+    s->s.node = s->node;
     s->s.copy = NULL;
     s->s.from = NULL;
     s->tag = tag;
@@ -101,17 +111,18 @@ static bool fill(struct slot *s, const struct bp_watch_sample *sample, void *tag
 }
 
 void bp_watch_queue_put(struct bp_watch_queue *q, const struct bp_watch_sample *sample, void *tag) {
+    uint32_t n = q->o.cut ? BP_MIN(sample->size, q->o.cut) : sample->size;
     struct slot *s;
     bool filled;
 
-    if (sample->size > q->o.max_message) {
+    if (n > q->o.max_message) {
         dropped(q);
         return;
     }
     s = take_slot(q);
     if (!s)
         return;
-    filled = fill(s, sample, tag);
+    filled = fill(s, sample, n, tag);
     if (!filled)
         dropped(q);
 

@@ -7,12 +7,16 @@
 #include "record/recorder-priv.h"
 #include "record/select.h"
 
-static void copy_sample(const void *from, uint8_t *dst) {
-    bp_sample_copy(from, dst);
+static void copy_sample(const void *from, uint8_t *dst, size_t n) {
+    bp_sample_copy_part(from, dst, n);
 }
 
 void bp_watch_copy(const struct bp_watch_sample *s, uint8_t *dst) {
-    s->copy(s->from, dst);
+    s->copy(s->from, dst, s->size);
+}
+
+void bp_watch_copy_part(const struct bp_watch_sample *s, uint8_t *dst, size_t n) {
+    s->copy(s->from, dst, n);
 }
 
 static bool fits(const struct bp_watch *w, const struct topic *t) {

@@ -13,7 +13,8 @@ struct bp_recorder;
  * readers as any take's, and a message is received once, however many watch and record it. */
 struct bp_watch;
 
-/* One message, valid during the callback only; names and guid stay until the recorder's close. */
+/* One message, valid during the callback only; topic, type, robot and hash stay until the
+ * recorder's close, node and guid go with their writer. */
 struct bp_watch_sample {
     const char *topic; /* as recorded; with several domains it may have a robot's prefix */
     const char *graph; /* ROS name in the graph */
@@ -26,12 +27,14 @@ struct bp_watch_sample {
     bp_ns_t recv_ns;   /* wall, by ours */
     bool latched;      /* sent before the watch began, and repeated for it */
     uint32_t size;     /* bytes of CDR with the encapsulation header */
-    void (*copy)(const void *from, uint8_t *dst); /* private: bp_watch_copy() */
-    const void *from;                             /* private */
+    void (*copy)(const void *from, uint8_t *dst, size_t n); /* private: bp_watch_copy() */
+    const void *from;                                       /* private */
 };
 
 /** Copies the `s->size` bytes of CDR, encapsulation header first. During the callback. */
 void bp_watch_copy(const struct bp_watch_sample *s, uint8_t *dst);
+/** The first n bytes, n at most `s->size`. */
+void bp_watch_copy_part(const struct bp_watch_sample *s, uint8_t *dst, size_t n);
 
 /**
  * Runs on a receive thread with the recorder's gate held: must not wait, allocate, or call the
@@ -66,8 +69,8 @@ void bp_watch_stats(struct bp_watch *w, struct bp_watch_stats *ret);
 
 struct bp_watch_queue;
 
-/** @param sample  copy and from are NULL
- *  @param cdr     its `sample->size` bytes, borrowed for the call
+/** @param sample  copy and from are NULL; node and guid are copies, valid during the call
+ *  @param cdr     its `sample->size` bytes (at most `cut`), borrowed for the call
  *  @param tag     as given to bp_watch_queue_put() */
 typedef void (*bp_watch_drain_fn)(void *ctx, const struct bp_watch_sample *sample,
                                   const uint8_t *cdr, void *tag);
@@ -76,6 +79,7 @@ struct bp_watch_queue_opts {
     const char *name;        /* of the thread, at most 15 characters */
     unsigned slots;          /* messages that may wait [64] */
     uint32_t max_message;    /* a longer one is dropped, counted [4 MiB] */
+    uint32_t cut;            /* of each only so many bytes are copied, and `size` says so [all] */
     bp_watch_drain_fn fn;    /* own thread; may take its time */
     void (*idle)(void *ctx); /* every `tick` on the same thread, also between messages, or NULL */
     bp_ns_t tick;
