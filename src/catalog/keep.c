@@ -65,8 +65,10 @@ static int step_locked(struct bp_catalog *c, sqlite3_stmt *s, struct bp_catalog_
 
     if (r == SQLITE_DONE)
         return 0;
-    if (r != SQLITE_ROW)
-        return bp_catalog_fail(c, err);
+    if (r != SQLITE_ROW) {
+        r = bp_catalog_fail(c, err);
+        return r < 0 ? r : -EIO; /* never, but the analyzer does not see it */
+    }
     r = read_row(s, ret);
     if (r < 0)
         return bp_fail(err, r, "cannot read a session from '%s': %s", c->path, bp_strerror(r));
