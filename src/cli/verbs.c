@@ -14,9 +14,14 @@
     X(info)       \
     X(verify)     \
     X(recover)    \
+    X(key)        \
+    X(seal)       \
+    X(unseal)     \
     X(agent)      \
     X(status)     \
     X(session)    \
+    X(user)       \
+    X(token)      \
     X(trigger)    \
     X(secret)     \
     X(config)     \
