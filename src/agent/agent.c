@@ -209,6 +209,7 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                                         .recorder = a->recorder,
                                                         .sessions = a->sessions,
                                                         .alerts = a->alerts,
+                                                        .retention = a->retention,
                                                         .dir = a->dir },
                                 &a->care, err);
 }

@@ -155,9 +155,9 @@ static void refresh(struct bp_sessions *s, json_t *list) {
         (void) pthread_mutex_lock(&s->lock);
         for (r = s->running; r && !bp_streq(r->id, id);)
             r = r->next;
-        (void) pthread_mutex_unlock(&s->lock);
         if (r)
             (void) json_array_set_new(list, i, live_json(r));
+        (void) pthread_mutex_unlock(&s->lock);
     }
 }
 
@@ -170,11 +170,9 @@ int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, js
     if (!p.list)
         return bp_fail(err, -ENOMEM, "out of memory");
     one_more.limit = BP_MIN(p.left + 1, 1000u);
-    (void) pthread_mutex_lock(&s->turn);
     r = bp_catalog_list(s->catalog, &one_more, put_row, &p, err);
     if (r >= 0)
         refresh(s, p.list);
-    (void) pthread_mutex_unlock(&s->turn);
     if (r < 0) {
         json_decref(p.list);
         return r;
@@ -199,10 +197,8 @@ json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {
     struct running *r;
     size_t n;
 
-    (void) pthread_mutex_lock(&s->turn);
     (void) pthread_mutex_lock(&s->lock);
     r = bp_running_find_locked(s, key);
-    (void) pthread_mutex_unlock(&s->lock);
     if (r) {
         n = r->take ? bp_take_topics(r->take, NULL, 0) : 0;
         v = calloc(n + 1, sizeof *v);
@@ -211,7 +207,7 @@ json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {
         for (size_t i = 0; i < n; i++)
             (void) json_array_append_new(list, topic_json(r, &v[i]));
     }
-    (void) pthread_mutex_unlock(&s->turn);
+    (void) pthread_mutex_unlock(&s->lock);
     return list ? json_pack("{s:o}", "topics", list) : NULL;
 }
 

@@ -12,7 +12,8 @@
  * left, sessions-json.c tells.
  *
  * Locks: `turn` is held over starting, stopping and acting, which wait for disks; `lock` protects
- * the list of running sessions and is held for a look at it only. turn before lock. */
+ * the list of running sessions and is held for a look at it and at their counters: what tells about
+ * sessions never waits for one that is started or ended. turn before lock. */
 
 struct running {
     char id[27];

@@ -725,7 +725,8 @@ static void begin_next(struct bp_sessions *s, const char *text) {
 }
 
 void bp_sessions_tick(struct bp_sessions *s) {
-    for (;;) {
+    for (int i = 0; i < BP_TAKES;
+         i++) { /* the next one may be at its end at once, by its request */
         BP_AUTO_FREE char *request = NULL;
         struct bp_error err = { 0 };
         char id[27], ignored[27];
