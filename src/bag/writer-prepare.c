@@ -40,7 +40,8 @@ static void prove(struct bp_writer *w) {
     struct bp_error err = { 0 };
 
     if (bp_folder_prove(&w->folder, w->io, NULL, &err) < 0)
-        bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s", err.text);
+        bp_writer_event(w, BP_WRITER_NOTICE, w->dir, "cannot sign what is recorded so far: %s",
+                        err.text);
 }
 
 static void close_segment(struct bp_writer *w, struct closing *c) {
