@@ -2,7 +2,9 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
+#include "agent/events.h"
 #include "agent/sessions.h"
+#include "agent/triggers.h"
 #include "alert/alert.h"
 #include "net/http.h"
 
@@ -14,15 +16,34 @@ struct bp_agent {
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
     struct bp_vault *vault;
+    struct bp_retention *retention;
+    struct bp_care *care;
+    struct bp_triggers *triggers;
     struct bp_http *http;
+    struct bp_events *events;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
     bp_ns_t started_mono, started_ns;
 };
 
+/* api-triggers.c: handlers */
+int bp_agent_get_triggers(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_get_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_agent_post_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_fire_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_test_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+
 /* api.c */
 extern const struct bp_http_route bp_agent_routes[];
 extern const size_t bp_agent_routes_count;
+/** What GET /api/v1/status and /topics answer; owned, NULL when out of memory. Any thread. */
+json_t *bp_agent_status_json(struct bp_agent *a);
+json_t *bp_agent_topics_json(struct bp_agent *a);
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);

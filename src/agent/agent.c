@@ -8,17 +8,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
+#include "agent/care.h"
+#include "agent/retention.h"
 #include "agent/vault.h"
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "net/addr.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
 
-enum { MAX_DOMAINS = 64, DRAIN_MS = 1000 };
+enum { MAX_DOMAINS = 64, DRAIN_MS = 1000, OTHER_FILES = 512 };
 
 static int take_domains(const struct bp_agent_config *c, uint32_t *ret, size_t *ret_n,
                         struct bp_error *err) {
@@ -69,6 +74,20 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     return 0;
 }
 
+/* As many connections as the configuration allows need as many descriptors: 1,024, the usual soft
+ * limit, is for programs that use select(). */
+static void raise_file_limit(const struct bp_agent_config *c) {
+    rlim_t want = (rlim_t) c->http.max_connections * 9 / 8 + OTHER_FILES;
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= want)
+        return;
+    l.rlim_cur = l.rlim_max == RLIM_INFINITY ? want : BP_MIN(want, l.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < want)
+        bp_log(BP_LOG_WARNING, "fewer files may be open than http.max_connections needs",
+               BP_F_UINT("limit", l.rlim_cur), BP_F_UINT("wanted", want));
+}
+
 /* A list as an array that ends with NULL; owned. */
 static const char **words_of(const struct bp_config_list *l, const char *last) {
     const char **v = calloc(l->n + 2, sizeof *v);
@@ -87,6 +106,7 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     if (r < 0)
         return r;
     (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
+    raise_file_limit(c);
     a->listen = words_of(&c->http.listen, a->address);
     a->hosts = words_of(&c->http.hosts, NULL);
     a->origins = words_of(&c->http.origins, NULL);
@@ -113,7 +133,7 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
     int r;
 
     bp_sessions_stats(a->sessions, &st);
-    if (!a->config->session.auto_start || st.running)
+    if (bp_autostart_kind(a->config->session.begin, NULL) != BP_AUTOSTART_BOOT || st.running)
         return 0;
     request = json_object();
     r = bp_sessions_start(a->sessions, request, id, err);
@@ -136,8 +156,10 @@ static int block_signals(void) {
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
 
-    while (poll(&p, 1, 1000) <= 0)
+    while (poll(&p, 1, 1000) <= 0) {
         bp_sessions_tick(a->sessions);
+        bp_events_tick(a->events);
+    }
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -178,17 +200,71 @@ static int open_news(struct bp_agent *a, struct bp_error *err) {
 
 static int open_graph(struct bp_agent *a, struct bp_error *err) {
     uint32_t domains[MAX_DOMAINS];
-    struct bp_recorder_opts o = { .domains = domains, .keep_latched = true, .notice = on_notice };
+    struct bp_recorder_opts o = {
+        .domains = domains,
+        .keep_latched = true,
+        .notice = on_notice,
+        .robot_rules = (const char *const *) a->config->robots.rules.v,
+        .nrobot_rules = a->config->robots.rules.n,
+    };
     int r = take_domains(a->config, domains, &o.ndomains, err);
 
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
 }
 
+static int open_care(struct bp_agent *a, struct bp_error *err) {
+    int r = bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
+                                                           .catalog = a->catalog,
+                                                           .sessions = a->sessions,
+                                                           .bus = a->bus,
+                                                           .alerts = a->alerts,
+                                                           .dir = a->dir,
+                                                           .io = bp_io_from_env() },
+                              &a->retention, err);
+
+    return r < 0 ? r
+                 : bp_care_open(&(struct bp_care_opts){ .config = a->config,
+                                                        .recorder = a->recorder,
+                                                        .sessions = a->sessions,
+                                                        .alerts = a->alerts,
+                                                        .dir = a->dir },
+                                &a->care, err);
+}
+
+/* Weak: an agent without snapshots is one without this function. */
+int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[static 27],
+                      struct bp_error *err) __attribute__((weak));
+
+static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
+                       struct bp_error *err) {
+    return bp_agent_snapshot(agent, request, ret_id, err);
+}
+
+static int open_triggers(struct bp_agent *a, struct bp_error *err) {
+    return bp_triggers_open(
+        &(struct bp_triggers_opts){
+            .rules = &a->config->triggers,
+            .mark_topic = a->config->session.mark_topic,
+            .recorder = a->recorder,
+            .sessions = a->sessions,
+            .alerts = a->alerts,
+            .bus = a->bus,
+            .dir = a->dir,
+            .snapshot = bp_agent_snapshot ? on_snapshot : NULL,
+            .ctx = a,
+        },
+        &a->triggers, err);
+}
+
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
+    bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_triggers_close(a->triggers);
+    bp_care_close(a->care);
+    bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_catalog_close(a->catalog);
@@ -217,6 +293,12 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
+        r = open_care(&a, err);
+    if (r == 0)
+        r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
+        r = open_triggers(&a, err);
+    if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
         r = start_first(&a, err);
@@ -227,6 +309,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
            BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
     live(&a, signals);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
 }

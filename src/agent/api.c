@@ -1,6 +1,9 @@
 /* The agent's HTTP API: one row a route. Handlers run on the server's workers and may wait for
  * disks. Paths and bodies: docs/api/agent.md. */
 #include "agent/agent-priv.h"
+#include "agent/api-storage.h"
+#include "agent/care.h"
+#include "agent/retention.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,6 +11,7 @@
 #include <sys/statvfs.h>
 
 #include "base/metrics.h"
+#include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
     return bp_http_ctx(req);
@@ -29,22 +33,19 @@ static json_t *storage_json(const struct bp_agent *a) {
                      count_json((uint64_t) v.f_blocks * v.f_frsize));
 }
 
-static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_status_json(struct bp_agent *a) {
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
+    json_t *o;
 
-    (void) err;
     bp_sessions_stats(a->sessions, &s);
     bp_recorder_stats(a->recorder, &r);
     state = s.disk_full            ? "disk_full"
             : s.running > s.paused ? "recording"
             : s.running            ? "paused"
                                    : "idle";
-    bp_http_reply_json(
-        reply, 200,
-        json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
+    o = json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
                   "s:{s:o, s:o}, s:o}",
                   "version", BP_VERSION, "state", state, "uptime_s",
                   (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running",
@@ -53,7 +54,15 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
                   (int) r.topics, "writers", (int) r.writers, "subscribed", (int) r.readers,
                   "received", count_json(r.received), "received_bytes", count_json(r.bytes),
                   "udp_drops", count_json(r.udp_drops), "ring", "used", count_json(s.ring_used),
-                  "size", count_json(s.ring_size), "storage", storage_json(a)));
+                  "size", count_json(s.ring_size), "storage", storage_json(a));
+    if (o)
+        bp_care_status(a->care, o);
+    return o;
+}
+
+static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_status_json(agent_of(req)));
     return 0;
 }
 
@@ -97,8 +106,12 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_retention_metrics(a->retention, &out);
+    bp_care_metrics(a->care, &out);
+    bp_triggers_metrics(a->triggers, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return 0;
 }
@@ -112,15 +125,14 @@ static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
-static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_topics_json(struct bp_agent *a) {
     size_t n = bp_recorder_topics(a->recorder, NULL, 0);
     BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n + 1, sizeof *v);
     json_t *list = json_array();
 
     if (!v || !list) {
         json_decref(list);
-        return bp_fail(err, -ENOMEM, "out of memory");
+        return NULL;
     }
     n = BP_MIN(n, bp_recorder_topics(a->recorder, v, n));
     for (size_t i = 0; i < n; i++)
@@ -130,7 +142,12 @@ static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, stru
                             "writers", (int) v[i].writers, "sessions", (int) v[i].takes, "messages",
                             count_json(v[i].messages), "bytes", count_json(v[i].bytes),
                             "has_definition", (int) v[i].has_definition));
-    bp_http_reply_json(reply, 200, json_pack("{s:o}", "topics", list));
+    return json_pack("{s:o}", "topics", list);
+}
+
+static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_topics_json(agent_of(req)));
     return 0;
 }
 
@@ -292,7 +309,19 @@ const struct bp_http_route bp_agent_routes[] = {
       "The public key that recordings are signed with." },
     { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
       "Names in the vault and when they were set; never a value." },
+    { "GET", "/api/v1/host", bp_api_get_host, BP_HTTP_VIEWER,
+      "The machine: processor, memory, disks, network, temperatures, power, clock." },
+    { "GET", "/api/v1/robots", bp_api_get_robots, BP_HTTP_VIEWER,
+      "Robots: topics, rates, sessions, losses." },
+    { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
+      "One robot, with its topics." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
+    { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
+      "The disk, sessions by class, and what retention would delete next and why." },
+    { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
+      "Lets retention look now; dry_run=1 only tells what it would delete." },
+    { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
+      "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
     { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },
@@ -304,8 +333,21 @@ const struct bp_http_route bp_agent_routes[] = {
     { "POST", "/api/v1/sessions/:id/pause", post_pause, BP_HTTP_OPERATOR, "Pauses it." },
     { "POST", "/api/v1/sessions/:id/resume", post_resume, BP_HTTP_OPERATOR, "Goes on." },
     { "POST", "/api/v1/sessions/:id/split", post_split, BP_HTTP_OPERATOR, "Begins a new segment." },
+    { "POST", "/api/v1/sessions/:id/keep", bp_api_post_keep, BP_HTTP_OPERATOR,
+      "Keeps it from retention, or with keep=false no longer." },
+    { "POST", "/api/v1/sessions/:id/uploaded", bp_api_post_uploaded, BP_HTTP_OPERATOR,
+      "Tells that there is a copy elsewhere, so that retention may delete it." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
+    { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,
+      "Triggers with their state, counts and the values last seen." },
+    { "POST", "/api/v1/triggers/test", bp_agent_test_trigger, BP_HTTP_OPERATOR,
+      "Tries a condition: {when, wait_s}." },
+    { "GET", "/api/v1/triggers/:name", bp_agent_get_trigger, BP_HTTP_VIEWER, "One of them." },
+    { "POST", "/api/v1/triggers/:name", bp_agent_post_trigger, BP_HTTP_OPERATOR,
+      "Switches it on or off until the agent ends: {enabled}." },
+    { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
+      "Fires it, or makes external(name) true for a moment: {values}." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

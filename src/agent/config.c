@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
+#include "agent/degrade.h"
+#include "agent/trigger-rule.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "net/addr.h"
 #include "record/name.h"
+#include "record/robots.h"
 #include "record/rules.h"
 #include "record/select.h"
 #include "wire/config-file.h"
@@ -27,6 +31,10 @@ enum { FILE_MAX = 1 << 20 };
 static const struct bp_config_row rows[] = {
     { "discovery.domains", BP_CONFIG_LIST, AT(discovery.domains), NULL,
       .help = "ROS domains to watch, 0 to 232; none given: ROS_DOMAIN_ID, else 0" },
+
+    { "robots.rules", BP_CONFIG_LIST, AT(robots.rules), NULL,
+      .help = "how robots are told apart, the first that fits: `NAME=domain:7`, `NAME=/namespace` "
+              "or `NAME=~REGEX` (`$1` in NAME is its first group)" },
 
     { "record.topics", BP_CONFIG_LIST, AT(record.topics), NULL,
       .help = "topics to record, `*` matches anything; none given here, by type or by regex: all" },
@@ -75,18 +83,88 @@ static const struct bp_config_row rows[] = {
       .max = 64 * GIB, .help = "memory of a session for what is not yet on the disk" },
     { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL,
       .help = "tmpfs folder of the ring (/dev/shm); `none` = without, then `kill -9` loses it" },
+    { "buffer.alert_threshold", BP_CONFIG_REAL, AT(buffer.alert_threshold), "80", .min = 1,
+      .max = 100, .help = "raise an alert when a ring is so full, percent" },
 
     { "storage.dir", BP_CONFIG_TEXT, AT(storage.dir), NULL,
       .help = "folder for recordings and state; none given: `$STATE_DIRECTORY`, else "
               "`~/.local/share/bagpipe`" },
     { "storage.min_free", BP_CONFIG_SIZE, AT(storage.min_free), "0",
       .help = "leave this much of the disk free; 0 = the smaller of 1 GiB and 5 %" },
+    { "storage.alert_free", BP_CONFIG_SIZE, AT(storage.alert_free), "0",
+      .help = "raise an alert when less of the disk is free; 0 = twice what is left free" },
     { "storage.on_full", BP_CONFIG_CHOICE, AT(storage.on_full), "wait",
       .choices = "wait|stop|rotate",
       .help = "wait for space, stop the session, or delete its oldest segments" },
 
-    { "session.auto_start", BP_CONFIG_BOOL, AT(session.auto_start), "false",
-      .help = "record from the start, without being told" },
+    { "degrade.cpu.enter", BP_CONFIG_REAL, AT(degrade.cpu.enter), "0", .min = 0, .max = 100,
+      .help =
+          "record less while the processor is busier than this, percent of all cores; 0 = off" },
+    { "degrade.cpu.leave", BP_CONFIG_REAL, AT(degrade.cpu.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.temperature.enter", BP_CONFIG_REAL, AT(degrade.temperature.enter), "0", .min = 0,
+      .max = 200,
+      .help = "record less while the hottest sensor is above this, degrees Celsius; 0 = off" },
+    { "degrade.temperature.leave", BP_CONFIG_REAL, AT(degrade.temperature.leave), "0", .min = 0,
+      .max = 200, .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.battery.enter", BP_CONFIG_REAL, AT(degrade.battery.enter), "0", .min = 0, .max = 100,
+      .help =
+          "record less while the battery is below this, without external power, percent; 0 = off" },
+    { "degrade.battery.leave", BP_CONFIG_REAL, AT(degrade.battery.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.ring.enter", BP_CONFIG_REAL, AT(degrade.ring.enter), "0", .min = 0, .max = 100,
+      .help = "record less while a session's ring is fuller than this, percent; 0 = off" },
+    { "degrade.ring.leave", BP_CONFIG_REAL, AT(degrade.ring.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.disk_free.enter", BP_CONFIG_SIZE, AT(degrade.disk_free.enter), "0",
+      .help = "record less while less than this is free; 0 = off" },
+    { "degrade.disk_free.leave", BP_CONFIG_SIZE, AT(degrade.disk_free.leave), "0",
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.hold", BP_CONFIG_DURATION, AT(degrade.hold), "10s", .min = 0, .max = 3600,
+      .help = "a limit must be crossed for so long before each further step" },
+    { "degrade.recover", BP_CONFIG_DURATION, AT(degrade.recover), "30s", .min = 0, .max = 3600,
+      .help = "all must be well for so long before each step back" },
+    { "degrade.thin_rate", BP_CONFIG_REAL, AT(degrade.thin_rate), "1", .min = 0.001, .max = 1000,
+      .help = "messages a second that are left of a topic of low priority when thinned out" },
+    { "degrade.most", BP_CONFIG_CHOICE, AT(degrade.most), "high_only",
+      .choices = "no_compression|thin_low|no_low|high_only", .help = "the furthest step" },
+
+    { "retention.max_age", BP_CONFIG_DURATION, AT(retention.max_age), "0", .min = 0,
+      .max = 3650 * DAY, .help = "delete sessions older than this; 0 = never for their age" },
+    { "retention.max_size", BP_CONFIG_SIZE, AT(retention.max_size), "0",
+      .help = "delete the oldest while all together are larger; 0 = no limit" },
+    { "retention.min_free", BP_CONFIG_SIZE, AT(retention.min_free), "0",
+      .help = "delete the oldest while less of the disk is free; 0 = no limit; should be more than "
+              "`storage.min_free`" },
+    { "retention.keep_newest", BP_CONFIG_INT, AT(retention.keep_newest), "0", .min = 0,
+      .max = 1000000, .help = "never delete the newest so many of a class" },
+    { "retention.keep_marked", BP_CONFIG_BOOL, AT(retention.keep_marked), "true",
+      .help = "never delete a session with a mark" },
+    { "retention.delete_not_uploaded", BP_CONFIG_BOOL, AT(retention.delete_not_uploaded), "false",
+      .help = "also delete what has no copy elsewhere; without an upstream nothing is deleted "
+              "otherwise" },
+    { "retention.interval", BP_CONFIG_DURATION, AT(retention.interval), "60s", .min = 1, .max = DAY,
+      .help = "look so often" },
+    { "retention.session.max_age", BP_CONFIG_DURATION, AT(retention.session.max_age), "0", .min = 0,
+      .max = 3650 * DAY, .help = "max_age of plain sessions; 0 = the general one" },
+    { "retention.session.max_size", BP_CONFIG_SIZE, AT(retention.session.max_size), "0",
+      .help = "delete the oldest plain sessions while these are larger; 0 = no limit" },
+    { "retention.session.keep_newest", BP_CONFIG_INT, AT(retention.session.keep_newest), "0",
+      .min = 0, .max = 1000000, .help = "keep_newest of plain sessions; 0 = the general one" },
+    { "retention.session.keep", BP_CONFIG_BOOL, AT(retention.session.keep), "false",
+      .help = "never delete plain sessions" },
+    { "retention.snapshot.max_age", BP_CONFIG_DURATION, AT(retention.snapshot.max_age), "0",
+      .min = 0, .max = 3650 * DAY, .help = "max_age of snapshots; 0 = the general one" },
+    { "retention.snapshot.max_size", BP_CONFIG_SIZE, AT(retention.snapshot.max_size), "0",
+      .help = "delete the oldest snapshots while these are larger; 0 = no limit" },
+    { "retention.snapshot.keep_newest", BP_CONFIG_INT, AT(retention.snapshot.keep_newest), "0",
+      .min = 0, .max = 1000000, .help = "keep_newest of snapshots; 0 = the general one" },
+    { "retention.snapshot.keep", BP_CONFIG_BOOL, AT(retention.snapshot.keep), "false",
+      .help = "never delete snapshots" },
+
+    { "session.auto_start", BP_CONFIG_TEXT, AT(session.begin), "false",
+      .help = "record without being told: `boot` (or `true`), `first_topic`, or with a topic such "
+              "as `/robot1/*`; `false` = when told" },
     { "session.name", BP_CONFIG_TEXT, AT(session.name), "{robot}_{date}_{time}",
       .help = "name of new sessions: {date} {time} {host} {robot} {domain} {mission}" },
     { "session.mission", BP_CONFIG_TEXT, AT(session.mission), NULL,
@@ -95,6 +173,19 @@ static const struct bp_config_row rows[] = {
       .help = "operator of new sessions" },
     { "session.max_time", BP_CONFIG_DURATION, AT(session.max_time), "0", .min = 0, .max = 365 * DAY,
       .help = "sessions end after this time; 0 = when told" },
+    { "session.max_size", BP_CONFIG_SIZE, AT(session.max_size), "0", .min = 0, .max = 1024 * TIB,
+      .help = "sessions end when they are so large; 0 = when told" },
+    { "session.at_max", BP_CONFIG_CHOICE, AT(session.at_max), "stop", .choices = "stop|next",
+      .help =
+          "what follows a session that has reached its limit: nothing, or the next one, without "
+          "a gap" },
+    { "session.mark_topic", BP_CONFIG_TEXT, AT(session.mark_topic), NULL,
+      .help = "topic of std_msgs/msg/String whose messages become marks in all running sessions; "
+              "`*` matches anything" },
+
+    { "triggers", BP_CONFIG_MAPS, AT(triggers), NULL,
+      .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
+              "(docs/triggers.md)" },
 
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
@@ -200,6 +291,21 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     return r;
 }
 
+static int check_robots(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_robots_freep) struct bp_robots *robots = bp_robots_new(false);
+    int r = robots ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+
+    for (size_t i = 0; r >= 0 && i < c->robots.rules.n; i++)
+        r = blame(bp_robots_add_rule(robots, c->robots.rules.v[i], err), "robots.rules", err);
+    return r;
+}
+
+static int check_triggers(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_trigger_rules_done) struct bp_trigger_rules rules = { 0 };
+
+    return bp_trigger_rules_parse(&c->triggers, &rules, err);
+}
+
 static int check(const struct bp_agent_config *c, struct bp_error *err) {
     char name[256];
     int r = check_domains(c, err);
@@ -214,6 +320,14 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
         r = blame(bp_record_name(c->session.name, bp_wall_ns(), 0, c->session.mission, name,
                                  sizeof name, err),
                   "session.name", err);
+    if (r >= 0)
+        r = bp_degrade_check(c, err);
+    if (r >= 0)
+        r = bp_autostart_kind(c->session.begin, err);
+    if (r >= 0)
+        r = check_robots(c, err);
+    if (r >= 0)
+        r = check_triggers(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 

@@ -10,6 +10,9 @@ struct bp_agent_config {
         struct bp_config_list domains; /* empty: ROS_DOMAIN_ID, else 0 */
     } discovery;
     struct {
+        struct bp_config_list rules;
+    } robots;
+    struct {
         struct bp_config_list topics, exclude_topics, types, exclude_types;
         char *regex, *exclude_regex;
         bool hidden, services;
@@ -24,17 +27,46 @@ struct bp_agent_config {
     struct {
         uint64_t ring_size;
         char *ring_dir;
+        double alert_threshold; /* percent */
     } buffer;
     struct {
         char *dir; /* "" = $STATE_DIRECTORY, else ~/.local/share/bagpipe */
-        uint64_t min_free;
+        uint64_t min_free, alert_free;
         int on_full;
     } storage;
     struct {
-        bool auto_start;
+        struct {
+            double enter, leave;
+        } cpu, temperature, battery, ring; /* percent, degrees Celsius */
+        struct {
+            uint64_t enter, leave;
+        } disk_free;
+        bp_ns_t hold, recover;
+        double thin_rate;
+        int most;
+    } degrade;
+    struct {
+        bp_ns_t max_age;
+        uint64_t max_size, min_free;
+        int64_t keep_newest;
+        bool keep_marked, delete_not_uploaded;
+        bp_ns_t interval;
+        struct bp_retention_config {
+            bp_ns_t max_age;
+            uint64_t max_size;
+            int64_t keep_newest;
+            bool keep;
+        } session, snapshot; /* by class */
+    } retention;
+    struct {
+        char *begin; /* see autostart.h */
         char *name, *mission, *operator_;
         bp_ns_t max_time;
+        uint64_t max_size;
+        int at_max;
+        char *mark_topic;
     } session;
+    struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */

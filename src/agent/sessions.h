@@ -22,7 +22,8 @@ struct bp_sessions;
  *
  * @param config, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
  *                                        {event: started, stopped, paused, resumed, split, mark;
- *                                        session: as bp_sessions_get() tells it}
+ *                                        session: as bp_sessions_brief() tells it;
+ *                                        mark: {time_ns, text, values}}
  * @param dir                             where session folders are made
  */
 BP_MUST_CHECK int bp_sessions_open(const struct bp_agent_config *config,
@@ -40,7 +41,8 @@ BP_DEFINE_CLEANUP(struct bp_sessions, bp_sessions_close)
  *
  * @param request  JSON object, borrowed; every key is optional and stands for what the
  * configuration says otherwise: name, topics, exclude_topics, types, regex, compression, mission,
- *                 operator, notes, tags, paused, max_time_s
+ *                 operator, notes, tags, paused, max_time_s, max_size, segment_size,
+ *                 segment_time_s
  * @param ret_id   of the session
  * @return 0, BP_EUSAGE for a request that is wrong (naming the key), -EEXIST, -EBUSY, -ENOSPC, …
  */
@@ -59,17 +61,45 @@ BP_MUST_CHECK int bp_sessions_act(struct bp_sessions *s, const char *key,
 BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text,
                                    const json_t *values, struct bp_error *err);
 
+/** The same into every session that runs. @return how many, or the last failure */
+BP_MUST_CHECK int bp_sessions_mark_all(struct bp_sessions *s, const char *text,
+                                       const json_t *values, struct bp_error *err);
+
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
+/** The same without its marks. */
+json_t *bp_sessions_brief(struct bp_sessions *s, const char *key);
 /** {"sessions": […], "next": id or null}. */
 int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, json_t **ret,
                      struct bp_error *err);
 /** Its topics with counts and losses: {"topics": […]}; for sessions that run. */
 json_t *bp_sessions_topics(struct bp_sessions *s, const char *key);
 
+/* What is recorded while the host is at a limit. */
+struct bp_sessions_limit {
+    bool plain;               /* nothing is compressed */
+    enum bp_take_limit limit; /* by priority */
+    bp_ns_t gap;              /* of BP_TAKE_THIN_LOW */
+    char text[200]; /* for the mark: "temperature: low priorities thinned out"; "" = none */
+};
+/** For all sessions, those that run (with a mark in each) and those that begin later. Any thread.
+ */
+void bp_sessions_set_limit(struct bp_sessions *s, const struct bp_sessions_limit *l);
+
+/* What the sessions that run have of one robot, together. */
+struct bp_robot_sums {
+    uint64_t messages, bytes, lost, lost_by[BP_LOSS_N_];
+};
+void bp_sessions_robot_sums(struct bp_sessions *s, const char *robot, struct bp_robot_sums *ret);
+/** Names of the running sessions that have topics of a robot: a JSON array, owned by the caller. */
+json_t *bp_sessions_of_robot(struct bp_sessions *s, const char *robot);
+
 struct bp_sessions_stats {
     unsigned running, paused;
     uint64_t messages, bytes, lost, disk_free, ring_used, ring_size;
+    uint64_t lost_by[BP_LOSS_N_];
+    double ring_fullest; /* of the fullest ring, 0 to 1 */
+    char fullest[256];   /* its session */
     bool disk_full;
     bp_ns_t durable_wall_ns; /* the oldest of the running ones, 0 = none runs */
 };
@@ -77,5 +107,6 @@ void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret);
 /** Families of metrics about running sessions. */
 void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
 
-/** Stops sessions whose time is over; called about once a second. */
+/** Stops sessions whose time is over or that are as large as they may be; where the configuration
+ *  says so the next one begins, with the same request. Called about once a second. */
 void bp_sessions_tick(struct bp_sessions *s);

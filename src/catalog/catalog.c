@@ -36,6 +36,13 @@ static const char *const migrations[] = {
     " wall_ns INTEGER NOT NULL, text TEXT NOT NULL, vals TEXT NOT NULL"
     ") STRICT;"
     "CREATE INDEX marks_by_session ON marks (session, wall_ns, mark);",
+
+    "ALTER TABLE sessions ADD COLUMN class TEXT NOT NULL DEFAULT 'session'",
+
+    "ALTER TABLE sessions ADD COLUMN uploaded_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN deleted_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN deleted_why TEXT NOT NULL DEFAULT '';",
 };
 
 /* ---- sqlite's errors as ours ---- */

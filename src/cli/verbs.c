@@ -18,6 +18,7 @@
     X(status)     \
     X(session)    \
     X(secret)     \
+    X(trigger)    \
     X(config)     \
     X(completion) \
     X(man)

@@ -97,6 +97,8 @@ struct bp_sample {
 
 /** Gathers the `s->size` payload bytes (encapsulation header first) into dst. One copy. */
 void bp_sample_copy(const struct bp_sample *s, uint8_t *dst);
+/** The same for the first n bytes, n at most `s->size`. */
+void bp_sample_copy_part(const struct bp_sample *s, uint8_t *dst, size_t n);
 
 /* Runs in a DDS receive thread: must not block, allocate in steady state, or call bp_dds_*. */
 typedef void (*bp_sample_fn)(void *ctx, const struct bp_sample *s);
@@ -113,6 +115,11 @@ struct bp_missed {
  * writer; never together with one. The same limits as for bp_sample_fn. */
 typedef void (*bp_missed_fn)(void *ctx, const struct bp_missed *m);
 
+/* A writer is gone and no callback of this subscription will be given its slot again, unless it
+ * comes back with an empty one. `slot` is what the callbacks left there. A lock of the subscription
+ * is held: must not call bp_dds_*. */
+typedef void (*bp_parted_fn)(void *ctx, void *slot);
+
 struct bp_sub_opts {
     const char *dds_topic, *dds_type;
     bool keyed;
@@ -124,6 +131,7 @@ struct bp_sub_opts {
     bp_sample_fn control; /* dispose or unregister of a keyed instance: uses up a sequence number
                              but carries no message (size 0); may be NULL */
     bp_missed_fn missed;  /* may be NULL */
+    bp_parted_fn parted;  /* may be NULL; only for writers whose slot was set */
     void *ctx;
 };
 

@@ -57,6 +57,11 @@ int bp_recorder_open(const struct bp_recorder_opts *o, struct bp_recorder **ret,
     r->domains = calloc(o->ndomains, sizeof *r->domains);
     if (!r->robots || !r->domains)
         return bp_fail(err, -ENOMEM, "no memory for the recorder");
+    for (size_t i = 0; i < o->nrobot_rules; i++) {
+        k = bp_robots_add_rule(r->robots, o->robot_rules[i], err);
+        if (k < 0)
+            return k;
+    }
     for (size_t i = 0; i < o->ndomains; i++)
         r->domains[i] = (struct domain){ .rec = r, .id = o->domains[i] };
 
@@ -99,6 +104,7 @@ void bp_recorder_close(struct bp_recorder *r) {
     for (size_t i = 0; r->domains && i < r->o.ndomains; i++)
         bp_dds_close(BP_TAKE_PTR(r->domains[i].dds));
     free_tables(r);
+    bp_nodes_free(r);
     bp_robots_free(r->robots);
     free(r->domains);
     (void) pthread_cond_destroy(&r->wanted);
@@ -140,6 +146,7 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
                 .topic = t->name,
                 .type = t->type,
                 .robot = t->robot,
+                .graph = t->graph,
                 .domain = t->domain->id,
                 .writers = t->writers,
                 .takes = (uint32_t) __builtin_popcount(t->mask),

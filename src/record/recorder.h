@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/time.h"
 
+struct bp_buf;
 struct bp_select;
 struct bp_qos_overrides;
 
@@ -32,6 +33,8 @@ struct bp_topic_rule {
 struct bp_recorder_opts {
     const uint32_t *domains; /* at least one; copied */
     size_t ndomains;
+    const char *const *robot_rules; /* see bp_robots_add_rule(); read at once */
+    size_t nrobot_rules;
     const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
     bool use_sim_time;   /* log time from /clock; nothing is recorded before the first one */
     bool no_definitions; /* do not ask nodes for the definition of unknown types */
@@ -58,6 +61,7 @@ void bp_recorder_stats(struct bp_recorder *r, struct bp_recorder_stats *ret);
 /* A topic of the graph. Strings are borrowed and stay until close. */
 struct bp_recorder_topic {
     const char *topic, *type, *robot;
+    const char *graph; /* its name in the graph; `topic` may have a robot's prefix */
     uint32_t domain;
     uint32_t writers;         /* alive */
     uint32_t takes;           /* how many record it now */
@@ -68,7 +72,29 @@ struct bp_recorder_topic {
 /** Number of topics; fills at most `cap`. */
 size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, size_t cap);
 
+enum bp_presence { BP_NEVER_SEEN, BP_PRESENT, BP_GONE };
+/** Whether the node "/robot1/driver" is in the graph: as long as one of its endpoints is. */
+enum bp_presence bp_recorder_node(struct bp_recorder *r, const char *name);
+
+/**
+ * Appends the definition of a topic's messages, as its writers told it or as it is known here.
+ *
+ * @param topic  its name in the graph
+ * @return 0, -ENOENT when nobody knows it (yet)
+ */
+BP_MUST_CHECK int bp_recorder_definition(struct bp_recorder *r, uint32_t domain, const char *topic,
+                                         const char *type, struct bp_buf *out);
+
 /* ---- takes ---- */
+
+/* What is handed to the writer while the host is at a limit. Latched topics always are: they come
+ * once, and what follows means nothing without them. */
+enum bp_take_limit {
+    BP_TAKE_ALL,
+    BP_TAKE_THIN_LOW,  /* low priority: at most one message in `gap` a topic */
+    BP_TAKE_NO_LOW,    /* low priority: none */
+    BP_TAKE_HIGH_ONLY, /* high priority alone */
+};
 
 struct bp_take_opts {
     const struct bp_select *select; /* borrowed, outlives the take */
@@ -76,6 +102,8 @@ struct bp_take_opts {
     size_t nmax_rate, nkeep_every, npriority, nbudget;
     uint32_t max_topics; /* 0 = no limit */
     bool start_paused;
+    enum bp_take_limit limit; /* at first; see bp_take_set_limit() */
+    bp_ns_t thin_gap;
     struct bp_writer *writer; /* borrowed, outlives the take */
 };
 
@@ -97,6 +125,9 @@ BP_DEFINE_CLEANUP(struct bp_take, bp_take_close)
 
 void bp_take_pause(struct bp_take *k, bool paused);
 bool bp_take_paused(const struct bp_take *k);
+
+/** From the next sample on; what is left out is ledgered as BP_LOSS_DEGRADED. Any thread. */
+void bp_take_set_limit(struct bp_take *k, enum bp_take_limit limit, bp_ns_t gap);
 
 struct bp_take_stats {
     uint32_t topics, writers; /* selected; alive ones of theirs */

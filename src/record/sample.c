@@ -1,4 +1,5 @@
-/* The hot path: a sample from DDS to the rings of the takes that want it. Nothing here blocks or
+/* The hot path: a sample from DDS to the rings of the takes that want it, and to those who
+ * watch. Nothing here blocks or
  * allocates once a writer is known (latched topics excepted); the payload is copied from Cyclone's
  * receive buffer straight into each ring slot. */
 #include "record/recorder-priv.h"
@@ -29,16 +30,16 @@ static void take_clock(struct bp_recorder *r, const struct bp_sample *s) {
 }
 
 /* Several receive threads may carry one topic, hence the exchange. */
-static bool within_rate(struct tap *t, bp_ns_t now) {
-    int64_t next = atomic_load_explicit(&t->next_ns, memory_order_relaxed);
+bool bp_recorder_within_rate(_Atomic int64_t *next_ns, bp_ns_t gap, bp_ns_t now) {
+    int64_t next = atomic_load_explicit(next_ns, memory_order_relaxed);
     int64_t after;
 
     do {
         if (now < next)
             return false;
         /* a steady grid, so that 10 of 30 Hz are 10 and not 7.5; after a pause it starts anew */
-        after = now - next < t->min_gap ? next + t->min_gap : now + t->min_gap;
-    } while (!atomic_compare_exchange_weak_explicit(&t->next_ns, &next, after, memory_order_relaxed,
+        after = now - next < gap ? next + gap : now + gap;
+    } while (!atomic_compare_exchange_weak_explicit(next_ns, &next, after, memory_order_relaxed,
                                                     memory_order_relaxed));
     return true;
 }
@@ -52,9 +53,21 @@ static struct source *source_of(struct topic *t, const uint8_t guid[static BP_GU
 
     (void) pthread_mutex_lock(&t->rec->lock);
     src = bp_recorder_source_locked(t->rec, t, guid, 0, "", "");
+    if (src)
+        src->heard = true;
     (void) pthread_mutex_unlock(&t->rec->lock);
     *slot = src;
     return src;
+}
+
+void bp_recorder_on_parted(void *topic, void *source) {
+    struct topic *t = topic;
+    struct source *src = source;
+
+    (void) pthread_mutex_lock(&t->rec->lock);
+    src->heard = false;
+    bp_recorder_forget_locked(t->rec, src);
+    (void) pthread_mutex_unlock(&t->rec->lock);
 }
 
 static bool is_paused(const struct bp_take *k) {
@@ -98,6 +111,20 @@ void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
         note(topic, s->guid, s->writer_slot, BP_LOSS_CONTROL, BP_LOSS_CONTROL, s->seq, s->seq);
 }
 
+/* Left out because the host is at a limit? */
+static bool is_beyond(struct bp_take *k, struct tap *tap, const struct topic *t, bp_ns_t now) {
+    int limit = atomic_load_explicit(&k->limit, memory_order_relaxed);
+
+    if (limit == BP_TAKE_ALL || tap->priority == BP_PRIORITY_HIGH ||
+        atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
+        return false;
+    if (tap->priority == BP_PRIORITY_NORMAL)
+        return limit == BP_TAKE_HIGH_ONLY;
+    return limit != BP_TAKE_THIN_LOW ||
+           !bp_recorder_within_rate(&tap->thin_ns,
+                                    atomic_load_explicit(&k->thin_gap, memory_order_relaxed), now);
+}
+
 static void hand_over(struct tap *tap, struct source *src, unsigned slot, const struct bp_sample *s,
                       bp_ns_t log_ns) {
     struct bp_take *k = tap->take;
@@ -112,8 +139,12 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
     }
     if ((tap->keep_every > 1 &&
          atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
-        (tap->min_gap > 0 && !within_rate(tap, s->recv_ns))) {
+        (tap->min_gap > 0 && !bp_recorder_within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
         bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
+        return;
+    }
+    if (is_beyond(k, tap, src->topic, s->recv_ns)) {
+        bp_writer_note_loss(k->o.writer, id, BP_LOSS_DEGRADED, s->seq, s->seq);
         return;
     }
 
@@ -151,7 +182,7 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
 
     (void) pthread_rwlock_rdlock(&r->gate);
     left = t->mask;
-    src = left ? source_of(t, s->guid, s->writer_slot) : NULL;
+    src = left || t->looks ? source_of(t, s->guid, s->writer_slot) : NULL;
     if (src) {
         count(r, t, s);
         while (left) {
@@ -162,6 +193,8 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
         }
         if (r->o.keep_latched && atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
             bp_latched_put(t, src, s);
+        if (t->looks)
+            bp_watch_show(t, src, s);
     }
     (void) pthread_rwlock_unlock(&r->gate);
 }

@@ -1,4 +1,5 @@
-/* Graph events become topics and sources; topics are subscribed to while a take wants them. */
+/* Graph events become topics and sources; topics are subscribed to while a take or a watch wants
+ * them. */
 #include "record/recorder-priv.h"
 
 #include <errno.h>
@@ -58,6 +59,12 @@ void bp_recorder_topic_free(struct topic *t) {
     }
     for (size_t i = 0; i < BP_TAKES; i++)
         free(t->taps[i]);
+    while (t->looks) {
+        struct look *l = t->looks;
+
+        t->looks = l->next;
+        free(l);
+    }
     bp_latched_clear(t);
     (void) pthread_mutex_destroy(&t->latched_lock);
     free(t->key);
@@ -97,6 +104,8 @@ static struct topic *topic_new_locked(struct domain *d, const struct bp_endpoint
     for (size_t i = 0; i < BP_TAKES; i++)
         if (r->takes[i] && !r->takes[i]->stopped)
             bp_take_consider_locked(r->takes[i], t); /* nobody is handed its samples yet */
+    for (struct bp_watch *w = r->watches; w; w = w->next)
+        bp_watch_consider_locked(w, t);
     return t;
 }
 
@@ -160,6 +169,18 @@ struct source *bp_recorder_source_locked(struct bp_recorder *r, struct topic *t,
     return s;
 }
 
+void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s) {
+    /* latched messages outlive their writer and lead to it */
+    if (s->alive || s->heard || atomic_load(&s->topic->latched_depth))
+        return;
+    for (unsigned i = 0; i < BP_TAKES; i++)
+        if (s->ids[i] >= 0 && r->takes[i])
+            bp_writer_source_gone(r->takes[i]->o.writer, (uint32_t) s->ids[i]);
+    HASH_DEL(r->sources, s);
+    free(s->node);
+    free(s);
+}
+
 static void writer_gone_locked(struct bp_recorder *r, const uint8_t guid[static BP_GUID_LEN]) {
     struct source *s;
 
@@ -167,13 +188,14 @@ static void writer_gone_locked(struct bp_recorder *r, const uint8_t guid[static 
     if (s && s->alive) {
         s->alive = false;
         s->topic->writers--;
+        bp_recorder_forget_locked(r, s);
     }
 }
 
 /* A namespace became a robot: its topics seen before it did belong to it too. */
 static void rename_robots_locked(struct bp_recorder *r) {
     for (struct topic *t = r->topics; t; t = t->hh.next) {
-        const char *robot = bp_robots_of(r->robots, t->domain->id, t->name);
+        const char *robot = bp_robots_of(r->robots, t->domain->id, t->graph);
 
         if (t->renamed || bp_streq(robot, t->robot))
             continue;
@@ -220,6 +242,7 @@ static struct bp_sub *subscribe(struct topic *t) {
         .fn = bp_recorder_on_sample,
         .control = bp_recorder_on_control,
         .missed = bp_recorder_on_missed,
+        .parted = bp_recorder_on_parted,
         .ctx = t,
     };
     struct bp_error err = { 0 };
@@ -232,7 +255,7 @@ static struct bp_sub *subscribe(struct topic *t) {
 }
 
 static bool is_wanted_locked(const struct topic *t) {
-    return !t->rec->closing && (t->is_clock || t->mask);
+    return !t->rec->closing && (t->is_clock || t->mask || t->looks);
 }
 
 /* Whoever is at it already looks again before it leaves, so that the last wish counts. */
@@ -265,11 +288,9 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e) {
     struct topic *t = NULL;
     bool named = false;
 
-    if (e->kind != BP_ENDPOINT_TOPIC)
-        return;
-
     (void) pthread_mutex_lock(&r->lock);
-    if (r->closing) {
+    bp_nodes_see_locked(r, e);
+    if (r->closing || e->kind != BP_ENDPOINT_TOPIC) {
         (void) pthread_mutex_unlock(&r->lock);
         return;
     }
