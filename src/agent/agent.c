@@ -8,20 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "agent/autostart.h"
 #include "agent/care.h"
 #include "agent/retention.h"
+#include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
-#include "net/addr.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
 
-enum { MAX_DOMAINS = 64, DRAIN_MS = 1000 };
+enum { MAX_DOMAINS = 64, DRAIN_MS = 1000, OTHER_FILES = 512 };
 
 static int take_domains(const struct bp_agent_config *c, uint32_t *ret, size_t *ret_n,
                         struct bp_error *err) {
@@ -52,24 +53,18 @@ static void on_notice(void *ctx, const char *text) {
     bp_log(BP_LOG_NOTICE, text);
 }
 
-/* Everyone on this machine is trusted; anybody else needs authentication, which this version does
- * not offer yet: so it does not listen there. */
-static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
-    for (size_t i = 0; i < c->http.listen.n; i++) {
-        const char *text = c->http.listen.v[i];
-        struct bp_addr a;
-        int r = bp_addr_parse(text, &a, err);
+/* As many connections as the configuration allows need as many descriptors: 1,024, the usual soft
+ * limit, is for programs that use select(). */
+static void raise_file_limit(const struct bp_agent_config *c) {
+    rlim_t want = (rlim_t) c->http.max_connections * 9 / 8 + OTHER_FILES;
+    struct rlimit l;
 
-        if (r < 0)
-            return bp_prefix(err, r, "http.listen");
-        if (!a.local)
-            return bp_fail(err, BP_ECONFIG,
-                           "http.listen: '%s' can be reached from other machines, and this version "
-                           "knows no users yet; listen on 127.0.0.1 and put a proxy that "
-                           "authenticates in front",
-                           text);
-    }
-    return 0;
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= want)
+        return;
+    l.rlim_cur = l.rlim_max == RLIM_INFINITY ? want : BP_MIN(want, l.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < want)
+        bp_log(BP_LOG_WARNING, "fewer files may be open than http.max_connections needs",
+               BP_F_UINT("limit", l.rlim_cur), BP_F_UINT("wanted", want));
 }
 
 /* A list as an array that ends with NULL; owned. */
@@ -85,11 +80,12 @@ static const char **words_of(const struct bp_config_list *l, const char *last) {
 
 static int open_door(struct bp_agent *a, struct bp_error *err) {
     const struct bp_agent_config *c = a->config;
-    int r = check_listen(c, err);
+    int r = bp_agent_check_listen(a, err);
 
     if (r < 0)
         return r;
     (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
+    raise_file_limit(c);
     a->listen = words_of(&c->http.listen, a->address);
     a->hosts = words_of(&c->http.hosts, NULL);
     a->origins = words_of(&c->http.origins, NULL);
@@ -103,6 +99,7 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
             .ctx = a,
             .hosts = a->hosts,
             .origins = a->origins,
+            .authorize = bp_agent_authorize,
             .workers = (unsigned) c->http.workers,
             .max_connections = (unsigned) c->http.max_connections,
         },
@@ -142,6 +139,8 @@ static void live(struct bp_agent *a, int signals) {
     while (poll(&p, 1, 1000) <= 0) {
         bp_sessions_tick(a->sessions);
         bp_snapshots_tick(a->snapshots);
+        bp_access_tick(a->access);
+        bp_events_tick(a->events);
     }
 }
 
@@ -161,7 +160,7 @@ static int open_state(struct bp_agent *a, struct bp_error *err) {
                "the catalogue was damaged and has been set aside; it is made anew from the "
                "recordings",
                BP_F_TEXT("path", path));
-    return r;
+    return r < 0 ? r : bp_agent_access_open(a->config, a->dir, a->catalog, &a->access, err);
 }
 
 /* Alerts are news, and lines in the log for whoever reads that only. */
@@ -214,17 +213,42 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                 &a->care, err);
 }
 
+static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
+                       struct bp_error *err) {
+    return bp_agent_snapshot(agent, request, ret_id, err);
+}
+
+static int open_triggers(struct bp_agent *a, struct bp_error *err) {
+    return bp_triggers_open(
+        &(struct bp_triggers_opts){
+            .rules = &a->config->triggers,
+            .mark_topic = a->config->session.mark_topic,
+            .recorder = a->recorder,
+            .sessions = a->sessions,
+            .alerts = a->alerts,
+            .bus = a->bus,
+            .dir = a->dir,
+            .snapshot = on_snapshot,
+            .ctx = a,
+        },
+        &a->triggers, err);
+}
+
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
+    bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_triggers_close(a->triggers);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
     bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
+    bp_access_close(a->access);
     bp_catalog_close(a->catalog);
+    bp_vault_close(a->vault);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
 }
@@ -241,7 +265,11 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
     r = open_news(&a, err);
     if (r == 0)
+        r = bp_agent_load_keys(config, err);
+    if (r == 0)
         r = open_state(&a, err);
+    if (r == 0)
+        r = bp_agent_vault_start(&a, err);
     if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)
@@ -250,6 +278,10 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_care(&a, err);
     if (r == 0)
         r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
+    if (r == 0)
+        r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
+        r = open_triggers(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
@@ -261,6 +293,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
            BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
     live(&a, signals);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
 }

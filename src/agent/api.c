@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 
 #include "base/metrics.h"
+#include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
     return bp_http_ctx(req);
@@ -32,14 +33,12 @@ static json_t *storage_json(const struct bp_agent *a) {
                      count_json((uint64_t) v.f_blocks * v.f_frsize));
 }
 
-static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_status_json(struct bp_agent *a) {
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
     json_t *o;
 
-    (void) err;
     bp_sessions_stats(a->sessions, &s);
     bp_recorder_stats(a->recorder, &r);
     state = s.disk_full            ? "disk_full"
@@ -58,7 +57,12 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
                   "size", count_json(s.ring_size), "storage", storage_json(a));
     if (o)
         bp_care_status(a->care, o);
-    bp_http_reply_json(reply, 200, o);
+    return o;
+}
+
+static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_status_json(agent_of(req)));
     return 0;
 }
 
@@ -105,8 +109,11 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_snapshots_metrics(a->snapshots, &out);
     bp_retention_metrics(a->retention, &out);
     bp_care_metrics(a->care, &out);
+    bp_triggers_metrics(a->triggers, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
+    bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return 0;
 }
@@ -120,15 +127,14 @@ static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
-static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_topics_json(struct bp_agent *a) {
     size_t n = bp_recorder_topics(a->recorder, NULL, 0);
     BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n + 1, sizeof *v);
     json_t *list = json_array();
 
     if (!v || !list) {
         json_decref(list);
-        return bp_fail(err, -ENOMEM, "out of memory");
+        return NULL;
     }
     n = BP_MIN(n, bp_recorder_topics(a->recorder, v, n));
     for (size_t i = 0; i < n; i++)
@@ -138,7 +144,12 @@ static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, stru
                             "writers", (int) v[i].writers, "sessions", (int) v[i].takes, "messages",
                             count_json(v[i].messages), "bytes", count_json(v[i].bytes),
                             "has_definition", (int) v[i].has_definition));
-    bp_http_reply_json(reply, 200, json_pack("{s:o}", "topics", list));
+    return json_pack("{s:o}", "topics", list);
+}
+
+static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_topics_json(agent_of(req)));
     return 0;
 }
 
@@ -292,6 +303,19 @@ static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struc
 const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/healthz", get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
     { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
+    { "POST", "/api/v1/login", bp_agent_login, BP_HTTP_PUBLIC, "A cookie for user and password." },
+    { "POST", "/api/v1/logout", bp_agent_logout, BP_HTTP_PUBLIC,
+      "Ends what the cookie stands for." },
+    { "GET", "/api/v1/whoami", bp_agent_whoami, BP_HTTP_PUBLIC, "Who asks, as what, and by what." },
+    { "GET", "/api/v1/users", bp_agent_accounts, BP_HTTP_ADMIN, "Users." },
+    { "POST", "/api/v1/users", bp_agent_accounts, BP_HTTP_ADMIN, "Adds a user." },
+    { "PATCH", "/api/v1/users/:name", bp_agent_accounts, BP_HTTP_ADMIN,
+      "Changes role or password, disables, enables." },
+    { "DELETE", "/api/v1/users/:name", bp_agent_accounts, BP_HTTP_ADMIN, "Removes a user." },
+    { "GET", "/api/v1/tokens", bp_agent_accounts, BP_HTTP_ADMIN, "Tokens, without what they are." },
+    { "POST", "/api/v1/tokens", bp_agent_accounts, BP_HTTP_ADMIN,
+      "Makes a token and tells it, once." },
+    { "DELETE", "/api/v1/tokens/:name", bp_agent_accounts, BP_HTTP_ADMIN, "Removes a token." },
     { "GET", "/metrics", get_metrics, BP_HTTP_VIEWER, "Numbers in Prometheus' text format." },
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
@@ -302,11 +326,17 @@ const struct bp_http_route bp_agent_routes[] = {
       "Robots: topics, rates, sessions, losses." },
     { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
       "One robot, with its topics." },
+    { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
+      "The public key that recordings are signed with." },
+    { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
+      "Names in the vault and when they were set; never a value." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
       "Lets retention look now; dry_run=1 only tells what it would delete." },
+    { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
+      "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
     { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },
@@ -328,6 +358,15 @@ const struct bp_http_route bp_agent_routes[] = {
       "Saves what came before and what comes after now as a session." },
     { "GET", "/api/v1/snapshot", bp_api_get_snapshot, BP_HTTP_VIEWER,
       "The history that snapshots are taken from, and those being saved." },
+    { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,
+      "Triggers with their state, counts and the values last seen." },
+    { "POST", "/api/v1/triggers/test", bp_agent_test_trigger, BP_HTTP_OPERATOR,
+      "Tries a condition: {when, wait_s}." },
+    { "GET", "/api/v1/triggers/:name", bp_agent_get_trigger, BP_HTTP_VIEWER, "One of them." },
+    { "POST", "/api/v1/triggers/:name", bp_agent_post_trigger, BP_HTTP_OPERATOR,
+      "Switches it on or off until the agent ends: {enabled}." },
+    { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
+      "Fires it, or makes external(name) true for a moment: {values}." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

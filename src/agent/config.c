@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "agent/autostart.h"
 #include "agent/degrade.h"
+#include "agent/trigger-rule.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -178,6 +180,23 @@ static const struct bp_config_row rows[] = {
       .help =
           "what follows a session that has reached its limit: nothing, or the next one, without "
           "a gap" },
+    { "session.mark_topic", BP_CONFIG_TEXT, AT(session.mark_topic), NULL,
+      .help = "topic of std_msgs/msg/String whose messages become marks in all running sessions; "
+              "`*` matches anything" },
+
+    { "triggers", BP_CONFIG_MAPS, AT(triggers), NULL,
+      .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
+              "(docs/triggers.md)" },
+
+    { "crypto.recipients", BP_CONFIG_LIST, AT(crypto.recipients), NULL,
+      .help =
+          "seal recordings for these public keys (`bagpipe key`), or files of keys; this machine "
+          "then cannot read them" },
+    { "crypto.key_file", BP_CONFIG_TEXT, AT(crypto.key_file), NULL,
+      .help = "seal recordings with the key or passphrase in this file, as with "
+              "`RECORDER_ENCRYPTION_KEY` and the systemd credential `recorder-encryption-key`" },
+    { "crypto.hide_names", BP_CONFIG_BOOL, AT(crypto.hide_names), "false",
+      .help = "topic names of sealed recordings in no readable file" },
 
     { "snapshot.enabled", BP_CONFIG_BOOL, AT(snapshot.enabled), "false",
       .help = "keep a history of what came lately, so that what came before a fault can be saved" },
@@ -228,6 +247,36 @@ static const struct bp_config_row rows[] = {
       .help = "threads that answer requests" },
     { "http.max_connections", BP_CONFIG_INT, AT(http.max_connections), "1024", .min = 8,
       .max = 100000, .help = "connections at the same time" },
+    { "http.auth", BP_CONFIG_CHOICE, AT(http.auth), "auto", .choices = "auto|required|off",
+      .help = "auto: whoever is on this machine is admin until there is a user, token or key; "
+              "required: everybody proves who they are, except on the socket; off: whoever reaches "
+              "it is admin, on loopback only" },
+    { "http.session_time", BP_CONFIG_DURATION, AT(http.session_time), "7d", .min = 60,
+      .max = 365 * DAY, .help = "a login ends after this time" },
+    { "http.session_idle", BP_CONFIG_DURATION, AT(http.session_idle), "12h", .min = 60,
+      .max = 365 * DAY, .help = "and when it was not used for so long" },
+    { "http.jwt_keys", BP_CONFIG_TEXT, AT(http.jwt_keys), NULL,
+      .help =
+          "file with the keys of JSON Web Tokens that are taken, a JSON Web Key Set; read again "
+          "when it changes" },
+    { "http.jwt_issuer", BP_CONFIG_TEXT, AT(http.jwt_issuer), NULL,
+      .help = "their `iss` must be this" },
+    { "http.jwt_audience", BP_CONFIG_TEXT, AT(http.jwt_audience), NULL,
+      .help = "their `aud` must be or hold this" },
+    { "http.jwt_role", BP_CONFIG_TEXT, AT(http.jwt_role), "role",
+      .help = "their claim that says viewer, operator or admin" },
+    { "http.trusted_proxies", BP_CONFIG_LIST, AT(http.trusted_proxies), NULL,
+      .help = "addresses of proxies whose `X-Forwarded-For` is believed, for limits of logins" },
+    { "http.public_metrics", BP_CONFIG_BOOL, AT(http.public_metrics), "false",
+      .help = "`/metrics` without proving who asks" },
+
+    { "crypto.sign", BP_CONFIG_BOOL, AT(proof.sign), "true",
+      .help = "sign recordings with the device key, which is made when there is none" },
+    { "crypto.device_key", BP_CONFIG_TEXT, AT(proof.device_key), NULL,
+      .help = "private key of the device (PEM); none given: `device.key` in the data folder" },
+    { "crypto.vault_key", BP_CONFIG_TEXT, AT(proof.vault_key), NULL,
+      .help = "file with the vault's key; none given: `$BAGPIPE_VAULT_KEY`, a systemd credential, "
+              "the kernel keyring, else `vault.key` in the data folder" },
 
     { "log.level", BP_CONFIG_CHOICE, AT(log.level), "notice",
       .choices = "error|warning|notice|info|debug", .help = "lines below this are not written" },
@@ -241,6 +290,7 @@ static_assert(BP_COMPRESS_LZ4 == 1 && BP_COMPRESS_ZSTD == 2, "none|lz4|zstd");
 static_assert(BP_SYNC_COMMIT == 1 && BP_SYNC_STRICT == 2, "fast|commit|strict");
 static_assert(BP_PROFILE_DISK == 1 && BP_PROFILE_FLASH == 2, "auto|disk|flash");
 static_assert(BP_FULL_STOP == 1 && BP_FULL_ROTATE == 2, "wait|stop|rotate");
+static_assert(BP_ACCESS_AUTO == 0 && BP_ACCESS_REQUIRED == 1, "auto|required|off");
 static_assert(BP_LOG_ERROR == 0 && BP_LOG_NOTICE == 2 && BP_LOG_DEBUG == 4, "error|…|debug");
 
 /* ---- what a row cannot tell ---- */
@@ -332,6 +382,12 @@ static int check_snapshot(const struct bp_agent_config *c, struct bp_error *err)
                  "snapshot.name", err);
 }
 
+static int check_triggers(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_trigger_rules_done) struct bp_trigger_rules rules = { 0 };
+
+    return bp_trigger_rules_parse(&c->triggers, &rules, err);
+}
+
 static int check(const struct bp_agent_config *c, struct bp_error *err) {
     char name[256];
     int r = check_domains(c, err);
@@ -354,6 +410,8 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
         r = bp_autostart_kind(c->session.begin, err);
     if (r >= 0)
         r = check_robots(c, err);
+    if (r >= 0)
+        r = check_triggers(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 

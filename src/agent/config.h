@@ -59,12 +59,19 @@ struct bp_agent_config {
         } session, snapshot; /* by class */
     } retention;
     struct {
+        struct bp_config_list recipients; /* public keys, or files of keys */
+        char *key_file;                   /* "" = none */
+        bool hide_names;
+    } crypto;
+    struct {
         char *begin; /* see autostart.h */
         char *name, *mission, *operator_;
         bp_ns_t max_time;
         uint64_t max_size;
         int at_max;
+        char *mark_topic;
     } session;
+    struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
         bool enabled;
         bp_ns_t before, after;
@@ -82,7 +89,16 @@ struct bp_agent_config {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
         int64_t workers, max_connections;
+        int auth; /* enum bp_access_mode */
+        bp_ns_t session_time, session_idle;
+        char *jwt_keys, *jwt_issuer, *jwt_audience, *jwt_role;
+        struct bp_config_list trusted_proxies;
+        bool public_metrics;
     } http;
+    struct {
+        bool sign;
+        char *device_key, *vault_key;
+    } proof; /* keys "crypto.…" */
     struct {
         int level;
     } log;

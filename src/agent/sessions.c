@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/device.h"
 #include "agent/robots-view.h"
 #include "base/io-fault.h"
 #include "base/log.h"
+#include "crypt/key.h"
 #include "record/name.h"
 #include "record/save.h"
 
@@ -222,6 +224,9 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .on_full = (enum bp_on_full) c->storage.on_full,
         .profile = (enum bp_profile) c->record.profile,
         .custom_data = r->custom[0] ? r->custom : NULL,
+        .signer = r->all->device,
+        .seal = bp_keyring_empty(bp_keyring_process()) ? NULL : bp_keyring_process(),
+        .hide_names = c->crypto.hide_names,
         .resume = resume,
         .event = on_event,
         .ctx = r,
@@ -525,10 +530,15 @@ int bp_sessions_choose_dir(const struct bp_sessions *s, const json_t *request, c
     return bp_record_unused_dir(s->dir, name, ret, cap, err);
 }
 
-/* Without a lock: listeners may ask us. */
-void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id) {
+/* Without a lock: listeners may ask us. @param mark  taken over, or NULL */
+static void tell_mark(struct bp_sessions *s, const char *event, const char *id, json_t *mark) {
     bp_bus_publish(s->bus, "sessions",
-                   json_pack("{s:s, s:o?}", "event", event, "session", bp_sessions_get(s, id)));
+                   json_pack("{s:s, s:o?, s:o*}", "event", event, "session",
+                             bp_sessions_brief(s, id), "mark", mark));
+}
+
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id) {
+    tell_mark(s, event, id, NULL);
 }
 
 int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[static 27],
@@ -665,7 +675,9 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
         memcpy(id, r->id, sizeof id);
     (void) pthread_mutex_unlock(&s->turn);
     if (k == 0)
-        bp_sessions_tell(s, "mark", id);
+        tell_mark(s, "mark", id,
+                  json_pack("{s:s, s:s, s:O*}", "time_ns", wall, "text", text, "values",
+                            (json_t *) (uintptr_t) values));
     return k;
 }
 
@@ -745,11 +757,17 @@ int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *r
         s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
-    k = bp_sessions_load(s, err);
+    k = bp_device_open(config, dir, &s->device, err);
+    if (k == 0)
+        k = bp_sessions_load(s, err);
     if (k < 0)
         return k;
     *ret = BP_TAKE_PTR(s);
     return 0;
+}
+
+const struct bp_sign_key *bp_sessions_device(const struct bp_sessions *s) {
+    return s->device;
 }
 
 void bp_sessions_close(struct bp_sessions *s) {
@@ -757,6 +775,7 @@ void bp_sessions_close(struct bp_sessions *s) {
         return;
     while (s->running)
         (void) bp_running_end(s, s->running, NULL);
+    bp_sign_key_free(s->device);
     (void) pthread_mutex_destroy(&s->turn);
     (void) pthread_mutex_destroy(&s->lock);
     free(s);

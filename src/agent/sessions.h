@@ -8,6 +8,7 @@
 #include "agent/config.h"
 #include "base/buf.h"
 #include "catalog/catalog.h"
+#include "crypt/sign.h"
 #include "record/recorder.h"
 
 /* Sessions under management: several at once on one recorder, each with a writer and ring of its
@@ -21,13 +22,16 @@ struct bp_sessions;
  *
  * @param config, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
  *                                        {event: started, stopped, paused, resumed, split, mark;
- *                                        session: as bp_sessions_get() tells it}
+ *                                        session: as bp_sessions_brief() tells it;
+ *                                        mark: {time_ns, text, values}}
  * @param dir                             where session folders are made
  */
 BP_MUST_CHECK int bp_sessions_open(const struct bp_agent_config *config,
                                    struct bp_recorder *recorder, struct bp_catalog *catalog,
                                    struct bp_bus *bus, const char *dir, struct bp_sessions **ret,
                                    struct bp_error *err);
+/** The key that signs recordings; NULL when they are not signed. Borrowed. */
+const struct bp_sign_key *bp_sessions_device(const struct bp_sessions *s);
 /** Finishes what is being recorded. Takes NULL. */
 void bp_sessions_close(struct bp_sessions *s);
 BP_DEFINE_CLEANUP(struct bp_sessions, bp_sessions_close)
@@ -57,6 +61,10 @@ BP_MUST_CHECK int bp_sessions_act(struct bp_sessions *s, const char *key,
 BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text,
                                    const json_t *values, struct bp_error *err);
 
+/** The same into every session that runs. @return how many, or the last failure */
+BP_MUST_CHECK int bp_sessions_mark_all(struct bp_sessions *s, const char *text,
+                                       const json_t *values, struct bp_error *err);
+
 struct bp_save;
 struct bp_save_opts;
 /**
@@ -79,6 +87,8 @@ int bp_sessions_end_snapshot(struct bp_sessions *s, const char *id, struct bp_er
 
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
+/** The same without its marks. */
+json_t *bp_sessions_brief(struct bp_sessions *s, const char *key);
 /** {"sessions": […], "next": id or null}. */
 int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, json_t **ret,
                      struct bp_error *err);

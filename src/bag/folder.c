@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "bag/folder-priv.h"
 #include "bag/metadata.h"
+#include "bag/sealed.h"
 #include "bag/session.h"
 #include "base/cursor.h"
 #include "base/ulid.h"
@@ -158,8 +160,9 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
                                   .end_ns = (bp_ns_t) x->t_last,
                                   .messages = x->messages,
                                   .repeated = s->repeated,
-                                  .bytes = s->off };
+                                  .bytes = s->bytes };
     (void) snprintf(v->file, sizeof v->file, "%s", strrchr(s->path, '/') + 1);
+    memcpy(v->sha256, s->sha256, sizeof v->sha256);
     return 0;
 }
 
@@ -218,6 +221,7 @@ int bp_folder_fold(struct bp_folder *f) {
 void bp_folder_drop_first(struct bp_folder *f) {
     if (!f->nfiles)
         return;
+    bp_folder_pass(f);
     for (size_t i = 0; i < f->files[0].ncounts; i++)
         f->topics[i].messages -= f->files[0].counts[i];
     free(f->files[0].counts);
@@ -245,7 +249,9 @@ static void load_past(struct bp_folder *f, const struct bp_io *io) {
 static int is_mcap(const struct dirent *e) {
     size_t n = strlen(e->d_name);
 
-    return e->d_name[0] != '.' && n > 5 && bp_streq(e->d_name + n - 5, ".mcap");
+    if (bp_sealed_name(e->d_name))
+        n -= strlen(BP_SEALED_SUFFIX);
+    return e->d_name[0] != '.' && n > 5 && memcmp(e->d_name + n - 5, ".mcap", 5) == 0;
 }
 
 int bp_folder_load(struct bp_folder *f, const struct bp_io *io, const char *dir,
@@ -301,7 +307,7 @@ int bp_folder_write_metadata(struct bp_folder *f, const struct bp_io *io, struct
     BP_AUTO_METADATA m = { 0 };
     int r = bp_metadata_init(&m, "mcap", "");
 
-    for (size_t i = 0; i < f->ntopics && r == 0; i++) {
+    for (size_t i = 0; i < f->ntopics && r == 0 && !f->hide_names; i++) {
         const struct bp_folder_topic *t = &f->topics[i];
 
         r = bp_metadata_add_topic(&m, t->topic, t->type, "cdr", t->type_hash, t->qos, t->messages);
@@ -330,7 +336,7 @@ int bp_folder_hash(struct bp_folder *f, const struct bp_io *io,
         if (v->sha256[0])
             continue;
         (void) snprintf(path, sizeof path, "%s/%s", f->dir, v->file);
-        r = bp_manifest_hash_file(io, path, &v->bytes, v->sha256, progress, ctx, err);
+        r = bp_manifest_hash_file(bp_io_below(io), path, &v->bytes, v->sha256, progress, ctx, err);
         if (r < 0)
             v->sha256[0] = 0;
     }
@@ -358,7 +364,7 @@ static int add_segments(const struct bp_folder *f, struct bp_manifest *m) {
 static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
     int r = 0;
 
-    for (size_t i = 0; i < f->ntopics && r == 0; i++) {
+    for (size_t i = 0; i < f->ntopics && r == 0 && !f->hide_names; i++) {
         const struct bp_folder_topic *t = &f->topics[i];
         struct bp_manifest_channel c = {
             .topic = t->topic, .type = t->type, .robot = t->robot, .domain = t->domain
@@ -379,23 +385,53 @@ static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
     return r;
 }
 
-int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err) {
-    BP_AUTO_MANIFEST m = { 0 };
-    int r = bp_manifest_init(&m, f->id, f->name, f->created_ns);
+/* Names signer and links, for those who read the manifest alone. */
+static int add_proof(const struct bp_folder *f, struct bp_manifest *m, struct bp_error *err) {
+    BP_AUTO_PROOF p = { 0 };
+    char key[BP_PUBLIC_KEY_TEXT];
+    int r = bp_folder_make_proof(f, &p);
 
-    m.durability = f->durability;
-    m.commit_interval = f->commit_interval;
+    if (r < 0)
+        return r;
+    if (p.n < m->nsegments)
+        return bp_fail(err, -EIO, "segment '%s' has no SHA-256: it cannot be signed",
+                       m->segments[p.n].file);
+    free(m->signed_by);
+    m->signed_by = strdup(bp_public_key_text(bp_sign_key_public(f->signer), key));
+    for (size_t i = 0; i < p.n; i++)
+        (void) bp_sha256_hex(p.v[i].chain, m->segments[i].chain);
+    return m->signed_by ? 0 : -ENOMEM;
+}
+
+static int build_manifest(struct bp_folder *f, struct bp_manifest *m, struct bp_error *err) {
+    int r = bp_manifest_init(m, f->id, f->name, f->created_ns);
+
+    m->durability = f->durability;
+    m->commit_interval = f->commit_interval;
     if (r == 0)
         r = bp_ledger_settle(&f->ledger);
     if (r == 0)
-        r = add_segments(f, &m);
+        r = add_segments(f, m);
     if (r == 0)
-        r = add_channels(f, &m);
+        r = add_channels(f, m);
     for (size_t i = 0; i < f->past.nrecoveries && r == 0; i++)
-        r = bp_manifest_add_recovery(&m, &f->past.recoveries[i]);
+        r = bp_manifest_add_recovery(m, &f->past.recoveries[i]);
     for (size_t i = 0; i < f->past.nsteps && r == 0; i++)
-        r = bp_manifest_add_step(&m, f->past.steps[i]);
+        r = bp_manifest_add_step(m, f->past.steps[i]);
+    return r == 0 && f->signer ? add_proof(f, m, err) : r;
+}
+
+int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err) {
+    BP_AUTO_MANIFEST m = { 0 };
+    uint8_t sha256[BP_SHA256_LEN];
+    int r = f->signer ? bp_folder_hash(f, io, NULL, NULL, err) : 0;
+
     if (r < 0)
+        return r;
+    r = build_manifest(f, &m, err);
+    if (r == -ENOMEM)
         return bp_fail(err, r, "out of memory for manifest.json");
-    return bp_manifest_write(io, f->dir, &m, err);
+    if (r == 0)
+        r = bp_manifest_write(io, f->dir, &m, sha256, err);
+    return r < 0 ? r : bp_folder_prove(f, io, sha256, err);
 }

@@ -8,6 +8,7 @@
 
 #include "bag/complete.h"
 #include "bag/recover-priv.h"
+#include "bag/sealed.h"
 #include "wire/schema.h"
 
 /* What is there to recover, and who does it. */
@@ -33,6 +34,16 @@ void bp_recover_note(struct bp_recovery *ret, const char *fmt, ...) {
         return;
     free(ret->report);
     ret->report = text;
+}
+
+int bp_recover_sign_with(struct bp_folder *f, const struct bp_recover_opts *o,
+                         struct bp_recovery *ret, struct bp_error *err) {
+    BP_AUTO_BUF notes = { 0 };
+    int r = bp_folder_sign_with(f, o->io ? o->io : &bp_io_posix, o->signer, &notes, err);
+
+    if (r == 0 && notes.n > 1)
+        bp_recover_note(ret, "%.*s", (int) notes.n - 1, bp_buf_cstr(&notes));
+    return r;
 }
 
 int bp_recover_set_aside(const struct bp_io *io, const char *path, struct bp_error *err) {
@@ -83,10 +94,21 @@ static int recover_ours(const char *dir, const struct bp_recover_opts *o, struct
 
 int bp_recover(const char *path, const struct bp_recover_opts *o, struct bp_recovery *ret,
                struct bp_error *err) {
+    struct bp_recover_opts mine = *o;
     struct bp_recovery found = { 0 };
+    BP_CLEANUP(bp_keyring_freep) struct bp_keyring *keys = NULL;
+    struct bp_sealed_io sealing;
     struct stat st;
     int r;
 
+    if (!o->io || !bp_io_keys(o->io)) {
+        keys = bp_keyring_copy(o->keys ? o->keys : bp_keyring_process());
+        if (!keys)
+            return bp_fail(err, -ENOMEM, "out of memory");
+        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix, keys);
+        mine.io = &sealing.io;
+        o = &mine;
+    }
     if (stat(path, &st) < 0)
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
     r = o->definitions ? bp_typedb_add_dir(o->definitions, err) : 0;

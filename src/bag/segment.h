@@ -5,6 +5,7 @@
 #include "bag/defs.h"
 #include "bag/ledger.h"
 #include "base/io.h"
+#include "crypt/digest.h"
 
 /* One MCAP file of a session while it is written: group 0 when it is made, then groups, then the
  * closing part. Blocks are allocated ahead. Owner: the preparer makes and closes it, the writer
@@ -20,7 +21,9 @@ struct bp_segment {
     uint64_t alloc;      /* [atomic] bytes allocated from the file's start */
     uint64_t durable;    /* end of what a good sync covers */
     bp_ns_t opened_mono;
-    bool begun; /* something but group 0 was written */
+    bool made;      /* by us, just now: fd is for writing */
+    uint64_t bytes; /* of the file on disk, once it is finished or loaded */
+    bool begun;     /* something but group 0 was written */
     struct bp_defined defined;
     struct bp_defined defined_durable;
     struct bp_buf staged;
@@ -31,6 +34,9 @@ struct bp_segment {
     struct bp_spans ranges[BP_LANES]; /* numbers of the messages in it */
     uint64_t groups, repeated;        /* groups with messages; repeated messages */
     char id[27];                      /* of its session, "" when it does not tell */
+    struct bp_sha256 *sha;            /* of what was written, or NULL: nobody asked for it */
+    uint64_t hashed;                  /* bytes in `sha` */
+    char sha256[65];                  /* finished: of the whole file, "" when not known */
 };
 
 /** Takes the session's id from a `bagpipe.session` record, if it is one. */
@@ -43,14 +49,17 @@ struct bp_segment_opts {
     const char *id;   /* of the session: a ULID */
     uint32_t number;
     bool direct;
+    bool sealed;       /* io must be a sealing table (bag/sealed.h) */
     uint64_t ahead;    /* bytes to allocate, less when the disk has not that much */
     uint64_t min_free; /* leave this much */
     bp_ns_t wall_ns;
     const char *const *custom;
+    bool hash; /* makes the file's SHA-256 from what is written, while it is in memory */
 };
 
-/** "<dir>/<name>_<number>.mcap" */
-void bp_segment_path(const char *dir, const char *name, uint32_t number, char *ret, size_t cap);
+/** "<dir>/<name>_<number>.mcap", and ".sealed" where it is. */
+void bp_segment_path(const char *dir, const char *name, uint32_t number, bool sealed, char *ret,
+                     size_t cap);
 /** Does writing with O_DIRECT work in this folder? Asks statx(STATX_DIOALIGN), then tries. */
 bool bp_segment_can_direct(const struct bp_io *io, const char *dir);
 

@@ -8,6 +8,8 @@
 #include "base/io.h"
 #include "base/time.h"
 
+struct bp_keyring;
+
 /* The write path of one session: receive threads -> ring -> chunks -> segments, with a journal for
  * what is not yet in a synced chunk. The protocol and its invariants are in
  * docs/design/write-path.md and at the top of writer.c; formats in docs/formats/.
@@ -15,6 +17,7 @@
  * Threads: bp_writer_accept() from any number of receive threads, it never waits for a disk;
  * everything else from any thread. The writer, preparer and worker threads are its own. */
 struct bp_writer;
+struct bp_sign_key;
 
 enum bp_compression { BP_COMPRESS_NONE, BP_COMPRESS_LZ4, BP_COMPRESS_ZSTD };
 enum bp_durability_mode { BP_SYNC_FAST, BP_SYNC_COMMIT, BP_SYNC_STRICT };
@@ -50,6 +53,8 @@ struct bp_writer_event {
 
 struct bp_writer_opts {
     const struct bp_io *io;  /* borrowed, constant; NULL = bp_io_posix */
+    bool hide_names;         /* none in metadata.yaml and manifest.json; for sealed sessions */
+    struct bp_keyring *seal; /* borrowed: seal segments and journal for these keys; NULL = plain */
     const char *dir;         /* the session folder; its base name is the session's name */
     uint64_t ring_bytes;     /* 0 = 256 MiB */
     const char *ring_dir;    /* tmpfs folder for the ring; NULL = /dev/shm; "" = no tmpfs ring */
@@ -65,8 +70,9 @@ struct bp_writer_opts {
     uint64_t min_free;          /* UINT64_MAX = the smaller of 1 GiB and 5 % of the disk */
     enum bp_on_full on_full;
     enum bp_profile { BP_PROFILE_AUTO, BP_PROFILE_DISK, BP_PROFILE_FLASH } profile;
-    const char *const *custom_data; /* "key=value", NULL-terminated, or NULL */
-    bool resume;                    /* `dir` is an interrupted session: recover it and go on */
+    const char *const *custom_data;   /* "key=value", NULL-terminated, or NULL */
+    const struct bp_sign_key *signer; /* borrowed: signs manifest.json; NULL = unsigned */
+    bool resume;                      /* `dir` is an interrupted session: recover it and go on */
     void (*event)(void *ctx, const struct bp_writer_event *e); /* own threads; may be NULL */
     void *ctx;
 };

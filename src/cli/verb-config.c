@@ -84,6 +84,28 @@ static void put_list(struct bp_buf *out, const struct bp_config_list *l) {
     bp_buf_put_str(out, "]");
 }
 
+static json_t *maps_json(const struct bp_config_list *l) {
+    json_t *j = json_array();
+
+    for (size_t i = 0; i < l->n; i++) {
+        json_t *one = json_loads(l->v[i], 0, NULL);
+
+        (void) json_object_del(one, "_at");
+        (void) json_array_append_new(j, one);
+    }
+    return j;
+}
+
+/* JSON is YAML too. */
+static void put_maps(struct bp_buf *out, const struct bp_config_list *l) {
+    json_t *j = maps_json(l);
+    char *text = json_dumps(j, 0);
+
+    bp_buf_put_str(out, text ? text : "[]");
+    free(text);
+    json_decref(j);
+}
+
 /* As a file would say it. */
 static void put_value(struct bp_buf *out, const struct bp_agent_config *c,
                       const struct bp_config_row *r) {
@@ -113,6 +135,9 @@ static void put_value(struct bp_buf *out, const struct bp_agent_config *c,
         break;
     case BP_CONFIG_LIST:
         put_list(out, v);
+        break;
+    case BP_CONFIG_MAPS:
+        put_maps(out, v);
         break;
     default:
         bp_yaml_put_string(out, bp_str_of(text_of(c, r)));
@@ -149,6 +174,8 @@ static json_t *value_json(const struct bp_agent_config *c, const struct bp_confi
         return json_stringn(word.p, word.n);
     case BP_CONFIG_LIST:
         return list_json(v);
+    case BP_CONFIG_MAPS:
+        return maps_json(v);
     default:
         return json_string(text_of(c, r));
     }

@@ -14,10 +14,17 @@
     X(info)       \
     X(verify)     \
     X(recover)    \
+    X(key)        \
+    X(seal)       \
+    X(unseal)     \
     X(agent)      \
     X(status)     \
     X(session)    \
     X(snapshot)   \
+    X(user)       \
+    X(token)      \
+    X(trigger)    \
+    X(secret)     \
     X(config)     \
     X(completion) \
     X(man)
