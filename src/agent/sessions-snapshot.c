@@ -31,12 +31,8 @@ static int begin(struct bp_sessions *s, struct running *r, const struct bp_save_
 
 int bp_sessions_start_snapshot(struct bp_sessions *s, const json_t *request,
                                const char *const *custom, uint64_t ring_bytes,
-                               struct bp_history_store *history, bp_ns_t from_mono,
-                               bp_ns_t until_mono, char ret_id[static 27], struct bp_save **ret,
-                               struct bp_error *err) {
-    struct bp_save_opts o = { .history = history,
-                              .from_mono = from_mono,
-                              .until_mono = until_mono };
+                               const struct bp_save_opts *window, char ret_id[static 27],
+                               struct bp_save **ret, struct bp_error *err) {
     struct running *r = NULL;
     char dir[1300];
     int k;
@@ -46,7 +42,7 @@ int bp_sessions_start_snapshot(struct bp_sessions *s, const json_t *request,
     if (k == 0)
         k = bp_running_begin_snapshot(s, request, dir, custom, ring_bytes, &r, err);
     if (k == 0) {
-        k = begin(s, r, &o, ret, err);
+        k = begin(s, r, window, ret, err);
         memcpy(ret_id, r->id, 27);
         if (k < 0)
             (void) bp_running_end(s, r, NULL);

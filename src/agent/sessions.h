@@ -64,8 +64,8 @@ BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const
 /** The same into every session that runs. @return how many, or the last failure */
 BP_MUST_CHECK int bp_sessions_mark_all(struct bp_sessions *s, const char *text,
                                        const json_t *values, struct bp_error *err);
-struct bp_history_store;
 struct bp_save;
+struct bp_save_opts;
 /**
  * Starts a session that is filled from the history. bp_save_run() fills it, then
  * bp_sessions_end_snapshot() finishes it; stopped by others before, bp_save_run() returns early.
@@ -73,14 +73,14 @@ struct bp_save;
  * @param request     name, topics, exclude_topics, mission, operator, notes, tags, compression
  * @param custom      "key=value" for its metadata.yaml, ending with NULL; borrowed for the call
  * @param ring_bytes  of its writer
- * @param from_mono, until_mono  the window, see bp_save_open()
+ * @param window      history, from and until; writer and selection are the session's
  * @param ret         owned by the caller; close it after bp_sessions_end_snapshot()
  */
 BP_MUST_CHECK int bp_sessions_start_snapshot(struct bp_sessions *s, const json_t *request,
                                              const char *const *custom, uint64_t ring_bytes,
-                                             struct bp_history_store *history, bp_ns_t from_mono,
-                                             bp_ns_t until_mono, char ret_id[static 27],
-                                             struct bp_save **ret, struct bp_error *err);
+                                             const struct bp_save_opts *window,
+                                             char ret_id[static 27], struct bp_save **ret,
+                                             struct bp_error *err);
 /** Finishes it, unless somebody has. */
 int bp_sessions_end_snapshot(struct bp_sessions *s, const char *id, struct bp_error *err);
 

@@ -248,6 +248,7 @@ static int begin(struct bp_snapshots *s, const json_t *request, const struct wis
                  bp_ns_t until, char ret_id[static 27], struct bp_error *err) {
     struct snap *n = calloc(1, sizeof *n);
     json_t *full = request_of(s, request, w);
+    struct bp_save_opts window = { .history = s->history, .from_mono = from, .until_mono = until };
     char reason[REASON_MOST];
     const char *custom[] = { "bagpipe.class=snapshot", reason, NULL };
     int r;
@@ -255,8 +256,8 @@ static int begin(struct bp_snapshots *s, const json_t *request, const struct wis
     put_reason(w->reason, reason);
     r = n && full ? 0 : bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0)
-        r = bp_sessions_start_snapshot(s->sessions, full, custom, ring_bytes(s), s->history, from,
-                                       until, n->id, &n->save, err);
+        r = bp_sessions_start_snapshot(s->sessions, full, custom, ring_bytes(s), &window, n->id,
+                                       &n->save, err);
     json_decref(full);
     if (r < 0) {
         free(n);

@@ -249,8 +249,6 @@ static void threads(void **state) {
             assert_int_equal(last[i], EACH);
     }
     assert_true(missed > 0 || got + lost == (uint64_t) THREADS * EACH);
-    print_message("# %llu read, %llu missed, %llu refused\n", (unsigned long long) got,
-                  (unsigned long long) missed, (unsigned long long) lost);
     bp_history_reader_close(BP_TAKE_PTR(r));
     bp_history_close(h);
 }
