@@ -14,13 +14,14 @@ ROOMS = {
     "bag": ("base", "crypt", "wire"),
     "catalog": ("base", "crypt", "wire"),
     "alert": ("base",),
+    "access": ("base", "crypt", "wire", "net", "catalog"),
     "monitor": ("base",),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
     "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
-              "record", "play"),
+              "record", "play", "access"),
     "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
-            "record", "play", "agent"),
+            "record", "play", "access", "agent"),
 }
 # library headers with one owner
 OWNERS = {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "access/access.h"
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/events.h"
@@ -14,11 +15,12 @@ struct bp_agent {
     struct bp_alerts *alerts;
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
+    struct bp_access *access;
     struct bp_sessions *sessions;
-    struct bp_vault *vault;
     struct bp_retention *retention;
     struct bp_care *care;
     struct bp_triggers *triggers;
+    struct bp_vault *vault;
     struct bp_http *http;
     struct bp_events *events;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
@@ -53,3 +55,15 @@ int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct b
 
 /* vault.c */
 int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+/** Puts the keys of configuration and environment into those of the process. */
+BP_MUST_CHECK int bp_agent_load_keys(const struct bp_agent_config *c, struct bp_error *err);
+/* api-access.c */
+/** Addresses that others can reach need accounts. @return 0, BP_ECONFIG */
+BP_MUST_CHECK int bp_agent_check_listen(struct bp_agent *a, struct bp_error *err);
+/** As `authorize` of net/http.h; ctx: the agent. */
+int bp_agent_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,
+                       struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_login(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_logout(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_whoami(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_accounts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);

@@ -18,7 +18,6 @@
 #include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
-#include "net/addr.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
@@ -54,26 +53,6 @@ static void on_notice(void *ctx, const char *text) {
     bp_log(BP_LOG_NOTICE, text);
 }
 
-/* Everyone on this machine is trusted; anybody else needs authentication, which this version does
- * not offer yet: so it does not listen there. */
-static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
-    for (size_t i = 0; i < c->http.listen.n; i++) {
-        const char *text = c->http.listen.v[i];
-        struct bp_addr a;
-        int r = bp_addr_parse(text, &a, err);
-
-        if (r < 0)
-            return bp_prefix(err, r, "http.listen");
-        if (!a.local)
-            return bp_fail(err, BP_ECONFIG,
-                           "http.listen: '%s' can be reached from other machines, and this version "
-                           "knows no users yet; listen on 127.0.0.1 and put a proxy that "
-                           "authenticates in front",
-                           text);
-    }
-    return 0;
-}
-
 /* As many connections as the configuration allows need as many descriptors: 1,024, the usual soft
  * limit, is for programs that use select(). */
 static void raise_file_limit(const struct bp_agent_config *c) {
@@ -101,7 +80,7 @@ static const char **words_of(const struct bp_config_list *l, const char *last) {
 
 static int open_door(struct bp_agent *a, struct bp_error *err) {
     const struct bp_agent_config *c = a->config;
-    int r = check_listen(c, err);
+    int r = bp_agent_check_listen(a, err);
 
     if (r < 0)
         return r;
@@ -120,6 +99,7 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
             .ctx = a,
             .hosts = a->hosts,
             .origins = a->origins,
+            .authorize = bp_agent_authorize,
             .workers = (unsigned) c->http.workers,
             .max_connections = (unsigned) c->http.max_connections,
         },
@@ -158,6 +138,7 @@ static void live(struct bp_agent *a, int signals) {
 
     while (poll(&p, 1, 1000) <= 0) {
         bp_sessions_tick(a->sessions);
+        bp_access_tick(a->access);
         bp_events_tick(a->events);
     }
 }
@@ -178,7 +159,7 @@ static int open_state(struct bp_agent *a, struct bp_error *err) {
                "the catalogue was damaged and has been set aside; it is made anew from the "
                "recordings",
                BP_F_TEXT("path", path));
-    return r;
+    return r < 0 ? r : bp_agent_access_open(a->config, a->dir, a->catalog, &a->access, err);
 }
 
 /* Alerts are news, and lines in the log for whoever reads that only. */
@@ -267,6 +248,7 @@ static void agent_done(struct bp_agent *a) {
     bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
+    bp_access_close(a->access);
     bp_catalog_close(a->catalog);
     bp_vault_close(a->vault);
     bp_alerts_free(a->alerts);
@@ -284,6 +266,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (signals < 0)
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
     r = open_news(&a, err);
+    if (r == 0)
+        r = bp_agent_load_keys(config, err);
     if (r == 0)
         r = open_state(&a, err);
     if (r == 0)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "access/access.h"
 #include "agent/config.h"
 #include "base/error.h"
 
@@ -13,3 +14,14 @@
  * @return 0 after a clean end, or why it could not start or had to end
  */
 BP_MUST_CHECK int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err);
+
+/**
+ * The accounts of an agent with this configuration, also for verbs while none runs.
+ *
+ * @param dir      its data folder
+ * @param catalog  must outlive it
+ * @return as bp_access_open()
+ */
+BP_MUST_CHECK int bp_agent_access_open(const struct bp_agent_config *c, const char *dir,
+                                       struct bp_catalog *catalog, struct bp_access **ret,
+                                       struct bp_error *err);

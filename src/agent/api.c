@@ -111,6 +111,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_triggers_metrics(a->triggers, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return 0;
@@ -301,20 +302,33 @@ static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struc
 const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/healthz", get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
     { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
+    { "POST", "/api/v1/login", bp_agent_login, BP_HTTP_PUBLIC, "A cookie for user and password." },
+    { "POST", "/api/v1/logout", bp_agent_logout, BP_HTTP_PUBLIC,
+      "Ends what the cookie stands for." },
+    { "GET", "/api/v1/whoami", bp_agent_whoami, BP_HTTP_PUBLIC, "Who asks, as what, and by what." },
+    { "GET", "/api/v1/users", bp_agent_accounts, BP_HTTP_ADMIN, "Users." },
+    { "POST", "/api/v1/users", bp_agent_accounts, BP_HTTP_ADMIN, "Adds a user." },
+    { "PATCH", "/api/v1/users/:name", bp_agent_accounts, BP_HTTP_ADMIN,
+      "Changes role or password, disables, enables." },
+    { "DELETE", "/api/v1/users/:name", bp_agent_accounts, BP_HTTP_ADMIN, "Removes a user." },
+    { "GET", "/api/v1/tokens", bp_agent_accounts, BP_HTTP_ADMIN, "Tokens, without what they are." },
+    { "POST", "/api/v1/tokens", bp_agent_accounts, BP_HTTP_ADMIN,
+      "Makes a token and tells it, once." },
+    { "DELETE", "/api/v1/tokens/:name", bp_agent_accounts, BP_HTTP_ADMIN, "Removes a token." },
     { "GET", "/metrics", get_metrics, BP_HTTP_VIEWER, "Numbers in Prometheus' text format." },
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
-    { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
-      "The public key that recordings are signed with." },
-    { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
-      "Names in the vault and when they were set; never a value." },
     { "GET", "/api/v1/host", bp_api_get_host, BP_HTTP_VIEWER,
       "The machine: processor, memory, disks, network, temperatures, power, clock." },
     { "GET", "/api/v1/robots", bp_api_get_robots, BP_HTTP_VIEWER,
       "Robots: topics, rates, sessions, losses." },
     { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
       "One robot, with its topics." },
+    { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
+      "The public key that recordings are signed with." },
+    { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
+      "Names in the vault and when they were set; never a value." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },

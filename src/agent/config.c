@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "agent/autostart.h"
 #include "agent/degrade.h"
 #include "agent/trigger-rule.h"
@@ -187,6 +188,16 @@ static const struct bp_config_row rows[] = {
       .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
               "(docs/triggers.md)" },
 
+    { "crypto.recipients", BP_CONFIG_LIST, AT(crypto.recipients), NULL,
+      .help =
+          "seal recordings for these public keys (`bagpipe key`), or files of keys; this machine "
+          "then cannot read them" },
+    { "crypto.key_file", BP_CONFIG_TEXT, AT(crypto.key_file), NULL,
+      .help = "seal recordings with the key or passphrase in this file, as with "
+              "`RECORDER_ENCRYPTION_KEY` and the systemd credential `recorder-encryption-key`" },
+    { "crypto.hide_names", BP_CONFIG_BOOL, AT(crypto.hide_names), "false",
+      .help = "topic names of sealed recordings in no readable file" },
+
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
     { "http.hosts", BP_CONFIG_LIST, AT(http.hosts), NULL,
@@ -200,6 +211,28 @@ static const struct bp_config_row rows[] = {
       .help = "threads that answer requests" },
     { "http.max_connections", BP_CONFIG_INT, AT(http.max_connections), "1024", .min = 8,
       .max = 100000, .help = "connections at the same time" },
+    { "http.auth", BP_CONFIG_CHOICE, AT(http.auth), "auto", .choices = "auto|required|off",
+      .help = "auto: whoever is on this machine is admin until there is a user, token or key; "
+              "required: everybody proves who they are, except on the socket; off: whoever reaches "
+              "it is admin, on loopback only" },
+    { "http.session_time", BP_CONFIG_DURATION, AT(http.session_time), "7d", .min = 60,
+      .max = 365 * DAY, .help = "a login ends after this time" },
+    { "http.session_idle", BP_CONFIG_DURATION, AT(http.session_idle), "12h", .min = 60,
+      .max = 365 * DAY, .help = "and when it was not used for so long" },
+    { "http.jwt_keys", BP_CONFIG_TEXT, AT(http.jwt_keys), NULL,
+      .help =
+          "file with the keys of JSON Web Tokens that are taken, a JSON Web Key Set; read again "
+          "when it changes" },
+    { "http.jwt_issuer", BP_CONFIG_TEXT, AT(http.jwt_issuer), NULL,
+      .help = "their `iss` must be this" },
+    { "http.jwt_audience", BP_CONFIG_TEXT, AT(http.jwt_audience), NULL,
+      .help = "their `aud` must be or hold this" },
+    { "http.jwt_role", BP_CONFIG_TEXT, AT(http.jwt_role), "role",
+      .help = "their claim that says viewer, operator or admin" },
+    { "http.trusted_proxies", BP_CONFIG_LIST, AT(http.trusted_proxies), NULL,
+      .help = "addresses of proxies whose `X-Forwarded-For` is believed, for limits of logins" },
+    { "http.public_metrics", BP_CONFIG_BOOL, AT(http.public_metrics), "false",
+      .help = "`/metrics` without proving who asks" },
 
     { "crypto.sign", BP_CONFIG_BOOL, AT(proof.sign), "true",
       .help = "sign recordings with the device key, which is made when there is none" },
@@ -221,6 +254,7 @@ static_assert(BP_COMPRESS_LZ4 == 1 && BP_COMPRESS_ZSTD == 2, "none|lz4|zstd");
 static_assert(BP_SYNC_COMMIT == 1 && BP_SYNC_STRICT == 2, "fast|commit|strict");
 static_assert(BP_PROFILE_DISK == 1 && BP_PROFILE_FLASH == 2, "auto|disk|flash");
 static_assert(BP_FULL_STOP == 1 && BP_FULL_ROTATE == 2, "wait|stop|rotate");
+static_assert(BP_ACCESS_AUTO == 0 && BP_ACCESS_REQUIRED == 1, "auto|required|off");
 static_assert(BP_LOG_ERROR == 0 && BP_LOG_NOTICE == 2 && BP_LOG_DEBUG == 4, "error|…|debug");
 
 /* ---- what a row cannot tell ---- */

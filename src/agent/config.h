@@ -59,6 +59,11 @@ struct bp_agent_config {
         } session, snapshot; /* by class */
     } retention;
     struct {
+        struct bp_config_list recipients; /* public keys, or files of keys */
+        char *key_file;                   /* "" = none */
+        bool hide_names;
+    } crypto;
+    struct {
         char *begin; /* see autostart.h */
         char *name, *mission, *operator_;
         bp_ns_t max_time;
@@ -71,6 +76,11 @@ struct bp_agent_config {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
         int64_t workers, max_connections;
+        int auth; /* enum bp_access_mode */
+        bp_ns_t session_time, session_idle;
+        char *jwt_keys, *jwt_issuer, *jwt_audience, *jwt_role;
+        struct bp_config_list trusted_proxies;
+        bool public_metrics;
     } http;
     struct {
         bool sign;

@@ -43,6 +43,21 @@ static const char *const migrations[] = {
     "ALTER TABLE sessions ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE sessions ADD COLUMN deleted_ns INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE sessions ADD COLUMN deleted_why TEXT NOT NULL DEFAULT '';",
+
+    "CREATE TABLE users ("
+    " name TEXT NOT NULL PRIMARY KEY, role TEXT NOT NULL, hash TEXT NOT NULL,"
+    " disabled INTEGER NOT NULL, created_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE tokens ("
+    " digest BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE logins ("
+    " digest BLOB NOT NULL PRIMARY KEY,"
+    " user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,"
+    " created_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX logins_by_user ON logins (user);",
 };
 
 /* ---- sqlite's errors as ours ---- */

@@ -7,6 +7,12 @@
 #include "agent/config.h"
 #include "base/time.h"
 
+const char *bp_cli_token(void) {
+    const char *token = getenv("BAGPIPE_TOKEN"); /* NOLINT(concurrency-mt-unsafe): no setenv() */
+
+    return token && *token ? token : NULL;
+}
+
 int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err) {
     struct bp_agent_config c = { 0 };
     char path[512], text[600];
@@ -21,7 +27,8 @@ int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err
     }
     if (r < 0)
         return r;
-    return bp_client_open(&(struct bp_client_options){ .url = url ? url : text }, ret, err);
+    return bp_client_open(
+        &(struct bp_client_options){ .url = url ? url : text, .token = bp_cli_token() }, ret, err);
 }
 
 void bp_cli_print_json(const json_t *o) {

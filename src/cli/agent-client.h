@@ -10,6 +10,9 @@
  */
 BP_MUST_CHECK int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err);
 
+/** What to prove with who we are, $BAGPIPE_TOKEN, or NULL. */
+const char *bp_cli_token(void);
+
 /** Prints a document on stdout. */
 void bp_cli_print_json(const json_t *o);
 

@@ -14,11 +14,16 @@
     X(info)       \
     X(verify)     \
     X(recover)    \
+    X(key)        \
+    X(seal)       \
+    X(unseal)     \
     X(agent)      \
     X(status)     \
     X(session)    \
-    X(secret)     \
+    X(user)       \
+    X(token)      \
     X(trigger)    \
+    X(secret)     \
     X(config)     \
     X(completion) \
     X(man)

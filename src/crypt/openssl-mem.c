@@ -116,7 +116,7 @@ static void release(void *p, const char *file, int line) {
         (void) munmap(h, n);
         return;
     }
-    bp_secret_wipe(h, h->asked + HEAD); /* whatever it was: most is small */
+    bp_wipe(h, h->asked + HEAD); /* whatever it was: most is small */
     f = (void *) h;
     (void) pthread_mutex_lock(&heap.lock);
     f->next = heap.free[class_of(n)];

@@ -8,15 +8,6 @@
 
 #include <openssl/crypto.h>
 
-void bp_secret_wipe(void *p, size_t n) {
-    if (n)
-        OPENSSL_cleanse(p, n);
-}
-
-bool bp_secret_equal(const void *a, const void *b, size_t n) {
-    return CRYPTO_memcmp(a, b, n) == 0;
-}
-
 #if defined(__has_attribute)
 #if __has_attribute(zero_call_used_regs)
 #define ZERO_REGISTERS zero_call_used_regs("all"),
@@ -30,13 +21,13 @@ bool bp_secret_equal(const void *a, const void *b, size_t n) {
 __attribute__((ZERO_REGISTERS noinline)) void bp_secret_scrub_stack(void) {
     uint8_t below[32 << 10];
 
-    bp_secret_wipe(below, sizeof below);
+    bp_wipe(below, sizeof below);
 }
 
 void bp_secret_done(struct bp_secret *s) {
     if (!s || !s->p)
         return;
-    bp_secret_wipe(s->p, s->mapped);
+    bp_wipe(s->p, s->mapped);
     (void) munmap(s->p, s->mapped);
     *s = (struct bp_secret){ 0 };
 }
@@ -122,7 +113,7 @@ int bp_secret_take_env(const char *name, struct bp_secret *ret) {
     r = bp_secret_copy(v, strlen(v), ret);
     if (r < 0)
         return r;
-    bp_secret_wipe(v, strlen(v)); /* the kernel's copy on the stack: /proc/PID/environ shows it */
-    (void) unsetenv(name);        /* NOLINT(concurrency-mt-unsafe): as above */
+    bp_wipe(v, strlen(v)); /* the kernel's copy on the stack: /proc/PID/environ shows it */
+    (void) unsetenv(name); /* NOLINT(concurrency-mt-unsafe): as above */
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/macro.h"
+#include "crypt/secret.h"
 
 /* Memory for keys, passphrases and tokens. It is left out of core dumps (MADV_DONTDUMP), not
  * inherited by children (MADV_WIPEONFORK), kept out of swap where the limits allow (mlock), and
@@ -35,11 +36,6 @@ void bp_secret_done(struct bp_secret *s);
 BP_MUST_CHECK int bp_secret_alloc(size_t n, struct bp_secret *ret);
 /** A copy of n bytes. The caller clears its own. @return as bp_secret_alloc() */
 BP_MUST_CHECK int bp_secret_copy(const void *p, size_t n, struct bp_secret *ret);
-
-/** Overwrites n bytes, even where the compiler sees that nobody reads them afterwards. */
-void bp_secret_wipe(void *p, size_t n);
-/** Are the n bytes the same? In time that does not depend on where they differ. */
-bool bp_secret_equal(const void *a, const void *b, size_t n);
 
 /**
  * Reads to the end of a descriptor, straight into protected memory; one line feed at the end (with

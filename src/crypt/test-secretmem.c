@@ -119,9 +119,9 @@ static void test_wipe_and_equal(void **state) {
     char a[] = "hunter2", b[] = "hunter3";
 
     (void) state;
-    assert_true(bp_secret_equal(a, "hunter2", 7));
-    assert_false(bp_secret_equal(a, b, 7));
-    bp_secret_wipe(a, sizeof a);
+    assert_true(bp_equal_secret(a, "hunter2", 7));
+    assert_false(bp_equal_secret(a, b, 7));
+    bp_wipe(a, sizeof a);
     for (size_t i = 0; i < sizeof a; i++)
         assert_int_equal(a[i], 0);
 }

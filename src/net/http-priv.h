@@ -111,6 +111,7 @@ struct bp_http_req {
     int target_code; /* of reading the target */
     struct bp_error target_err;
     const char *method;    /* borrowed from libmicrohttpd, lives as long */
+    const char *version;   /* as method */
     const char *authority; /* of Host or the target */
     const struct bp_http_route *route;
     struct bp_http_param params[BP_HTTP_MAX_PARAMS];

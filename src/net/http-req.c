@@ -22,6 +22,10 @@ const char *bp_http_method(const struct bp_http_req *req) {
     return req->method;
 }
 
+const char *bp_http_version(const struct bp_http_req *req) {
+    return req->version;
+}
+
 const char *bp_http_path(const struct bp_http_req *req) {
     return req->target.path;
 }
@@ -90,6 +94,11 @@ const char *bp_http_peer(const struct bp_http_req *req) {
 
 bool bp_http_by_unix(const struct bp_http_req *req) {
     return req->conn && req->conn->by_unix;
+}
+
+bool bp_http_is_local(const struct bp_http_req *req) {
+    return req->conn && bp_addr_is_local((const struct sockaddr *) &req->conn->peer) &&
+           req->authority && bp_http_host_ok(req->authority, NULL, NULL);
 }
 
 bool bp_http_draining(const struct bp_http_req *req) {

@@ -82,11 +82,12 @@ static bool is_small_body(const struct bp_http_req *req) {
             !bp_http_header(req, "Transfer-Encoding") && !bp_http_header(req, "Expect"));
 }
 
-static enum MHD_Result on_head(struct bp_http_req *req, const char *method) {
+static enum MHD_Result on_head(struct bp_http_req *req, const char *method, const char *version) {
     bool framed;
     int status;
 
     req->method = method;
+    req->version = version;
     req->state = BP_REQ_BODY;
     status = bp_http_head_check(req, &framed);
     if (status != 0)
@@ -153,12 +154,11 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
     (void) cls;
     (void) mhd;
     (void) url;
-    (void) version;
     if (!req)
         return MHD_NO;
     switch (req->state) {
     case BP_REQ_NEW:
-        return on_head(req, method);
+        return on_head(req, method, version);
     case BP_REQ_BODY:
         return *n > 0 ? on_body(req, body, n) : dispatch(req);
     case BP_REQ_READY:

@@ -134,6 +134,8 @@ extern const size_t bp_http_metrics_count;
 void *bp_http_ctx(const struct bp_http_req *req);
 const struct bp_http_route *bp_http_route(const struct bp_http_req *req);
 const char *bp_http_method(const struct bp_http_req *req);
+/** "HTTP/1.1", "HTTP/1.0". */
+const char *bp_http_version(const struct bp_http_req *req);
 /** As sent, not decoded, without the query. */
 const char *bp_http_path(const struct bp_http_req *req);
 /** A parameter of the pattern, decoded; valid UTF-8 without control characters, but it may hold '/'
@@ -161,6 +163,9 @@ BP_MUST_CHECK int bp_http_json(const struct bp_http_req *req, json_t **ret, stru
 const char *bp_http_peer(const struct bp_http_req *req);
 /** It came by a unix socket, so the file's mode has judged the caller already. */
 bool bp_http_by_unix(const struct bp_http_req *req);
+/** It came from this machine, by a unix socket or from a loopback address, and was meant for it:
+ * its Host is a loopback one, too. A proxy here may still have passed it on for somebody else. */
+bool bp_http_is_local(const struct bp_http_req *req);
 /** The server is draining: handlers that take long should come to an end. */
 bool bp_http_draining(const struct bp_http_req *req);
 /** Remembers who is asking, at most 63 bytes. For `authorize`. */

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "catalog/catalog.h"
+#include "net/http.h"
+
+/* Who may come in by HTTP, and as what. Ways to prove it: the unix socket (its file's mode has
+ * judged), a bearer token, the cookie of a login with a password, a JSON Web Token of somebody we
+ * trust. Roles include those before them: viewer looks, operator starts, stops and marks, admin
+ * does everything else. Without a single account whoever is on this machine is admin; a request
+ * that a proxy passes on never counts as from this machine. Any thread. */
+struct bp_access;
+
+enum bp_access_mode {
+    BP_ACCESS_AUTO,     /* loopback is admin as long as there is no account */
+    BP_ACCESS_REQUIRED, /* everybody proves who they are, except on the unix socket */
+    BP_ACCESS_OFF,      /* whoever reaches us is admin, accounts or not */
+};
+
+/* Borrowed for bp_access_open(); NULL or "" = none. */
+struct bp_access_options {
+    struct bp_catalog *catalog; /* must outlive it */
+    enum bp_access_mode mode;
+    bp_ns_t session_time, session_idle; /* of a login: since it began, since it was used */
+    const char *jwt_keys;               /* path of a JSON Web Key Set (crypt/jwt.h) */
+    const char *jwt_issuer, *jwt_audience;
+    const char *jwt_role;       /* the claim that says the role ["role"] */
+    const char *const *proxies; /* addresses whose X-Forwarded-For is believed; NULL at the end */
+    const char *instance;       /* tells apart cookies of several agents on one host */
+};
+
+/**
+ * @param ret  owned by the caller, release with bp_access_close()
+ * @return 0; BP_ECONFIG naming what is wrong with keys or proxies; what the catalogue or the key
+ *         file fails with; -ENOMEM
+ */
+BP_MUST_CHECK int bp_access_open(const struct bp_access_options *options, struct bp_access **ret,
+                                 struct bp_error *err);
+/** Writes what was used last. Takes NULL. */
+void bp_access_close(struct bp_access *a);
+BP_DEFINE_CLEANUP(struct bp_access, bp_access_close)
+
+/** Is there a user, a token or a key, so that others than this machine may be let in? Also when
+ *  accounts were lost: nobody gets in then, but a robot that starts records. */
+bool bp_access_configured(struct bp_access *a);
+/** Accounts there were are gone with a damaged catalogue. */
+bool bp_access_lost(struct bp_access *a);
+/** Once a second or so: accounts and keys changed by others, last uses, logins that ended. */
+void bp_access_tick(struct bp_access *a);
+
+/** The `authorize` of net/http.h; `ctx` is ours. */
+int bp_access_authorize(struct bp_access *a, struct bp_http_req *req, enum bp_http_access need,
+                        struct bp_http_reply *reply, struct bp_error *err);
+
+/* Handlers for routes of a server: POST /api/v1/login {"user", "password"}, POST /api/v1/logout,
+ * GET /api/v1/whoami. They are public. */
+int bp_access_login(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
+                    struct bp_error *err);
+int bp_access_logout(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
+                     struct bp_error *err);
+int bp_access_whoami(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
+                     struct bp_error *err);
+
+/**
+ * Accounts, for routes of admins and for a verb while no server runs:
+ *
+ *     GET users                       POST users {"name", "role", "password"}
+ *     PATCH users NAME {"role", "password", "disabled"}    DELETE users NAME
+ *     GET tokens                      POST tokens {"name", "role", "lifetime_s"}
+ *     DELETE tokens NAME
+ *
+ * @param kind  "users" or "tokens"
+ * @param name  or NULL
+ * @param body  borrowed, or NULL
+ * @param ret   owned by the caller, NULL where there is nothing to say; a new token's "token" is
+ *              told here and never again
+ * @return the status, 200, 201 or 204; BP_EUSAGE, -ENOENT, -EEXIST, BP_ELIMIT, or what the
+ *         catalogue fails with
+ */
+BP_MUST_CHECK int bp_access_manage(struct bp_access *a, const char *method, const char *kind,
+                                   const char *name, const json_t *body, json_t **ret,
+                                   struct bp_error *err);
+
+/* What was let in and what was not, for bp_metrics_render(). */
+extern const struct bp_metric bp_access_metrics[];
+extern const size_t bp_access_metrics_count;
