@@ -3,11 +3,15 @@
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/sessions.h"
+#include "agent/settings.h"
 #include "alert/alert.h"
 #include "net/http.h"
 
 struct bp_agent {
-    const struct bp_agent_config *config;
+    const struct bp_agent_config *config; /* as it started: for keys that are not live */
+    struct bp_settings *settings;         /* what is in effect now */
+    struct bp_qos_overrides *qos;         /* or NULL */
+    struct bp_select *seen;               /* or NULL: every topic */
     struct bp_bus *bus;
     struct bp_alerts *alerts;
     struct bp_recorder *recorder;
@@ -25,3 +29,14 @@ extern const size_t bp_agent_routes_count;
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
+/** Replies with JSON under an ETag made of its bytes, so that who has it already is told so. */
+void bp_agent_reply_known(struct bp_http_reply *reply, json_t *json);
+
+/* api-config.c */
+int bp_agent_get_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_config_schema(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_patch_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_check_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_reload_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+/** Reads the configuration anew and logs what came of it. */
+void bp_agent_reload(struct bp_agent *a);

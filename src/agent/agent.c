@@ -13,6 +13,8 @@
 
 #include "base/log.h"
 #include "net/addr.h"
+#include "record/overrides.h"
+#include "record/select.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
@@ -127,16 +129,45 @@ static int block_signals(void) {
     (void) sigemptyset(&set);
     (void) sigaddset(&set, SIGINT);
     (void) sigaddset(&set, SIGTERM);
+    (void) sigaddset(&set, SIGHUP);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return -EINVAL;
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* The signal that came, or 0. */
+static uint32_t signal_of(int signals) {
+    struct signalfd_siginfo info;
+
+    return read(signals, &info, sizeof info) == (ssize_t) sizeof info ? info.ssi_signo : 0;
+}
+
+static int interval_ms(struct bp_agent *a) {
+    BP_AUTO_SETTINGS c = bp_settings_get(a->settings);
+
+    return (int) BP_MIN(c->telemetry.interval / BP_MS, 1000);
+}
+
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
+    uint32_t sig = 0;
 
-    while (poll(&p, 1, 1000) <= 0)
+    while (sig != SIGINT && sig != SIGTERM) {
+        if (poll(&p, 1, interval_ms(a)) > 0)
+            sig = signal_of(signals);
+        if (sig == SIGHUP)
+            bp_agent_reload(a);
+        sig = sig == SIGHUP ? 0 : sig;
         bp_sessions_tick(a->sessions);
+    }
+}
+
+static void on_settings(void *ctx, const struct bp_agent_config *now) {
+    struct bp_agent *a = ctx;
+
+    bp_log_set_level((enum bp_log_level) now->log.level);
+    if (a->sessions)
+        bp_sessions_configure(a->sessions, now);
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -175,11 +206,44 @@ static int open_news(struct bp_agent *a, struct bp_error *err) {
     return a->bus && a->alerts ? 0 : bp_fail(err, -ENOMEM, "out of memory");
 }
 
+/* Which topics of the graph are there for us; NULL when all are. */
+static int choose_seen(const struct bp_agent_config *c, struct bp_select **ret,
+                       struct bp_error *err) {
+    const struct bp_config_list *topics = &c->discovery.topics, *not = &c->discovery.exclude_topics;
+
+    if (c->discovery.mode == BP_DISCOVERY_AUTO && !topics->n && !not ->n)
+        return 0;
+    return bp_select_new(
+        &(struct bp_select_opts){
+            .all = !topics->n,
+            .all_services = true,
+            .hidden = true,
+            .topics = (const char *const *) topics->v,
+            .ntopics = topics->n,
+            .not_topics = (const char *const *) not ->v,
+            .nnot_topics = not ->n,
+        },
+        ret, err);
+}
+
 static int open_graph(struct bp_agent *a, struct bp_error *err) {
     uint32_t domains[MAX_DOMAINS];
-    struct bp_recorder_opts o = { .domains = domains, .keep_latched = true, .notice = on_notice };
+    struct bp_recorder_opts o = {
+        .domains = domains,
+        .keep_latched = true,
+        .notice = on_notice,
+        .robot = a->config->robots.name,
+        .robot_rules = (const char *const *) a->config->robots.rules.v,
+        .nrobot_rules = a->config->robots.rules.n,
+    };
     int r = take_domains(a->config, domains, &o.ndomains, err);
 
+    if (r >= 0 && *a->config->qos.overrides)
+        r = bp_qos_overrides_load(a->config->qos.overrides, &a->qos, err);
+    if (r >= 0)
+        r = choose_seen(a->config, &a->seen, err);
+    o.qos_overrides = a->qos;
+    o.seen = a->seen;
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
 }
 
@@ -190,9 +254,12 @@ static void agent_done(struct bp_agent *a) {
     free(a->origins);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
+    bp_select_free(a->seen);
+    bp_qos_overrides_free(a->qos);
     bp_catalog_close(a->catalog);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
+    bp_settings_close(a->settings);
 }
 
 int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
@@ -205,13 +272,15 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
 
     if (signals < 0)
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
-    r = open_news(&a, err);
+    r = bp_settings_open(config, on_settings, &a, &a.settings, err);
+    if (r == 0)
+        r = open_news(&a, err);
     if (r == 0)
         r = open_state(&a, err);
     if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)
-        r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+        r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

@@ -32,7 +32,7 @@ struct running {
 };
 
 struct bp_sessions {
-    const struct bp_agent_config *config;
+    const struct bp_agent_config *config; /* [turn] a snapshot, with a reference */
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_bus *bus;

@@ -572,7 +572,17 @@ void bp_sessions_tick(struct bp_sessions *s) {
     } while (r);
 }
 
-int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *recorder,
+void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now) {
+    const struct bp_agent_config *was;
+
+    (void) pthread_mutex_lock(&s->turn);
+    was = s->config;
+    s->config = bp_settings_ref(now);
+    (void) pthread_mutex_unlock(&s->turn);
+    bp_settings_put(was);
+}
+
+int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
                      struct bp_catalog *catalog, struct bp_bus *bus, const char *dir,
                      struct bp_sessions **ret, struct bp_error *err) {
     BP_CLEANUP(bp_sessions_closep) struct bp_sessions *s = calloc(1, sizeof *s);
@@ -580,13 +590,13 @@ int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *r
 
     if (!s)
         return bp_fail(err, -ENOMEM, "out of memory");
-    s->config = config;
+    s->config = bp_settings_get(settings);
     s->recorder = recorder;
     s->catalog = catalog;
     s->bus = bus;
     (void) snprintf(s->dir, sizeof s->dir, "%s", dir);
-    if (config->discovery.domains.n)
-        s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
+    if (s->config->discovery.domains.n)
+        s->domain = (unsigned) strtoul(s->config->discovery.domains.v[0], NULL, 10);
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
     k = bp_sessions_load(s, err);
@@ -603,5 +613,6 @@ void bp_sessions_close(struct bp_sessions *s) {
         (void) bp_running_end(s, s->running, NULL);
     (void) pthread_mutex_destroy(&s->turn);
     (void) pthread_mutex_destroy(&s->lock);
+    bp_settings_put(s->config);
     free(s);
 }

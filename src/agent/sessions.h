@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "agent/bus.h"
-#include "agent/config.h"
+#include "agent/settings.h"
 #include "base/buf.h"
 #include "catalog/catalog.h"
 #include "record/recorder.h"
@@ -19,15 +19,16 @@ struct bp_sessions;
  * Interrupted sessions in the data folder are recovered; those that were being recorded go on as
  * the same session, with the outage marked.
  *
- * @param config, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
+ * @param settings, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
  *                                        {event: started, stopped, paused, resumed, split, mark;
  *                                        session: as bp_sessions_get() tells it}
  * @param dir                             where session folders are made
  */
-BP_MUST_CHECK int bp_sessions_open(const struct bp_agent_config *config,
-                                   struct bp_recorder *recorder, struct bp_catalog *catalog,
-                                   struct bp_bus *bus, const char *dir, struct bp_sessions **ret,
-                                   struct bp_error *err);
+BP_MUST_CHECK int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
+                                   struct bp_catalog *catalog, struct bp_bus *bus, const char *dir,
+                                   struct bp_sessions **ret, struct bp_error *err);
+/** What sessions that start from now on go by. @param now  a snapshot, referenced here */
+void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now);
 /** Finishes what is being recorded. Takes NULL. */
 void bp_sessions_close(struct bp_sessions *s);
 BP_DEFINE_CLEANUP(struct bp_sessions, bp_sessions_close)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "record/overrides.h"
 #include "record/robots.h"
 
 static void on_notice(void *domain, const char *text) {
@@ -56,6 +57,8 @@ int bp_recorder_open(const struct bp_recorder_opts *o, struct bp_recorder **ret,
     r->robots = bp_robots_new(o->ndomains > 1);
     r->domains = calloc(o->ndomains, sizeof *r->domains);
     if (!r->robots || !r->domains)
+        return bp_fail(err, -ENOMEM, "no memory for the recorder");
+    if (bp_robots_configure(r->robots, o->robot, o->robot_rules, o->nrobot_rules) < 0)
         return bp_fail(err, -ENOMEM, "no memory for the recorder");
     for (size_t i = 0; i < o->ndomains; i++)
         r->domains[i] = (struct domain){ .rec = r, .id = o->domains[i] };
@@ -135,7 +138,9 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
 
     (void) pthread_mutex_lock(&r->lock);
     for (struct topic *t = r->topics; t; t = t->hh.next, n++)
-        if (n < cap)
+        if (n < cap) {
+            const struct bp_qos *forced = bp_qos_override(r->o.qos_overrides, t->graph);
+
             ret[n] = (struct bp_recorder_topic){
                 .topic = t->name,
                 .type = t->type,
@@ -147,7 +152,14 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
                 .bytes = atomic_load(&t->bytes),
                 .last_ns = atomic_load(&t->last_ns),
                 .has_definition = t->chans && t->chans->has_definition,
+                .subscribed = t->sub != NULL,
+                .deaf = t->deaf,
+                .nqos = (uint32_t) t->nqos,
+                .forced = forced != NULL,
+                .requested = forced ? *forced : (struct bp_qos){ 0 },
             };
+            memcpy(ret[n].qos, t->qos, sizeof ret[n].qos);
+        }
     (void) pthread_mutex_unlock(&r->lock);
     return n;
 }

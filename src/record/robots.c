@@ -1,10 +1,13 @@
 #include "record/robots.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include <uthash.h>
 
 #include "base/buf.h"
+#include "base/units.h"
+#include "record/select.h"
 
 enum { MAX_NAME = 128, MAX_NAMES = 4096 };
 
@@ -14,9 +17,17 @@ struct space { /* a first-level namespace, or "domain7" */
     UT_hash_handle hh;
 };
 
+struct rule {
+    int64_t domain; /* -1 = by pattern */
+    char *text;     /* owned: pattern and name */
+    const char *pattern, *name;
+};
+
 struct bp_robots {
     bool many_domains;
     char host[MAX_NAME];
+    struct rule *rules; /* owned */
+    size_t nrules;
     struct space *spaces; /* owned, by name */
 };
 
@@ -45,8 +56,72 @@ void bp_robots_free(struct bp_robots *r) {
         HASH_DEL(r->spaces, s);
         free(s);
     }
+    for (size_t i = 0; i < r->nrules; i++)
+        free(r->rules[i].text);
+    free(r->rules);
     free(r);
 }
+
+/* ---- rules ---- */
+
+static int rule_parse(const char *text, struct rule *ret, struct bp_error *err) {
+    static const char domain[] = "domain:";
+    struct rule r = { .domain = -1, .text = strdup(text) };
+    char *eq = r.text ? strrchr(r.text, '=') : NULL;
+
+    if (!r.text)
+        return bp_fail(err, -ENOMEM, "no memory for rules");
+    if (eq)
+        *eq = 0;
+    r.pattern = r.text;
+    r.name = eq ? eq + 1 : "";
+    if (bp_starts_with(r.text, domain) &&
+        (bp_parse_int(r.text + sizeof domain - 1, &r.domain) < 0 || r.domain < 0 || r.domain > 232))
+        eq = NULL;
+    if (!eq || eq == r.text || !*r.name || strlen(r.name) >= MAX_NAME || strchr(r.name, '/')) {
+        free(r.text);
+        return bp_fail(err, BP_EUSAGE, "'%s': expected TOPIC=ROBOT or domain:N=ROBOT", text);
+    }
+    *ret = r;
+    return 0;
+}
+
+int bp_robots_rule_check(const char *rule, struct bp_error *err) {
+    struct rule r;
+    int k = rule_parse(rule, &r, err);
+
+    if (k == 0)
+        free(r.text);
+    return k;
+}
+
+int bp_robots_configure(struct bp_robots *r, const char *host, const char *const *rules, size_t n) {
+    if (host && *host)
+        (void) snprintf(r->host, sizeof r->host, "%s", host);
+    r->rules = calloc(n + 1, sizeof *r->rules);
+    if (!r->rules)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        int k = rule_parse(rules[i], &r->rules[r->nrules], NULL);
+
+        if (k < 0)
+            return k;
+        r->nrules++;
+    }
+    return 0;
+}
+
+static const char *by_rule(const struct bp_robots *r, uint32_t domain, const char *topic) {
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct rule *x = &r->rules[i];
+
+        if (x->domain >= 0 ? x->domain == domain : bp_topic_match(x->pattern, topic))
+            return x->name;
+    }
+    return NULL;
+}
+
+/* ---- namespaces ---- */
 
 static struct space *find(struct bp_robots *r, const char *name, bool add) {
     struct space *s;
@@ -117,10 +192,12 @@ bool bp_robots_see_node(struct bp_robots *r, const char *node) {
 }
 
 const char *bp_robots_of(struct bp_robots *r, uint32_t domain, const char *topic) {
+    const char *rest, *told = by_rule(r, domain, topic);
     char name[MAX_NAME];
     struct space *s;
-    const char *rest;
 
+    if (told)
+        return told;
     if (r->many_domains) {
         (void) snprintf(name, sizeof name, "domain%u", domain);
         s = find(r, name, true);
