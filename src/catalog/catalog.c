@@ -36,6 +36,14 @@ static const char *const migrations[] = {
     " wall_ns INTEGER NOT NULL, text TEXT NOT NULL, vals TEXT NOT NULL"
     ") STRICT;"
     "CREATE INDEX marks_by_session ON marks (session, wall_ns, mark);",
+
+    "CREATE TABLE jobs ("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " kind TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,"
+    " log TEXT NOT NULL, error TEXT NOT NULL, result TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL,"
+    " done INTEGER NOT NULL, total INTEGER NOT NULL"
+    ") STRICT;",
 };
 
 /* ---- sqlite's errors as ours ---- */
