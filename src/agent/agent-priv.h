@@ -17,6 +17,7 @@ struct bp_agent {
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
+    struct bp_retention *retention;
     struct bp_http *http;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];

@@ -11,6 +11,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/retention.h"
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "net/addr.h"
 #include "record/overrides.h"
@@ -247,11 +249,23 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
 }
 
+static int open_care(struct bp_agent *a, struct bp_error *err) {
+    return bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
+                                                          .catalog = a->catalog,
+                                                          .sessions = a->sessions,
+                                                          .bus = a->bus,
+                                                          .alerts = a->alerts,
+                                                          .dir = a->dir,
+                                                          .io = bp_io_from_env() },
+                             &a->retention, err);
+}
+
 static void agent_done(struct bp_agent *a) {
     bp_http_close(a->http);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_select_free(a->seen);
@@ -281,6 +295,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = open_care(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

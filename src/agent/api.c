@@ -1,6 +1,8 @@
 /* The agent's HTTP API: one row a route. Handlers run on the server's workers and may wait for
  * disks. Paths and bodies: docs/api/agent.md. */
 #include "agent/agent-priv.h"
+#include "agent/api-storage.h"
+#include "agent/retention.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -97,6 +99,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_retention_metrics(a->retention, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
@@ -289,6 +292,10 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
     { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
+    { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
+      "The disk, sessions by class, and what retention would delete next and why." },
+    { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
+      "Lets retention look now; dry_run=1 only tells what it would delete." },
     { "GET", "/api/v1/config", bp_agent_get_config, BP_HTTP_VIEWER,
       "The configuration in effect, and where each value comes from." },
     { "PATCH", "/api/v1/config", bp_agent_patch_config, BP_HTTP_ADMIN,
@@ -310,6 +317,10 @@ const struct bp_http_route bp_agent_routes[] = {
     { "POST", "/api/v1/sessions/:id/pause", post_pause, BP_HTTP_OPERATOR, "Pauses it." },
     { "POST", "/api/v1/sessions/:id/resume", post_resume, BP_HTTP_OPERATOR, "Goes on." },
     { "POST", "/api/v1/sessions/:id/split", post_split, BP_HTTP_OPERATOR, "Begins a new segment." },
+    { "POST", "/api/v1/sessions/:id/keep", bp_api_post_keep, BP_HTTP_OPERATOR,
+      "Keeps it from retention, or with keep=false no longer." },
+    { "POST", "/api/v1/sessions/:id/uploaded", bp_api_post_uploaded, BP_HTTP_OPERATOR,
+      "Tells that there is a copy elsewhere, so that retention may delete it." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
 };

@@ -43,6 +43,19 @@ struct bp_agent_config {
         int on_full;
     } storage;
     struct {
+        bp_ns_t max_age;
+        uint64_t max_size, min_free;
+        int64_t keep_newest;
+        bool keep_marked, delete_not_uploaded;
+        bp_ns_t interval;
+        struct bp_retention_config {
+            bp_ns_t max_age;
+            uint64_t max_size;
+            int64_t keep_newest;
+            bool keep;
+        } session, snapshot; /* by class */
+    } retention;
+    struct {
         bool auto_start;
         char *name, *mission, *operator_;
         bp_ns_t max_time;

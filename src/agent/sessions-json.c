@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/metrics.h"
+#include "catalog/keep.h"
 
 /* Times are texts: nanoseconds do not survive JavaScript's numbers. */
 static json_t *time_json(bp_ns_t ns) {
@@ -77,26 +78,42 @@ static int put_mark(void *ctx, const struct bp_catalog_mark *m) {
                                                  parsed(m->values, json_object)));
 }
 
+/* What decides how long it stays. */
+static void put_keep(struct bp_sessions *s, json_t *o) {
+    BP_AUTO_CATALOG_KEEP k = { 0 };
+    const char *id = json_string_value(json_object_get(o, "id"));
+
+    if (!id || bp_catalog_get_keep(s->catalog, id, &k, NULL) < 0)
+        return;
+    (void) json_object_update_new(o,
+                                  json_pack("{s:s, s:b, s:o}", "class", k.class_, "keep",
+                                            (int) k.keep, "uploaded_ns", time_json(k.uploaded_ns)));
+    if (k.status == BP_STATUS_DELETED)
+        (void) json_object_update_new(o,
+                                      json_pack("{s:o, s:s}", "deleted_ns", time_json(k.deleted_ns),
+                                                "deleted_why", k.deleted_why));
+}
+
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key) {
     BP_AUTO_CATALOG_SESSION row = { 0 };
     json_t *o = NULL, *marks = json_array();
     struct bp_error err;
     struct running *r;
 
-    (void) pthread_mutex_lock(&s->turn);
     (void) pthread_mutex_lock(&s->lock);
     r = bp_running_find_locked(s, key);
-    (void) pthread_mutex_unlock(&s->lock);
     if (r)
         o = live_json(r);
-    else if (key && bp_catalog_get(s->catalog, key, &row, &err) == 0)
+    (void) pthread_mutex_unlock(&s->lock);
+    if (!r && key && bp_catalog_get(s->catalog, key, &row, &err) == 0)
         o = row_json(&row);
-    (void) pthread_mutex_unlock(&s->turn);
     if (o)
         (void) bp_catalog_marks(s->catalog, json_string_value(json_object_get(o, "id")), put_mark,
                                 marks, &err);
-    if (o)
+    if (o) {
         (void) json_object_set(o, "marks", marks);
+        put_keep(s, o);
+    }
     json_decref(marks);
     return o;
 }
@@ -192,7 +209,7 @@ json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {
 void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret) {
     struct bp_sessions_stats st = { 0 };
 
-    (void) pthread_mutex_lock(&s->turn);
+    (void) pthread_mutex_lock(&s->lock);
     for (struct running *r = s->running; r; r = r->next) {
         struct bp_catalog_session row = bp_running_row(r);
         struct bp_writer_stats w;
@@ -210,7 +227,7 @@ void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret) {
         if (!st.durable_wall_ns || w.durable_wall_ns < st.durable_wall_ns)
             st.durable_wall_ns = w.durable_wall_ns;
     }
-    (void) pthread_mutex_unlock(&s->turn);
+    (void) pthread_mutex_unlock(&s->lock);
     *ret = st;
 }
 
@@ -271,12 +288,12 @@ void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out) {
           BP_METRIC_GAUGE, full_of },
     };
 
-    (void) pthread_mutex_lock(&s->turn);
+    (void) pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < BP_COUNT(families); i++) {
         bp_metrics_family(out, families[i].name, families[i].type, families[i].help);
         for (struct running *r = s->running; r; r = r->next)
             bp_metrics_sample(out, families[i].name, &(const struct bp_label){ "session", r->name },
                               1, families[i].value(r));
     }
-    (void) pthread_mutex_unlock(&s->turn);
+    (void) pthread_mutex_unlock(&s->lock);
 }

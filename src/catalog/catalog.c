@@ -37,7 +37,13 @@ static const char *const migrations[] = {
     ") STRICT;"
     "CREATE INDEX marks_by_session ON marks (session, wall_ns, mark);",
 
-    "CREATE TABLE jobs ("
+    "ALTER TABLE sessions ADD COLUMN class TEXT NOT NULL DEFAULT 'session'",
+
+    "ALTER TABLE sessions ADD COLUMN uploaded_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN keep INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN deleted_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN deleted_why TEXT NOT NULL DEFAULT '';",
+    "CREATE TABLE IF NOT EXISTS jobs ("
     " id TEXT NOT NULL PRIMARY KEY,"
     " kind TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,"
     " log TEXT NOT NULL, error TEXT NOT NULL, result TEXT NOT NULL,"
