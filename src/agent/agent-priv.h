@@ -2,6 +2,7 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
+#include "agent/jobs.h"
 #include "agent/sessions.h"
 #include "agent/settings.h"
 #include "alert/alert.h"
@@ -17,6 +18,8 @@ struct bp_agent {
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
+    struct bp_jobs *jobs;
+    struct bp_rates *rates;
     struct bp_retention *retention;
     struct bp_http *http;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
@@ -30,6 +33,10 @@ extern const size_t bp_agent_routes_count;
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
+/** A number of the query, `otherwise` when it is not there. @return 0 or BP_EUSAGE */
+BP_MUST_CHECK int bp_agent_number(const struct bp_http_req *req, const char *name,
+                                  int64_t otherwise, int64_t min, int64_t max, int64_t *ret,
+                                  struct bp_error *err);
 /** Replies with JSON under an ETag made of its bytes, so that who has it already is told so. */
 void bp_agent_reply_known(struct bp_http_reply *reply, json_t *json);
 
@@ -41,3 +48,32 @@ int bp_agent_check_config(struct bp_http_req *, struct bp_http_reply *, struct b
 int bp_agent_reload_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
 /** Reads the configuration anew and logs what came of it. */
 void bp_agent_reload(struct bp_agent *a);
+
+/* api-sessions.c */
+/** Replies 202 with a job and where it is to be found. */
+int bp_agent_reply_job(struct bp_agent *a, const char *id, struct bp_http_reply *reply,
+                       struct bp_error *err);
+int bp_agent_patch_session(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_delete_session(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_verify_session(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_ledger(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_session_topics(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_segments(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_segment(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_download(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_list_jobs(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_job(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_delete_job(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+
+/* api-topics.c */
+/** What GET /api/v1/topics answers; owned, NULL when out of memory. Any thread. */
+json_t *bp_agent_topics_json(struct bp_agent *a);
+int bp_agent_get_topics(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+/** Samples rates; about once a second, one thread. */
+void bp_agent_tick(struct bp_agent *a);
+
+/* api-logs.c */
+int bp_agent_get_logs(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+/** Lines of the log are news on the bus from now on, until bp_agent_log_stop(). */
+void bp_agent_log_start(struct bp_agent *a);
+void bp_agent_log_stop(void);

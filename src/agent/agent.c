@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/rates.h"
 #include "agent/retention.h"
 #include "base/io-fault.h"
 #include "base/log.h"
@@ -161,6 +162,7 @@ static void live(struct bp_agent *a, int signals) {
             bp_agent_reload(a);
         sig = sig == SIGHUP ? 0 : sig;
         bp_sessions_tick(a->sessions);
+        bp_agent_tick(a);
     }
 }
 
@@ -205,7 +207,11 @@ static void on_alert(void *ctx, const char *event, const json_t *alert) {
 static int open_news(struct bp_agent *a, struct bp_error *err) {
     a->bus = bp_bus_new();
     a->alerts = bp_alerts_new(on_alert, a);
-    return a->bus && a->alerts ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+    a->rates = bp_rates_new();
+    if (!a->bus || !a->alerts || !a->rates)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    bp_agent_log_start(a);
+    return 0;
 }
 
 /* Which topics of the graph are there for us; NULL when all are. */
@@ -261,16 +267,19 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
 }
 
 static void agent_done(struct bp_agent *a) {
+    bp_agent_log_stop();
     bp_http_close(a->http);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_jobs_close(a->jobs);
     bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_select_free(a->seen);
     bp_qos_overrides_free(a->qos);
     bp_catalog_close(a->catalog);
+    bp_rates_free(a->rates);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
     bp_settings_close(a->settings);
@@ -295,6 +304,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = bp_jobs_open(a.catalog, a.bus, &a.jobs, err);
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)

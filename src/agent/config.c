@@ -96,9 +96,6 @@ static const struct bp_config_row rows[] = {
       .help = "memory of a session for what is not yet on the disk" },
     { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL, .live = true,
       .help = "tmpfs folder of the ring (/dev/shm); `none` = without, then `kill -9` loses it" },
-    { "buffer.alert_at", BP_CONFIG_REAL, AT(buffer.alert_at), "0.8", .min = 0, .max = 1,
-      .live = true,
-      .help = "raise an alert when a session's ring is fuller than this share; 0 = never" },
 
     { "storage.dir", BP_CONFIG_TEXT, AT(storage.dir), NULL,
       .help = "folder for recordings and state; none given: `$STATE_DIRECTORY`, else "

@@ -35,7 +35,6 @@ struct bp_agent_config {
     struct {
         uint64_t ring_size;
         char *ring_dir;
-        double alert_at; /* 0 to 1, 0 = never */
     } buffer;
     struct {
         char *dir; /* "" = $STATE_DIRECTORY, else ~/.local/share/bagpipe */

@@ -186,6 +186,10 @@ int bp_job_progress(struct bp_job *job, uint64_t done, uint64_t total) {
     return atomic_load(&job->cancel) ? -ECANCELED : 0;
 }
 
+bool bp_job_cancelled(const struct bp_job *job) {
+    return atomic_load(&job->cancel);
+}
+
 void bp_job_log(struct bp_job *job, const char *text) {
     (void) pthread_mutex_lock(&job->all->lock);
     if (job->log.n + strlen(text) < LOG_MAX)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "agent/bus.h"
 #include "base/error.h"
@@ -44,6 +45,7 @@ BP_MUST_CHECK int bp_jobs_start(struct bp_jobs *j, const struct bp_job_opts *o,
 
 /** How far it is. @return 0, or -ECANCELED: it is to end soon */
 int bp_job_progress(struct bp_job *job, uint64_t done, uint64_t total);
+bool bp_job_cancelled(const struct bp_job *job);
 /** Adds a line to its log, which holds the first 64 KiB. */
 void bp_job_log(struct bp_job *job, const char *text);
 

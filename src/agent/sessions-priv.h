@@ -43,6 +43,8 @@ struct bp_sessions {
 };
 
 /* sessions.c; with `turn` held */
+/** What happened to a session, to those who listen. Without a lock: they may ask us. */
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
 /** Starts recording into `dir`. @param resume  the folder of an interrupted session that goes on */
 int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
                      uint32_t outages, struct running **ret, struct bp_error *err);
@@ -56,3 +58,7 @@ struct bp_catalog_session bp_running_row(struct running *r);
 int bp_sessions_load(struct bp_sessions *s, struct bp_error *err);
 /** Sums of a finished folder into a row: counts, losses, end. @return 0 or a negative code */
 int bp_sessions_sum_up(const char *dir, struct bp_catalog_session *row, struct bp_error *err);
+
+/* sessions-json.c */
+/** {cause: count, …} of every cause. Owned by the caller. */
+json_t *bp_sessions_lost_json(const uint64_t lost[static BP_LOSS_N_]);

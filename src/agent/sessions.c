@@ -407,8 +407,7 @@ static int choose_dir(const struct bp_sessions *s, const json_t *request, char *
     return bp_record_unused_dir(s->dir, name, ret, cap, err);
 }
 
-/* Without a lock: listeners may ask us. */
-static void tell(struct bp_sessions *s, const char *event, const char *id) {
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id) {
     bp_bus_publish(s->bus, "sessions",
                    json_pack("{s:s, s:o?}", "event", event, "session", bp_sessions_get(s, id)));
 }
@@ -437,7 +436,7 @@ int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[
     }
     (void) pthread_mutex_unlock(&s->turn);
     if (k >= 0)
-        tell(s, "started", ret_id);
+        bp_sessions_tell(s, "started", ret_id);
     return k;
 }
 
@@ -490,7 +489,7 @@ int bp_sessions_act(struct bp_sessions *s, const char *key, enum bp_session_acti
     }
     (void) pthread_mutex_unlock(&s->turn);
     if (r)
-        tell(s, events[action], ret_id);
+        bp_sessions_tell(s, events[action], ret_id);
     return k;
 }
 
@@ -543,7 +542,7 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
         memcpy(id, r->id, sizeof id);
     (void) pthread_mutex_unlock(&s->turn);
     if (k == 0)
-        tell(s, "mark", id);
+        bp_sessions_tell(s, "mark", id);
     return k;
 }
 
@@ -568,7 +567,7 @@ void bp_sessions_tick(struct bp_sessions *s) {
         }
         (void) pthread_mutex_unlock(&s->turn);
         if (r)
-            tell(s, "stopped", id);
+            bp_sessions_tell(s, "stopped", id);
     } while (r);
 }
 

@@ -57,6 +57,15 @@ BP_MUST_CHECK int bp_sessions_act(struct bp_sessions *s, const char *key,
 BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text,
                                    const json_t *values, struct bp_error *err);
 
+/**
+ * Changes what people say about a session, running or not: mission, operator, notes (texts), tags
+ * (list of texts). Its name is that of its folder and stays. All of it or nothing.
+ *
+ * @return 0, -ENOENT, BP_EUSAGE naming the key, or why it could not be written down
+ */
+BP_MUST_CHECK int bp_sessions_edit(struct bp_sessions *s, const char *key, const json_t *patch,
+                                   struct bp_error *err);
+
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
 /** {"sessions": […], "next": id or null}. */
@@ -74,6 +83,10 @@ struct bp_sessions_stats {
 void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret);
 /** Families of metrics about running sessions. */
 void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
+
+/** What running sessions have lost: {topic: {cause: count}}, without what is zero. Owned by the
+ *  caller. */
+json_t *bp_sessions_losses(struct bp_sessions *s);
 
 /** Stops sessions whose time is over; called about once a second. */
 void bp_sessions_tick(struct bp_sessions *s);
