@@ -77,3 +77,10 @@ int bp_agent_get_logs(struct bp_http_req *, struct bp_http_reply *, struct bp_er
 /** Lines of the log are news on the bus from now on, until bp_agent_log_stop(). */
 void bp_agent_log_start(struct bp_agent *a);
 void bp_agent_log_stop(void);
+
+/* metrics.c */
+/** Families about sessions together, rings, disk, writers, the process. */
+void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out);
+/** Replies with a page of families in the format that is asked for. @param page  emptied */
+void bp_agent_reply_metrics(const struct bp_http_req *req, struct bp_http_reply *reply,
+                            struct bp_buf *page);

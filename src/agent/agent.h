@@ -1,5 +1,7 @@
 #pragma once
 
+#include <jansson.h>
+
 #include "agent/config.h"
 #include "base/error.h"
 
@@ -13,3 +15,6 @@
  * @return 0 after a clean end, or why it could not start or had to end
  */
 BP_MUST_CHECK int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err);
+
+/** The description of its HTTP API, OpenAPI 3.1; owned by the caller, NULL when out of memory. */
+json_t *bp_agent_openapi(void);

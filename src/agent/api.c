@@ -2,6 +2,7 @@
  * disks. Paths and bodies: docs/api/agent.md. */
 #include "agent/agent-priv.h"
 #include "agent/api-storage.h"
+#include "agent/openapi.h"
 #include "agent/retention.h"
 
 #include <errno.h>
@@ -103,7 +104,8 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_retention_metrics(a->retention, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
-    bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    bp_agent_put_metrics(a, &out);
+    bp_agent_reply_metrics(req, reply, &out);
     return 0;
 }
 
@@ -231,17 +233,19 @@ static int post_split(struct bp_http_req *req, struct bp_http_reply *reply, stru
 static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     struct bp_agent *a = agent_of(req);
     const char *key = bp_http_param(req, "id"), *text;
-    json_t *body = NULL;
+    json_t *body = NULL, *values;
     int r = bp_agent_body(req, &body, err);
 
     if (r < 0)
         return r;
     text = json_string_value(json_object_get(body, "text"));
+    values = json_object_get(body, "values");
     if (!text || !*text)
         r = bp_fail(err, BP_EUSAGE, "'text' is missing: what happened?");
+    else if (values && !json_is_object(values))
+        r = bp_fail(err, BP_EUSAGE, "'values' must be an object of texts");
     else
-        r = bp_sessions_mark(a->sessions, bp_streq(key, "current") ? NULL : key, text,
-                             json_object_get(body, "values"), err);
+        r = bp_sessions_mark(a->sessions, bp_streq(key, "current") ? NULL : key, text, values, err);
     json_decref(body);
     if (r == 0)
         bp_http_reply_empty(reply, 204);
@@ -252,6 +256,8 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/healthz", get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
     { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
     { "GET", "/metrics", get_metrics, BP_HTTP_VIEWER, "Numbers in Prometheus' text format." },
+    { "GET", "/api/v1/openapi.json", bp_agent_get_openapi, BP_HTTP_VIEWER,
+      "This description, OpenAPI 3.1." },
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },

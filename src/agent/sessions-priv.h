@@ -31,6 +31,12 @@ struct running {
     struct running *next;     /* [lock] */
 };
 
+/* What sessions of this life have done; of those that ended in bp_sessions.over. */
+struct totals {
+    uint64_t started, messages, bytes, file_bytes, segments, journal_bytes, forced, rewrites;
+    uint64_t lost[BP_LOSS_N_];
+};
+
 struct bp_sessions {
     const struct bp_agent_config *config; /* [turn] a snapshot, with a reference */
     struct bp_recorder *recorder;
@@ -40,6 +46,7 @@ struct bp_sessions {
     unsigned domain; /* the first one, for names */
     pthread_mutex_t turn, lock;
     struct running *running; /* [lock] oldest first */
+    struct totals over;      /* [turn] */
 };
 
 /* sessions.c; with `turn` held */
@@ -62,3 +69,7 @@ int bp_sessions_sum_up(const char *dir, struct bp_catalog_session *row, struct b
 /* sessions-json.c */
 /** {cause: count, …} of every cause. Owned by the caller. */
 json_t *bp_sessions_lost_json(const uint64_t lost[static BP_LOSS_N_]);
+
+/* sessions-metrics.c */
+/** Adds what a session has done so far. */
+void bp_running_add(struct running *r, struct totals *to);

@@ -366,10 +366,13 @@ static void unlink_running(struct bp_sessions *s, const struct running *r) {
 int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err) {
     struct bp_error why = { 0 }, ignored = { 0 };
     struct bp_catalog_session row;
+    uint64_t written;
     int k, c;
 
     bp_take_stop(r->take);
     row = bp_running_row(r);
+    bp_running_add(r, &s->over);
+    written = row.bytes;
     unlink_running(s, r);
     k = bp_writer_close(BP_TAKE_PTR(r->writer), &why);
     row.status = k < 0 ? BP_STATUS_FAILED : BP_STATUS_FINISHED;
@@ -377,6 +380,7 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
     row.error = k < 0 ? why.text : r->trouble;
     if (k == 0)
         (void) bp_sessions_sum_up(r->dir, &row, &ignored);
+    s->over.file_bytes += row.bytes > written ? row.bytes - written : 0; /* by its end */
     c = bp_catalog_put(s->catalog, &row, k < 0 ? &ignored : err);
     bp_log(k < 0 ? BP_LOG_WARNING : BP_LOG_NOTICE, k < 0 ? why.text : "session finished",
            BP_F_TEXT("session", r->name), BP_F_UINT("messages", row.messages),

@@ -81,6 +81,8 @@ struct bp_sessions_stats {
     bp_ns_t durable_wall_ns; /* the oldest of the running ones, 0 = none runs */
 };
 void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret);
+/** Families of metrics about all sessions of this life together. */
+void bp_sessions_totals(struct bp_sessions *s, struct bp_buf *out);
 /** Families of metrics about running sessions. */
 void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
 

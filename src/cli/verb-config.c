@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "agent/agent.h"
 #include "agent/config.h"
 #include "base/buf.h"
 #include "base/config.h"
@@ -126,6 +127,16 @@ static int print_rows(void (*put)(struct bp_buf *out, const struct bp_config_tab
     return BP_EXIT_DONE;
 }
 
+/* docs/api/openapi.json */
+static int print_openapi(struct bp_error *err) {
+    json_t *o = bp_agent_openapi();
+    int failed = !o || json_dumpf(o, stdout, JSON_INDENT(1)) < 0;
+
+    json_decref(o);
+    (void) printf("\n");
+    return failed ? bp_fail(err, -ENOMEM, "out of memory") : BP_EXIT_DONE;
+}
+
 static int config_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     const struct opts *o = opts;
     const char *word = argv[0], *file = argc > 1 ? argv[1] : o->file;
@@ -141,6 +152,8 @@ static int config_run(void *opts, int argc, char *argv[], struct bp_error *err) 
                           "# Configuration of bagpipe's agent: every key at its default. See "
                           "`bagpipe config --help`.\n",
                           err);
+    if (bp_streq(word, "openapi"))
+        return print_openapi(err);
     if (bp_streq(word, "schema"))
         return print_rows(bp_config_put_schema, "", err);
     if (bp_streq(word, "reference")) /* the table in docs/config.md */
