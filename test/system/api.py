@@ -236,11 +236,10 @@ def topics(folder, agent):
     bp.check(0.6 * true < b["rate_hz"] < 1.4 * true, f"rate {b['rate_hz']} Hz, counted {true:.1f}")
     bp.check(b["bytes_per_s"] > b["rate_hz"] * 100 and b["age_s"] < 2, f"bandwidth and age: {b}")
     bp.check(b["qos"]["offered"] and "reliability" in b["qos"]["offered"][0] and not b["qos"]["incompatible"], f"QoS: {b['qos']}")
-    mine = {t["topic"]: t for t in agent.get("/api/v1/sessions/rates/topics")["topics"]}["/robot1/imu"]
-    bp.check(b["lost"].get("transport", 0) <= mine["lost"]["transport"] and set(b["lost"]) <= {"transport"}, f"loss: {b['lost']}, {mine}")
-    if b["lost"]:
-        print(b, mine, agent.get("/api/v1/sessions/rates"))
-    agent.json("POST", "/api/v1/sessions/rates/stop", {})
+    # nobody listened to it for a while: what was sent meanwhile is no loss of this session
+    bp.check(b["lost"] == {}, f"loss: {b['lost']}")
+    done = agent.json("POST", "/api/v1/sessions/rates/stop", {})
+    bp.check(done["lost"] == 0, f"loss after the topics were left alone: {done}")
 
 
 def restart(folder, agent):
