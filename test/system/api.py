@@ -253,6 +253,35 @@ def restart(folder, agent):
     return agent
 
 
+def discovery(folder):
+    """What is not there for us is neither shown nor recorded; whose topics are whose by rule; QoS by file."""
+    here = folder / "discovery"
+    here.mkdir()
+    qos = here / "qos.yaml"
+    qos.write_text("/robot1/imu:\n  reliability: reliable\n  history: keep_last\n  depth: 7\n")
+    agent = Agent(here, "discovery.mode=list", "discovery.topics=/robot1/*", "discovery.exclude_topics=*tf*",
+                  "robots.rules=/robot1/od*=wheels", "robots.name=base", f"qos.overrides={qos}", domain=DOMAIN)
+    topics = lambda: {t["topic"]: t for t in agent.get("/api/v1/topics")["topics"]}
+    bp.until(lambda: "/robot1/imu" in topics(), 20, "topics")
+    agent.json("POST", "/api/v1/sessions", {"name": "few"}, 201)
+    time.sleep(2)
+    seen = topics()
+    bp.check(all(t.startswith("/robot1/") and "tf" not in t for t in seen) and len(seen) > 3, f"topics seen: {sorted(seen)}")
+    bp.check(seen["/robot1/odom"]["robot"] == "wheels" and seen["/robot1/imu"]["robot"] == "robot1", f"robots: {seen}")
+    asked = seen["/robot1/imu"]["qos"]
+    bp.check(asked["requested"]["depth"] == 7 and asked["incompatible"] == ["reliability"], f"QoS by file: {asked}")
+    bp.check(seen["/robot1/imu"]["messages"] == 0, "who asks for more than is offered gets nothing, and is told so")
+    agent.json("POST", "/api/v1/sessions/few/stop", {})
+    bag = Bag(agent.data / "few")
+    bp.check("/robot1/odom" in bag.messages and not [t for t in bag.messages if "tf" in t or t == "/rosout"],
+             f"recorded: {sorted(bag.messages)}")
+    bp.check(agent.p.stop(timeout=20, sig=signal.SIGTERM) == 0, "a clean end")
+    for word, key in (("discovery.mode=list", "discovery.topics"), ("robots.rules=/a", "robots.rules"),
+                      (f"qos.overrides={here / 'none.yaml'}", "none.yaml")):
+        status, _, err = bp.bagpipe("config", "show", "--set", word, ok=range(256))
+        bp.check(status != 0 and key in err, f"{word}: {err}")
+
+
 def test():
     schema()
     folder = bp.scratch()
@@ -263,6 +292,7 @@ def test():
         part(folder, agent)
     agent = restart(folder, agent)
     bp.check(agent.p.stop(timeout=20, sig=signal.SIGTERM) == 0, "a clean end")
+    discovery(folder)
     robot.stop()
 
 
