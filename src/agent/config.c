@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -253,6 +254,7 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
 
 static int check_discovery(const struct bp_agent_config *c, struct bp_error *err) {
     BP_CLEANUP(bp_qos_overrides_freep) struct bp_qos_overrides *q = NULL;
+    struct stat st;
 
     if (c->discovery.mode == BP_DISCOVERY_LIST && !c->discovery.topics.n)
         return bp_fail(err, BP_ECONFIG, "discovery.mode: 'list' needs discovery.topics");
@@ -262,9 +264,11 @@ static int check_discovery(const struct bp_agent_config *c, struct bp_error *err
         if (r < 0)
             return r;
     }
-    return *c->qos.overrides
-               ? blame(bp_qos_overrides_load(c->qos.overrides, &q, err), "qos.overrides", err)
-               : 0;
+    if (!*c->qos.overrides)
+        return 0;
+    if (stat(c->qos.overrides, &st) == 0 && !S_ISREG(st.st_mode)) /* a pipe would never end */
+        return bp_fail(err, BP_ECONFIG, "qos.overrides: '%s' is not a file", c->qos.overrides);
+    return blame(bp_qos_overrides_load(c->qos.overrides, &q, err), "qos.overrides", err);
 }
 
 int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err) {
