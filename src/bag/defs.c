@@ -12,6 +12,12 @@ static void records_free(struct bp_def_record *v, uint32_t n) {
     free(v);
 }
 
+static void source_free(struct bp_def_source *s) {
+    if (s)
+        free(s->node);
+    free(s);
+}
+
 void bp_defs_done(struct bp_defs *d) {
     records_free(d->schemas, d->nschemas);
     records_free(d->channels, d->nchannels);
@@ -19,7 +25,7 @@ void bp_defs_done(struct bp_defs *d) {
         free(d->topics[i]);
     free(d->topics);
     for (uint32_t i = 0; d->sources && i < d->nsources; i++)
-        free(d->sources[i].node);
+        source_free(d->sources[i]);
     free(d->sources);
     *d = (struct bp_defs){ 0 };
 }
@@ -101,22 +107,32 @@ int bp_defs_put_channel(struct bp_defs *d, const uint8_t *rec, size_t n) {
 }
 
 int bp_defs_put_source(struct bp_defs *d, uint32_t id, const struct bp_def_source *s) {
-    char *node;
-    int r;
+    struct bp_def_source *copy;
+    int r = -ENOMEM;
 
     if (id >= BP_MAX_SOURCES)
         return BP_ECORRUPT;
-    node = strdup(s->node ? s->node : "");
-    r = node ? grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources) : -ENOMEM;
+    copy = malloc(sizeof *copy);
+    if (copy) {
+        *copy = *s;
+        copy->node = strdup(s->node ? s->node : "");
+        if (copy->node)
+            r = grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources);
+    }
     if (r < 0) {
-        free(node);
+        source_free(copy);
         return r;
     }
-    free(d->sources[id].node);
-    d->sources[id] = *s;
-    d->sources[id].used = true;
-    d->sources[id].node = node;
+    bp_defs_forget_source(d, id);
+    d->sources[id] = copy;
     return 0;
+}
+
+void bp_defs_forget_source(struct bp_defs *d, uint32_t id) {
+    if (id >= d->nsources)
+        return;
+    source_free(d->sources[id]);
+    d->sources[id] = NULL;
 }
 
 int bp_defs_copy(struct bp_defs *d, const struct bp_defs *from) {
@@ -129,8 +145,8 @@ int bp_defs_copy(struct bp_defs *d, const struct bp_defs *from) {
         if (from->channels[i].p)
             r = bp_defs_put_channel(d, from->channels[i].p, from->channels[i].n);
     for (uint32_t i = 0; i < from->nsources && r == 0; i++)
-        if (from->sources[i].used)
-            r = bp_defs_put_source(d, i, &from->sources[i]);
+        if (from->sources[i])
+            r = bp_defs_put_source(d, i, from->sources[i]);
     return r;
 }
 
@@ -160,9 +176,7 @@ int bp_source_decode(struct bp_str value, struct bp_def_source *ret) {
     if (sscanf(text, "%5u %32[0-9a-f] %5u %n", &channel, hex, &vendor, &at) < 3 || at == 0 ||
         strlen(hex) != 32 || channel > UINT16_MAX || vendor > UINT16_MAX)
         return BP_EFORMAT;
-    *ret = (struct bp_def_source){ .used = true,
-                                   .channel = (uint16_t) channel,
-                                   .vendor = (uint16_t) vendor };
+    *ret = (struct bp_def_source){ .channel = (uint16_t) channel, .vendor = (uint16_t) vendor };
     for (size_t i = 0; i < 16; i++) {
         char byte[3] = { hex[2 * i], hex[2 * i + 1], 0 };
 
@@ -227,11 +241,11 @@ static size_t put_sources(const struct bp_defs *d, uint32_t from, struct bp_buf 
         BP_AUTO_BUF v = { 0 };
         char id[16];
 
-        if (!d->sources[i].used)
+        if (!d->sources[i])
             continue;
         (void) snprintf(id, sizeof id, "%u", i);
         bp_put_cstr(b, id);
-        bp_source_encode(&d->sources[i], &v);
+        bp_source_encode(d->sources[i], &v);
         bp_put_text(b, v.p, v.n);
     }
     bp_map_end(b, map);

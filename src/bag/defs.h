@@ -6,7 +6,7 @@
  * disk, by id. Ids are the same in all segments of a session. Not for several threads: the writer
  * keeps its own under a lock. */
 
-enum { BP_MAX_SOURCES = 1 << 18 }; /* of a session; a greater id is damage */
+enum { BP_MAX_SOURCES = 1 << 21 }; /* of a session; a greater id is damage */
 
 struct bp_def_record {
     uint8_t *p; /* owned; NULL = no such id */
@@ -14,7 +14,6 @@ struct bp_def_record {
 };
 
 struct bp_def_source {
-    bool used;
     uint16_t channel, vendor;
     uint8_t guid[16];
     char *node; /* owned */
@@ -23,8 +22,8 @@ struct bp_def_source {
 struct bp_defs {
     struct bp_def_record *schemas, *channels; /* [0] is unused; owned */
     char **topics;                            /* of the channels; owned */
-    struct bp_def_source *sources;
-    uint32_t nschemas, nchannels, nsources; /* highest id + 1 */
+    struct bp_def_source **sources;           /* NULL = no such id, or forgotten; owned */
+    uint32_t nschemas, nchannels, nsources;   /* highest id + 1 */
 };
 
 /* How much of the definitions a segment already has: all ids below. */
@@ -47,6 +46,8 @@ void bp_defs_done(struct bp_defs *d);
 int bp_defs_put_schema(struct bp_defs *d, const uint8_t *rec, size_t n);
 int bp_defs_put_channel(struct bp_defs *d, const uint8_t *rec, size_t n);
 int bp_defs_put_source(struct bp_defs *d, uint32_t id, const struct bp_def_source *s);
+/** Takes a source out: segments headed from now on do not define it. Its id is not used again. */
+void bp_defs_forget_source(struct bp_defs *d, uint32_t id);
 
 /** Copies all of `from` into the empty `d`. @return 0 or -ENOMEM */
 int bp_defs_copy(struct bp_defs *d, const struct bp_defs *from);

@@ -31,6 +31,9 @@ void bp_folder_done(struct bp_folder *f) {
     for (size_t i = 0; i < f->nfiles; i++)
         free(f->files[i].counts);
     free(f->files);
+    for (size_t i = 0; i < f->nsums; i++)
+        free(f->sums[i].topic);
+    free(f->sums);
     bp_ledger_done(&f->ledger);
     bp_manifest_done(&f->past);
     *f = (struct bp_folder){ 0 };
@@ -158,6 +161,58 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
                                   .bytes = s->off };
     (void) snprintf(v->file, sizeof v->file, "%s", strrchr(s->path, '/') + 1);
     return 0;
+}
+
+/* A source speaks of a number again only while it is young: a hole that is filled, runs that waited
+ * for a slot. */
+enum { FOLD_AFTER = 3 }; /* segments */
+
+static bool is_over(const struct bp_folder *f, const struct bp_ledger_source *s) {
+    return f->ledger.merges - s->merged >= FOLD_AFTER;
+}
+
+static struct bp_folder_sum *sum_of(struct bp_folder *f, const char *topic) {
+    struct bp_folder_sum *v;
+
+    for (size_t i = 0; i < f->nsums; i++)
+        if (bp_streq(f->sums[i].topic, topic))
+            return &f->sums[i];
+    v = realloc(f->sums, (f->nsums + 1) * sizeof *v);
+    if (!v)
+        return NULL;
+    f->sums = v;
+    v += f->nsums;
+    *v = (struct bp_folder_sum){ .topic = strdup(topic) };
+    if (!v->topic)
+        return NULL;
+    f->nsums++;
+    return v;
+}
+
+static void add_sum(const struct bp_ledger_source *s, uint64_t *received, uint64_t *lost) {
+    struct bp_ledger_totals t;
+
+    bp_ledger_source_totals(s, &t);
+    *received += t.received;
+    for (size_t i = 0; i < BP_LOSS_N_; i++)
+        lost[i] += t.lost[i];
+}
+
+static bool fold(void *ctx, const struct bp_ledger_source *s) {
+    struct bp_folder *f = ctx;
+    struct bp_folder_sum *sum = is_over(f, s) ? sum_of(f, s->topic) : NULL;
+
+    if (sum)
+        add_sum(s, &sum->received, sum->lost);
+    return sum;
+}
+
+int bp_folder_fold(struct bp_folder *f) {
+    int r = bp_ledger_settle(&f->ledger);
+
+    if (r == 0)
+        bp_ledger_remove(&f->ledger, fold, f);
+    return r;
 }
 
 void bp_folder_drop_first(struct bp_folder *f) {
@@ -309,15 +364,15 @@ static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
             .topic = t->topic, .type = t->type, .robot = t->robot, .domain = t->domain
         };
 
-        for (size_t k = 0; k < f->ledger.n; k++) {
-            struct bp_ledger_totals sum;
-
-            if (!bp_streq(f->ledger.v[k]->topic, t->topic))
+        for (size_t k = 0; k < f->ledger.n; k++)
+            if (bp_streq(f->ledger.v[k]->topic, t->topic))
+                add_sum(f->ledger.v[k], &c.received, c.lost);
+        for (size_t k = 0; k < f->nsums; k++) {
+            if (!bp_streq(f->sums[k].topic, t->topic))
                 continue;
-            bp_ledger_source_totals(f->ledger.v[k], &sum);
-            c.received += sum.received;
+            c.received += f->sums[k].received;
             for (size_t w = 0; w < BP_LOSS_N_; w++)
-                c.lost[w] += sum.lost[w];
+                c.lost[w] += f->sums[k].lost[w];
         }
         r = bp_manifest_add_channel(m, &c);
     }

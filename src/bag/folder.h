@@ -22,6 +22,12 @@ struct bp_folder_topic {
     uint64_t messages;
 };
 
+/* What became of a topic's messages from sources whose entries are gone. */
+struct bp_folder_sum {
+    char *topic; /* owned */
+    uint64_t received, lost[BP_LOSS_N_];
+};
+
 struct bp_folder {
     char dir[1024], name[256], id[27];
     bp_ns_t created_ns;
@@ -33,6 +39,8 @@ struct bp_folder {
     struct bp_folder_topic *topics;
     size_t ntopics;
     struct bp_ledger ledger;
+    struct bp_folder_sum *sums; /* what bp_folder_fold() took out of the ledger; owned */
+    size_t nsums;
     struct bp_manifest past; /* recoveries and clock steps to carry on; owned */
 };
 
@@ -42,6 +50,13 @@ void bp_folder_done(struct bp_folder *f);
 
 /** Adds a finished segment (written just now, or loaded). @return 0 or -ENOMEM */
 int bp_folder_add(struct bp_folder *f, const struct bp_segment *s);
+/**
+ * Makes sums of those sources that none of the last segments tells of. While recording only: the
+ * ledger then no longer knows which numbers there were, the segments do.
+ *
+ * @return 0 or -ENOMEM, with nothing lost
+ */
+int bp_folder_fold(struct bp_folder *f);
 /** Takes the oldest file out, and its messages off the topics; the ledger keeps them. */
 void bp_folder_drop_first(struct bp_folder *f);
 

@@ -124,6 +124,7 @@ struct bp_ledger_source *bp_ledger_get(struct bp_ledger *l, const uint8_t guid[1
     if (!s)
         return NULL;
     k->s = s;
+    s->key = k;
     HASH_ADD_KEYPTR(hh, l->keys, k->bytes, k->n, k);
     (void) BP_TAKE_PTR(k);
     l->v[l->n++] = s;
@@ -159,6 +160,7 @@ static int add_all(struct bp_spans *to, const struct bp_spans *from) {
 int bp_ledger_merge(struct bp_ledger *l, const struct bp_ledger *from) {
     int r = 0;
 
+    l->merges++;
     for (size_t i = 0; i < from->n && r == 0; i++) {
         const struct bp_ledger_source *f = from->v[i];
         struct bp_ledger_source *s = bp_ledger_get(l, f->guid, f->topic, f->vendor, f->node);
@@ -171,9 +173,28 @@ int bp_ledger_merge(struct bp_ledger *l, const struct bp_ledger *from) {
         for (size_t c = 0; c < BP_LOSS_N_ && r == 0; c++)
             r = add_all(&s->lost[c], &f->lost[c]);
         s->duplicates += f->duplicates;
+        s->merged = l->merges;
     }
     l->failed |= r < 0;
     return r;
+}
+
+void bp_ledger_remove(struct bp_ledger *l,
+                      bool (*drop)(void *ctx, const struct bp_ledger_source *s), void *ctx) {
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        struct bp_ledger_source *s = l->v[i];
+
+        if (!drop(ctx, s)) {
+            l->v[kept++] = s;
+            continue;
+        }
+        HASH_DEL(l->keys, s->key);
+        free(s->key);
+        source_free(s);
+    }
+    l->n = kept;
 }
 
 int bp_ledger_settle(struct bp_ledger *l) {

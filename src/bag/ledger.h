@@ -33,12 +33,15 @@ struct bp_ledger_source {
     struct bp_spans received, late;
     struct bp_spans lost[BP_LOSS_N_];
     uint64_t duplicates;
+    uint64_t merged; /* which of the ledger's merges was the last that told of it; 0 = none */
+    struct bp_ledger_key *key; /* of the ledger */
 };
 
 struct bp_ledger {
     struct bp_ledger_source **v; /* owned, in order of first sight */
     size_t n, cap;
     struct bp_ledger_key *keys; /* by guid and topic */
+    uint64_t merges;            /* so far */
     bool failed;                /* out of memory: something is missing */
 };
 
@@ -70,6 +73,10 @@ int bp_ledger_add(struct bp_ledger *l, struct bp_ledger_source *s, uint32_t kind
 
 /** Adds everything of `from`. @return 0 or -ENOMEM */
 int bp_ledger_merge(struct bp_ledger *l, const struct bp_ledger *from);
+
+/** Takes out those sources for which `drop` returns true. */
+void bp_ledger_remove(struct bp_ledger *l,
+                      bool (*drop)(void *ctx, const struct bp_ledger_source *s), void *ctx);
 
 /** Takes received and refused numbers out of the gaps. Needed before spans are shown. */
 int bp_ledger_settle(struct bp_ledger *l);

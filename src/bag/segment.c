@@ -199,7 +199,7 @@ static struct bp_ledger_source *source_of(struct bp_segment *s, const struct bp_
 
     if (id < s->nsources && s->sources[id])
         return s->sources[id];
-    if (id >= defs->nsources || !defs->sources[id].used)
+    if (id >= defs->nsources || !defs->sources[id])
         return NULL;
     if (id >= s->nsources) {
         uint32_t n = BP_MAX(id + 1, 2 * s->nsources);
@@ -211,7 +211,7 @@ static struct bp_ledger_source *source_of(struct bp_segment *s, const struct bp_
         s->sources = v;
         s->nsources = n;
     }
-    d = &defs->sources[id];
+    d = defs->sources[id];
     if (d->channel < defs->nchannels && defs->topics[d->channel])
         s->sources[id] =
             bp_ledger_get(&s->ledger, d->guid, defs->topics[d->channel], d->vendor, d->node);

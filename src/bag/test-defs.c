@@ -30,8 +30,8 @@ static void test_source_ids(void **state) {
             n = cases[i].id + 1;
         assert_int_equal(d.nsources, n);
     }
-    assert_string_equal(d.sources[63].node, "/n");
-    assert_false(d.sources[62].used);
+    assert_string_equal(d.sources[63]->node, "/n");
+    assert_null(d.sources[62]);
     bp_defs_done(&d);
 }
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "bag/bag-ledger.h"
+#include "bag/manifest.h"
 #include "bag/reader.h"
 #include "bag/test-writer.h"
 #include "bag/writer.h"
@@ -334,6 +335,73 @@ static void test_refuses_finished(void **state) {
     assert_int_equal(bp_writer_open(&o, &w, &err), -EEXIST);
 }
 
+static uint32_t add_again(struct bp_writer *w, uint8_t tag) {
+    struct bp_source_def d = { .channel = 1, .guid = { tag, 0xaa }, .node = "/again" };
+    int r = bp_writer_source(w, &d, NULL);
+
+    assert_true(r >= 0);
+    return (uint32_t) r;
+}
+
+/* Writers that come and go: what is wholly on disk is forgotten, and everything is accounted for in
+ * the segments and, summed up, in the manifest. */
+static void test_forgets_the_gone(void **state) {
+    enum { GENERATIONS = 12 };
+    BP_AUTO_TEST_DIR dir = bp_test_dir();
+    struct bp_writer_opts o = { .dir = dir.session,
+                                .ring_bytes = 16 << 20,
+                                .min_free = 1 << 20,
+                                .durability = BP_SYNC_COMMIT,
+                                .event = print_event };
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *b = NULL;
+    BP_AUTO_MANIFEST m = { 0 };
+    const char *path = dir.session;
+    struct bp_ledger l = { 0 };
+    struct bp_ledger_totals t;
+    struct bp_error err = { 0 };
+    struct bp_writer *w = NULL;
+    uint32_t latched, first;
+    int r;
+
+    (void) state;
+    assert_int_equal(bp_writer_open(&o, &w, &err), 0);
+    first = add_source(w, "/comes", 0, 1);
+    latched = add_source(w, "/map", 5, 2);
+    assert_int_equal(send_one(w, latched, 1), 0);
+    bp_writer_source_gone(w, latched);
+    for (unsigned g = 0; g < GENERATIONS; g++) {
+        uint32_t s = g ? add_again(w, (uint8_t) g) : first;
+
+        assert_int_equal(send_one(w, s, 1), 0);
+        assert_int_equal(send_one(w, s, 2), 0);
+        assert_int_equal(send_one(w, s, 4), 0);
+        bp_writer_source_gone(w, s);
+        bp_writer_source_gone(w, s);
+        assert_int_equal(send_one(w, s, 5), 0); /* was on its way */
+        bp_writer_split(w);
+        bp_sleep(250 * BP_MS);
+    }
+    bp_sleep(5 * BP_SEC);
+    r = send_one(w, first, 5);
+    assert_int_equal(r, -EINVAL);
+    bp_writer_note_loss(w, first, BP_LOSS_TRANSPORT, 6, 9); /* nobody there any more */
+    assert_int_equal(send_one(w, latched, 1), 1);
+    assert_int_equal(send_one(w, add_again(w, 1), 6), 0); /* back from the dead: a new entry */
+    assert_int_equal(bp_writer_close(w, &err), 0);
+
+    assert_int_equal(bp_bag_open(&path, 1, &b, &err), 0);
+    assert_true(bp_bag_ledger(b, &l, &err) > 0);
+    assert_int_equal(l.n, GENERATIONS + 1);
+    bp_ledger_totals(&l, &t);
+    assert_int_equal(t.received, GENERATIONS * 4 + 2);
+    assert_int_equal(t.lost_all, GENERATIONS);
+    bp_ledger_done(&l);
+    assert_int_equal(bp_manifest_read(&bp_io_posix, dir.session, &m, &err), 0);
+    assert_string_equal(m.channels[0].topic, "/comes");
+    assert_int_equal(m.channels[0].received, GENERATIONS * 4 + 1);
+    assert_int_equal(m.channels[0].lost[BP_LOSS_TRANSPORT], GENERATIONS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),
@@ -341,6 +409,7 @@ int main(void) {
         cmocka_unit_test(test_latched),
         cmocka_unit_test(test_overload),
         cmocka_unit_test(test_refuses_finished),
+        cmocka_unit_test(test_forgets_the_gone),
     };
 
     return cmocka_run_group_tests_name("bag/writer", tests, NULL, NULL);

@@ -162,6 +162,7 @@ static int open_slot_locked(struct bp_writer *w, unsigned lane, uint64_t need) {
     s->vstart = at;
     s->left = (int64_t) (want - SLOT_FIXED);
     s->nmsg = s->nch = 0;
+    s->ch = w->spare_ch[--w->nspare_ch];
     s->t_open = bp_mono_ns();
     s->journaled = 0;
     s->journaled_msgs = s->journaled_runs = 0;
@@ -283,8 +284,14 @@ static bool fills_gap_locked(struct source *s, uint64_t seq) {
     return false;
 }
 
+/* Most writers never leave one, so the memory comes with the first; without memory the gap is lost
+ * all the same, only that a late arrival then counts as a duplicate. */
 static void note_gap_locked(struct bp_writer *w, struct source *s, uint64_t first, uint64_t last) {
     refuse_locked(w, s, BP_LOSS_TRANSPORT, first, last);
+    if (!s->gaps)
+        s->gaps = malloc(SOURCE_GAPS * sizeof *s->gaps);
+    if (!s->gaps)
+        return;
     if (s->ngaps == SOURCE_GAPS) {
         memmove(s->gaps, s->gaps + 1, (SOURCE_GAPS - 1) * sizeof *s->gaps);
         s->ngaps--;
@@ -358,7 +365,14 @@ static int accept_locked(struct bp_writer *w, struct source *s, const struct bp_
     return 0;
 }
 
+/* Somebody speaks of a source that was said to be gone: it stays until that is on disk, too. */
+static void put_off_locked(const struct bp_writer *w, struct source *s) {
+    if (s->after)
+        s->after = w->head + 1;
+}
+
 int bp_writer_accept(struct bp_writer *w, const struct bp_accept *m) {
+    struct source *s;
     uint32_t closed;
     bool wake;
     int r;
@@ -368,7 +382,10 @@ int bp_writer_accept(struct bp_writer *w, const struct bp_accept *m) {
 
     bp_mutex_lock(&w->lock);
     closed = w->nclosed;
-    r = accept_locked(w, w->sources[m->source], m);
+    s = w->sources[m->source];
+    r = s ? accept_locked(w, s, m) : -EINVAL;
+    if (s)
+        put_off_locked(w, s);
     wake = w->nclosed > closed;
     bp_mutex_unlock(&w->lock);
     if (wake)
@@ -385,6 +402,10 @@ void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why,
         return;
     bp_mutex_lock(&w->lock);
     s = w->sources[source];
+    if (!s) {
+        bp_mutex_unlock(&w->lock);
+        return;
+    }
     if (s->seen && first > s->last + 1)
         note_gap_locked(w, s, s->last + 1, first - 1);
     if (why != BP_LOSS_TRANSPORT)
@@ -393,5 +414,6 @@ void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why,
         note_gap_locked(w, s, s->seen ? BP_MAX(first, s->last + 1) : first, last);
     s->last = s->seen ? BP_MAX(s->last, last) : last;
     s->seen = true;
+    put_off_locked(w, s);
     bp_mutex_unlock(&w->lock);
 }

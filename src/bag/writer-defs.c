@@ -134,8 +134,8 @@ int bp_writer_channel_update(struct bp_writer *w, uint16_t channel,
 /* [defs_lock] */
 static int find_source(const struct bp_writer *w, const struct bp_source_def *d) {
     for (uint32_t i = 0; i < w->nsources; i++)
-        if (w->defs.sources[i].channel == d->channel &&
-            memcmp(w->defs.sources[i].guid, d->guid, 16) == 0)
+        if (w->defs.sources[i] && w->defs.sources[i]->channel == d->channel &&
+            memcmp(w->defs.sources[i]->guid, d->guid, 16) == 0)
             return (int) i;
     return -ENOENT;
 }
@@ -173,9 +173,7 @@ static void recall(const struct bp_writer *w, const struct bp_source_def *d, str
 }
 
 static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_def *d) {
-    struct bp_def_source def = {
-        .used = true, .channel = d->channel, .vendor = d->vendor, .node = NULL
-    };
+    struct bp_def_source def = { .channel = d->channel, .vendor = d->vendor, .node = NULL };
     BP_AUTO_FREE char *node = strdup(d->node ? d->node : "");
     BP_AUTO_BUF b = { 0 };
     struct source *s;
@@ -219,6 +217,58 @@ int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct 
     return r;
 }
 
+void bp_writer_source_gone(struct bp_writer *w, uint32_t source) {
+    struct source *s;
+
+    bp_mutex_lock(&w->lock);
+    s = source < w->nsources ? w->sources[source] : NULL;
+    /* latched messages are repeated for as long as the session lasts, with their source */
+    if (s && !s->after && !s->channel->latched_depth) {
+        s->after = w->head + 1;
+        s->next_gone = w->gone;
+        w->gone = s;
+    }
+    bp_mutex_unlock(&w->lock);
+}
+
+/* The first that can be forgotten, taken off the list. Pending runs may be told of any source, and
+ * the next slot that opens takes them. */
+static struct source *pick_gone_locked(struct bp_writer *w) {
+    for (struct source **at = &w->gone; *at; at = &(*at)->next_gone) {
+        struct source *s = *at;
+
+        if (w->ring.hdr->pending_n)
+            s->after = w->head + 1;
+        else if (w->tail >= s->after || w->tail == w->head) {
+            *at = s->next_gone;
+            w->sources[s->id] = NULL;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void source_free(struct source *s) {
+    if (s)
+        free(s->gaps);
+    free(s);
+}
+
+void bp_writer_forget_gone(struct bp_writer *w) {
+    struct source *s;
+
+    bp_mutex_lock(&w->defs_lock);
+    do {
+        bp_mutex_lock(&w->lock);
+        s = pick_gone_locked(w);
+        bp_mutex_unlock(&w->lock);
+        if (s)
+            bp_defs_forget_source(&w->defs, s->id);
+        source_free(s);
+    } while (s);
+    bp_mutex_unlock(&w->defs_lock);
+}
+
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv) {
     struct mark *m = calloc(1, sizeof *m);
 
@@ -245,7 +295,7 @@ void bp_writer_defs_done(struct bp_writer *w) {
     for (uint32_t i = 1; w->channels && i < w->nchannels; i++)
         free(w->channels[i]);
     for (uint32_t i = 0; w->sources && i < w->nsources; i++)
-        free(w->sources[i]);
+        source_free(w->sources[i]);
     while (w->marks) {
         struct mark *m = w->marks;
 

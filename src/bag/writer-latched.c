@@ -50,7 +50,7 @@ static void adopt(struct bp_writer *w, uint32_t source, uint16_t channel, uint32
     bool known = false;
 
     bp_mutex_lock(&w->defs_lock);
-    def = &w->defs.sources[source];
+    def = w->defs.sources[source];
     for (size_t i = 0; i < w->npast && !known; i++) {
         known = memcmp(w->past[i].guid, def->guid, 16) == 0 &&
                 bp_streq(w->past[i].topic, w->defs.topics[channel]);

@@ -11,6 +11,7 @@
 
 enum {
     RETRY_MS = 500,
+    FORGET_MS = 2000,
     CLOSE_TRIES = 3,
     HASH_BELOW = 32 << 20, /* bytes per second: reading back must not compete with recording */
 };
@@ -52,7 +53,8 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
         close_later(w, (struct closing){ s, c->tries + 1, c->abandoned }, r, &err);
         return;
     }
-    if (bp_folder_add(&w->folder, s) < 0 || bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
+    if (bp_folder_add(&w->folder, s) < 0 || bp_folder_fold(&w->folder) < 0 ||
+        bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
         bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s",
                         err.text[0] ? err.text : "out of memory for metadata.yaml");
     w->unhashed = true;
@@ -192,11 +194,12 @@ static void serve_spare(struct bp_writer *w) {
     }
 }
 
-enum work { WORK_NONE, WORK_CLOSE, WORK_SPARE, WORK_EXTEND, WORK_HASH, WORK_END };
+enum work { WORK_NONE, WORK_CLOSE, WORK_SPARE, WORK_EXTEND, WORK_FORGET, WORK_HASH, WORK_END };
 
 /* What is most urgent: a segment the writer may be waiting for, space, then closing. */
 static enum work next_work_locked(const struct bp_writer *w, struct closing *c) {
-    bool may_retry = bp_mono_ns() >= w->retry_at;
+    bp_ns_t now = bp_mono_ns();
+    bool may_retry = now >= w->retry_at;
 
     if (!w->spare && !w->finished && may_retry)
         return WORK_SPARE;
@@ -208,6 +211,8 @@ static enum work next_work_locked(const struct bp_writer *w, struct closing *c) 
     }
     if (w->finished)
         return WORK_END;
+    if (w->gone && now >= w->forget_at)
+        return WORK_FORGET;
     return w->unhashed && w->write_rate < HASH_BELOW ? WORK_HASH : WORK_NONE;
 }
 
@@ -232,6 +237,13 @@ static void hash_segments(struct bp_writer *w) {
         w->unhashed = false;
 }
 
+static void forget(struct bp_writer *w) {
+    bp_writer_forget_gone(w);
+    bp_mutex_lock(&w->lock);
+    w->forget_at = bp_mono_ns() + FORGET_MS * BP_MS;
+    bp_mutex_unlock(&w->lock);
+}
+
 static enum work wait_for_work(struct bp_writer *w, struct closing *c) {
     enum work job;
 
@@ -239,7 +251,7 @@ static enum work wait_for_work(struct bp_writer *w, struct closing *c) {
     while ((job = next_work_locked(w, c)) == WORK_NONE) {
         struct timespec ts;
         bool retry = (!w->spare || w->want_extend) && !w->finished;
-        bp_ns_t nap = w->unhashed ? BP_SEC : 10 * BP_SEC;
+        bp_ns_t nap = w->unhashed ? BP_SEC : w->gone ? FORGET_MS * BP_MS : 10 * BP_SEC;
 
         bp_writer_until(&ts,
                         retry ? BP_MAX(w->retry_at, bp_mono_ns() + BP_MS) : bp_mono_ns() + nap);
@@ -268,6 +280,9 @@ void *bp_writer_preparer(void *arg) {
             break;
         case WORK_EXTEND:
             serve_extension(w);
+            break;
+        case WORK_FORGET:
+            forget(w);
             break;
         case WORK_HASH:
             hash_segments(w);

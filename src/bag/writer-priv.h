@@ -47,7 +47,7 @@ struct slot {
     int64_t left;    /* bytes free for records, index entries, runs */
     uint32_t nmsg, nch;
     bp_ns_t t_open;
-    struct bp_group_channel *ch; /* SLOT_CHANNELS, allocated at open of the writer */
+    struct bp_group_channel *ch; /* SLOT_CHANNELS, while it is not free */
     struct bp_group g;           /* [worker until READY, then writer] */
     uint8_t *out;                /* compressed group; NULL when built in place; owned */
     uint64_t out_cap;
@@ -78,8 +78,11 @@ struct source {
     uint64_t last;
     uint64_t run_key, dup_key; /* where its newest run lies: slot no + 1, or pending */
     uint32_t run, dup;
-    struct bp_span gaps[SOURCE_GAPS]; /* newest last */
+    struct bp_span *gaps; /* SOURCE_GAPS, newest last; NULL until there is one; owned */
     uint32_t ngaps;
+    /* Forgotten when every slot below `after` is free: those hold the last that is told of it. */
+    uint64_t after;
+    struct source *next_gone;
 };
 
 /* A source of the session's earlier runs. */
@@ -140,12 +143,16 @@ struct bp_writer {
     pthread_cond_t cv_work, cv_writer, cv_prep, cv_segment;
     struct slot *slots;                     /* BP_RING_SLOTS */
     struct bp_group_channel *slot_channels; /* memory of their `ch` */
-    struct lane lanes[BP_LANES];            /* [lock] */
-    uint64_t head, tail;                    /* [lock] */
-    uint64_t alloc_pos;                     /* [lock] */
-    uint64_t used_max;                      /* [lock] */
-    uint64_t room;                          /* [lock] bytes the disk is known to take; I6 */
-    uint32_t nclosed;                       /* [lock] slots waiting for a worker */
+    /* [lock] What is free of it. The last one freed is the first taken, so that only as many pages
+     * are touched as slots were ever in use at the same time. */
+    struct bp_group_channel **spare_ch;
+    uint32_t nspare_ch;          /* [lock] */
+    struct lane lanes[BP_LANES]; /* [lock] */
+    uint64_t head, tail;         /* [lock] */
+    uint64_t alloc_pos;          /* [lock] */
+    uint64_t used_max;           /* [lock] */
+    uint64_t room;               /* [lock] bytes the disk is known to take; I6 */
+    uint32_t nclosed;            /* [lock] slots waiting for a worker */
     struct {
         uint8_t *p;
         uint64_t cap;
@@ -156,6 +163,8 @@ struct bp_writer {
     bool stopping, finished;    /* [lock] */
     uint64_t write_rate;        /* [lock] bytes per second to segments, by the last second or so */
     bool pending_dirty;         /* [lock] */
+    struct source *gone;        /* [lock] of DDS writers that are gone */
+    bp_ns_t forget_at;          /* [lock] when to look at them */
     struct bp_writer_stats st;  /* [lock] counters */
 
     struct bp_mutex defs_lock;
@@ -163,7 +172,7 @@ struct bp_writer {
     uint32_t *schema_crcs;           /* [defs_lock] by schema id */
     struct channel **channels;       /* by id; entry constant once nchannels covers it */
     uint32_t nchannels, nsources;    /* [atomic] */
-    struct source **sources;         /* BP_MAX_SOURCES */
+    struct source **sources;         /* BP_MAX_SOURCES; entry NULL when forgotten [lock] */
     struct mark *marks, **marks_end; /* [defs_lock] */
 
     struct bp_segment *seg;          /* [writer] */
@@ -264,6 +273,8 @@ void *bp_writer_preparer(void *arg);
 
 /* writer-defs.c: before threads */
 int bp_writer_remember(struct bp_writer *w);
+/** Frees what is kept of sources that are gone and wholly on disk. Preparer. */
+void bp_writer_forget_gone(struct bp_writer *w);
 
 /* writer-config.c: options into numbers, and what the folder's disk is like. Before threads. */
 int bp_writer_configure(struct bp_writer *w, const struct bp_writer_opts *o, struct bp_error *err);

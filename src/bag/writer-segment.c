@@ -408,8 +408,12 @@ static void free_slots(struct bp_writer *w) {
         bp_writer_give_buffer(w, slot_by_no(w, no));
 
     bp_mutex_lock(&w->lock);
-    for (uint64_t no = from; no < to; no++)
-        slot_by_no(w, no)->state = SLOT_FREE;
+    for (uint64_t no = from; no < to; no++) {
+        struct slot *s = slot_by_no(w, no);
+
+        s->state = SLOT_FREE;
+        w->spare_ch[w->nspare_ch++] = BP_TAKE_PTR(s->ch);
+    }
     w->tail = to;
     __atomic_store_n(&w->ring.hdr->slot_tail, to, __ATOMIC_RELEASE);
     bp_mutex_unlock(&w->lock);

@@ -82,11 +82,13 @@ static int init_memory(struct bp_writer *w) {
         w->lanes[i].next_rseq = 1;
     }
     w->slot_channels = ch;
-    if (!ch || !w->slots || !w->channels || !w->sources || !w->flush_goal.runs ||
+    w->spare_ch = calloc(BP_RING_SLOTS, sizeof(struct bp_group_channel *));
+    if (!ch || !w->spare_ch || !w->slots || !w->channels || !w->sources || !w->flush_goal.runs ||
         !w->goal[0].runs || !w->goal[1].runs)
         return -ENOMEM;
+    w->nspare_ch = BP_RING_SLOTS;
     for (size_t i = 0; i < BP_RING_SLOTS; i++) {
-        w->slots[i].ch = ch + i * SLOT_CHANNELS;
+        w->spare_ch[i] = ch + (BP_RING_SLOTS - 1 - i) * SLOT_CHANNELS;
         w->slots[i].no = UINT64_MAX;
     }
     return 0;
@@ -241,6 +243,7 @@ static void writer_free(struct bp_writer *w, bool remove) {
         (void) close(w->lock_fd); /* lets go of the folder */
     free(w->flush_goal.runs);
     free(w->slot_channels);
+    free(w->spare_ch);
     free(w->slots);
     if (w->durable_log >= 0)
         (void) close(w->durable_log);

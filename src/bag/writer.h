@@ -117,6 +117,9 @@ struct bp_source_def {
 
 /** Adds or finds (same guid and channel, also from before a crash). @return index >= 0 or -errno */
 int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err);
+/** Nothing more comes from this source: its index may be forgotten once all of it is on disk, and
+ * is not used again. Sources of latched channels stay. */
+void bp_writer_source_gone(struct bp_writer *w, uint32_t source);
 
 struct bp_accept {
     uint32_t source;    /* from bp_writer_source() */

@@ -1,6 +1,7 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -19,4 +20,12 @@ int bp_thread_start(const char *name, void *(*fn)(void *arg), void *arg, pthread
     (void) snprintf(cut, sizeof cut, "%s", name);
     (void) pthread_setname_np(*ret, cut);
     return 0;
+}
+
+void bp_memory_for_years(void) {
+    /* A threshold that was set no longer grows by itself, so what is large is mapped and goes back
+     * to the system when it is freed. */
+    (void) mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    (void) mallopt(M_TRIM_THRESHOLD, 256 << 10);
+    (void) mallopt(M_ARENA_MAX, 2);
 }

@@ -5,6 +5,13 @@
 #include "base/macro.h"
 
 /**
+ * Sets the allocator up for a process that runs for years with some twenty threads, none of which
+ * allocates in its hot path: an arena for each thread, and large buffers inside of arenas, would
+ * keep memory that others need. Before other threads start.
+ */
+void bp_memory_for_years(void);
+
+/**
  * Starts a named thread with every signal blocked, so that signals arrive at the main thread.
  *
  * @param name  at most 15 characters, cut if longer

@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cli/verb.h"
 
 struct opts {
@@ -25,6 +26,7 @@ static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     int r;
 
     (void) argc, (void) argv;
+    bp_memory_for_years();
     r = bp_agent_config_load(o->config, o->set.v, o->set.n, &c, err);
     if (r == 0) {
         bp_log_setup((enum bp_log_level) c.log.level, o->json ? BP_LOG_JSON : BP_LOG_AUTO);

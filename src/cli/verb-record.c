@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/io-fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "base/units.h"
 #include "cli/record-report.h"
@@ -510,6 +511,7 @@ static int record_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     bool keys;
     int k;
 
+    bp_memory_for_years();
     k = prepare(&r, argc, argv, err);
     if (k < 0)
         return k;

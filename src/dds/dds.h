@@ -113,6 +113,11 @@ struct bp_missed {
  * writer; never together with one. The same limits as for bp_sample_fn. */
 typedef void (*bp_missed_fn)(void *ctx, const struct bp_missed *m);
 
+/* A writer is gone and no callback of this subscription will be given its slot again, unless it
+ * comes back with an empty one. `slot` is what the callbacks left there. A lock of the subscription
+ * is held: must not call bp_dds_*. */
+typedef void (*bp_parted_fn)(void *ctx, void *slot);
+
 struct bp_sub_opts {
     const char *dds_topic, *dds_type;
     bool keyed;
@@ -124,6 +129,7 @@ struct bp_sub_opts {
     bp_sample_fn control; /* dispose or unregister of a keyed instance: uses up a sequence number
                              but carries no message (size 0); may be NULL */
     bp_missed_fn missed;  /* may be NULL */
+    bp_parted_fn parted;  /* may be NULL; only for writers whose slot was set */
     void *ctx;
 };
 

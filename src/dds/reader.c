@@ -61,6 +61,7 @@ struct bp_sub {
     bp_sample_fn fn;
     bp_sample_fn control;
     bp_missed_fn missed;
+    bp_parted_fn parted;
     void *ctx;
     struct reader *readers; /* [d->lock] */
     struct bp_sub *next;    /* [d->lock] */
@@ -114,6 +115,8 @@ static struct writer *writer_get(struct bp_sub *s, const uint8_t guid[static BP_
 
 static void writer_drop_locked(struct bp_sub *s, struct writer *w) {
     HASH_DEL(s->writers, w);
+    if (s->parted && w->slot)
+        s->parted(s->ctx, w->slot);
     if (w->got != &w->first)
         free(w->got);
     pthread_mutex_destroy(&w->lock);
@@ -640,6 +643,7 @@ int bp_dds_subscribe(struct bp_dds *d, const struct bp_sub_opts *o, struct bp_su
     s->fn = o->fn;
     s->control = o->control;
     s->missed = o->missed;
+    s->parted = o->parted;
     s->ctx = o->ctx;
     s->refs = 1;
     s->dds_topic = strdup(o->dds_topic);

@@ -111,6 +111,7 @@ static uint16_t channel_locked(struct bp_recorder *r, struct topic *t, struct ch
 void bp_recorder_share_locked(struct bp_recorder *r, struct source *s, unsigned slot) {
     struct bp_source_def def = { .vendor = s->vendor, .node = s->node };
     const struct bp_take *k = r->takes[slot];
+    struct bp_error err = { 0 };
 
     if (!k || k->stopped)
         return;
@@ -118,5 +119,7 @@ void bp_recorder_share_locked(struct bp_recorder *r, struct source *s, unsigned 
     if (!def.channel)
         return;
     memcpy(def.guid, s->guid, BP_GUID_LEN);
-    s->ids[slot] = bp_writer_source(k->o.writer, &def, NULL);
+    s->ids[slot] = bp_writer_source(k->o.writer, &def, &err);
+    if (s->ids[slot] < 0)
+        bp_recorder_notice(r, err.text);
 }

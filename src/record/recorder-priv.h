@@ -75,7 +75,8 @@ struct source { /* one DDS writer */
     char *node;            /* owned, constant */
     int32_t ids[BP_TAKES]; /* [lock, gate] its index in each take's writer, -1 = none */
     _Atomic uint32_t seen[BP_TAKES];
-    bool alive;        /* [lock] */
+    bool alive;        /* [lock] in the graph */
+    bool heard;        /* [lock] the subscription keeps a pointer to it */
     UT_hash_handle hh; /* by guid */
 };
 
@@ -127,6 +128,9 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e);
 struct source *bp_recorder_source_locked(struct bp_recorder *r, struct topic *t,
                                          const uint8_t guid[static BP_GUID_LEN], uint16_t vendor,
                                          const char *node, const char *hash);
+/** Frees a source that is neither in the graph nor held by its subscription any more, and lets the
+ *  writers forget it: robots run for years, and every restart of a node brings new ones. */
+void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s);
 void bp_recorder_notice(const struct bp_recorder *r, const char *text);
 void bp_recorder_topic_free(struct topic *t);
 /** Subscribes to the topic when a take wants it, unsubscribes when none does. No lock held. */
@@ -154,6 +158,7 @@ void bp_latched_clear(struct topic *t);
 void bp_recorder_on_sample(void *topic, const struct bp_sample *s);
 void bp_recorder_on_control(void *topic, const struct bp_sample *s);
 void bp_recorder_on_missed(void *topic, const struct bp_missed *m);
+void bp_recorder_on_parted(void *topic, void *source);
 
 /* definitions.c */
 int bp_recorder_resolver_start(struct bp_recorder *r);

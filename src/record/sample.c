@@ -52,9 +52,21 @@ static struct source *source_of(struct topic *t, const uint8_t guid[static BP_GU
 
     (void) pthread_mutex_lock(&t->rec->lock);
     src = bp_recorder_source_locked(t->rec, t, guid, 0, "", "");
+    if (src)
+        src->heard = true;
     (void) pthread_mutex_unlock(&t->rec->lock);
     *slot = src;
     return src;
+}
+
+void bp_recorder_on_parted(void *topic, void *source) {
+    struct topic *t = topic;
+    struct source *src = source;
+
+    (void) pthread_mutex_lock(&t->rec->lock);
+    src->heard = false;
+    bp_recorder_forget_locked(t->rec, src);
+    (void) pthread_mutex_unlock(&t->rec->lock);
 }
 
 static bool is_paused(const struct bp_take *k) {

@@ -161,6 +161,18 @@ struct source *bp_recorder_source_locked(struct bp_recorder *r, struct topic *t,
     return s;
 }
 
+void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s) {
+    /* latched messages outlive their writer and lead to it */
+    if (s->alive || s->heard || atomic_load(&s->topic->latched_depth))
+        return;
+    for (unsigned i = 0; i < BP_TAKES; i++)
+        if (s->ids[i] >= 0 && r->takes[i])
+            bp_writer_source_gone(r->takes[i]->o.writer, (uint32_t) s->ids[i]);
+    HASH_DEL(r->sources, s);
+    free(s->node);
+    free(s);
+}
+
 static void writer_gone_locked(struct bp_recorder *r, const uint8_t guid[static BP_GUID_LEN]) {
     struct source *s;
 
@@ -168,6 +180,7 @@ static void writer_gone_locked(struct bp_recorder *r, const uint8_t guid[static 
     if (s && s->alive) {
         s->alive = false;
         s->topic->writers--;
+        bp_recorder_forget_locked(r, s);
     }
 }
 
@@ -221,6 +234,7 @@ static struct bp_sub *subscribe(struct topic *t) {
         .fn = bp_recorder_on_sample,
         .control = bp_recorder_on_control,
         .missed = bp_recorder_on_missed,
+        .parted = bp_recorder_on_parted,
         .ctx = t,
     };
     struct bp_error err = { 0 };

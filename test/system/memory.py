@@ -27,7 +27,7 @@ def anon_kb(pid):
 def test():
     folder = bp.scratch()
     seconds = 1800 if bp.full() else 60
-    rec = bp.record(folder / "bag", "-b", "16MiB", domain=DOMAIN)
+    rec = bp.record(folder / "bag", "-b", "4MiB", domain=DOMAIN)
     points, end, g = [], time.monotonic() + seconds, 0
     topics = 20
     while time.monotonic() < end:
@@ -43,9 +43,9 @@ def test():
     per = slope(half)
     bp.say(f"{g} generations of {topics} topics in {seconds} s: {points[0]} kB first, {half[0]} in the middle, "
            f"{points[-1]} at the end; slope {per:.1f} kB a generation; exit {status}")
-    # each generation brings 20 new writers whose ledger must be kept: 5 kB a writer were measured,
-    # Cyclone's share included; 8 kB is the allowance
-    bp.check(per < topics * 8, f"memory grows by {per:.1f} kB a generation")
+    # Each generation brings 20 new writers. What is kept of one until it is gone and its segments are
+    # closed makes a saw of some hundred kB; in 30 minutes a line of it, 0.12 kB a writer were measured.
+    bp.check(per < topics * (0.5 if bp.full() else 4), f"memory grows by {per:.1f} kB a generation")
     bp.check(points[-1] < 100 * 1024, "below 100 MiB beyond the ring")
     _, info = bp.bagpipe_json("info", "--json", folder / "bag")
     bp.check(info and info["message_count"] == g * topics * 50, f"all {g * topics * 50} messages are there: "
