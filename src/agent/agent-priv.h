@@ -41,11 +41,15 @@ BP_MUST_CHECK int bp_agent_number(const struct bp_http_req *req, const char *nam
 void bp_agent_reply_known(struct bp_http_reply *reply, json_t *json);
 
 /* api-config.c */
-int bp_agent_get_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_config_schema(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_patch_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_check_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_reload_config(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_get_config_schema(struct bp_http_req *req, struct bp_http_reply *reply,
+                               struct bp_error *err);
+int bp_agent_patch_config(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_check_config(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_reload_config(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err);
 /** Reads the configuration anew and logs what came of it. */
 void bp_agent_reload(struct bp_agent *a);
 
@@ -53,27 +57,34 @@ void bp_agent_reload(struct bp_agent *a);
 /** Replies 202 with a job and where it is to be found. */
 int bp_agent_reply_job(struct bp_agent *a, const char *id, struct bp_http_reply *reply,
                        struct bp_error *err);
-int bp_agent_patch_session(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_delete_session(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_verify_session(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_ledger(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_session_topics(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_segments(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_segment(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_download(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_list_jobs(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_get_job(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
-int bp_agent_delete_job(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_patch_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err);
+int bp_agent_delete_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                            struct bp_error *err);
+int bp_agent_verify_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                            struct bp_error *err);
+int bp_agent_get_ledger(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_get_session_topics(struct bp_http_req *req, struct bp_http_reply *reply,
+                                struct bp_error *err);
+int bp_agent_get_segments(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_get_segment(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_agent_get_download(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_list_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_get_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_delete_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 
 /* api-topics.c */
 /** What GET /api/v1/topics answers; owned, NULL when out of memory. Any thread. */
 json_t *bp_agent_topics_json(struct bp_agent *a);
-int bp_agent_get_topics(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 /** Samples rates; about once a second, one thread. */
 void bp_agent_tick(struct bp_agent *a);
 
 /* api-logs.c */
-int bp_agent_get_logs(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_logs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 /** Lines of the log are news on the bus from now on, until bp_agent_log_stop(). */
 void bp_agent_log_start(struct bp_agent *a);
 void bp_agent_log_stop(void);

@@ -232,8 +232,8 @@ static void put_block(struct bp_buf *b, const char *name, char type, uint64_t si
     (void) snprintf(h + 136, 12, "%011llo", (unsigned long long) (mtime < 0 ? 0 : mtime));
     memset(h + 148, ' ', 8);
     h[156] = type;
-    memcpy(h + 257, "ustar", 6);
-    memcpy(h + 263, "00", 2);
+    (void) snprintf(h + 257, 6, "ustar");
+    h[263] = h[264] = '0';
     for (size_t i = 0; i < sizeof h; i++)
         sum += (unsigned char) h[i];
     (void) snprintf(h + 148, 8, "%06o", sum);

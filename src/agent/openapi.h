@@ -42,4 +42,5 @@ extern const size_t bp_api_schemas_count;
 json_t *bp_api_describe(const struct bp_http_route *routes, size_t n);
 
 /** GET /api/v1/openapi.json */
-int bp_agent_get_openapi(struct bp_http_req *, struct bp_http_reply *, struct bp_error *);
+int bp_agent_get_openapi(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);

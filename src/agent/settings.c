@@ -104,11 +104,13 @@ static int text_of(const char *key, const json_t *v, struct bp_buf *out, struct 
 
 static int set_words(struct bp_agent_config *c, const char *key, const json_t *list,
                      struct bp_error *err) {
-    size_t n = json_array_size(list), i;
-    BP_AUTO_FREE char **words = calloc(n + 1, sizeof *words);
-    int r = words ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+    size_t n = json_array_size(list);
+    char **words = calloc(n + 1, sizeof *words);
+    int r = 0;
 
-    for (i = 0; r >= 0 && i < n; i++) {
+    if (!words)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; r >= 0 && i < n; i++) {
         BP_AUTO_BUF text = { 0 };
 
         r = text_of(key, json_array_get(list, i), &text, err);
@@ -118,8 +120,9 @@ static int set_words(struct bp_agent_config *c, const char *key, const json_t *l
     }
     if (r >= 0)
         r = bp_config_set_list(TABLE, c, "", key, (const char *const *) words, n, err);
-    for (size_t k = 0; words && k < n; k++)
-        free(words[k]);
+    for (size_t i = 0; i < n; i++)
+        free(words[i]);
+    free(words);
     return r;
 }
 
