@@ -14,12 +14,13 @@ ROOMS = {
     "bag": ("base", "crypt", "wire"),
     "catalog": ("base", "crypt", "wire"),
     "alert": ("base",),
+    "monitor": ("base",),
     "record": ("base", "crypt", "wire", "dds", "bag"),
     "play": ("base", "crypt", "wire", "dds", "bag"),
-    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
-              "play"),
-    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "record",
-            "play", "agent"),
+    "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
+              "record", "play"),
+    "cli": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
+            "record", "play", "agent"),
 }
 # library headers with one owner
 OWNERS = {

@@ -21,6 +21,7 @@ struct bp_agent {
     struct bp_jobs *jobs;
     struct bp_rates *rates;
     struct bp_retention *retention;
+    struct bp_care *care;
     struct bp_http *http;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];

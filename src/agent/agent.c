@@ -11,6 +11,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
+#include "agent/care.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
 #include "base/io-fault.h"
@@ -117,7 +119,7 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
     int r;
 
     bp_sessions_stats(a->sessions, &st);
-    if (!a->config->session.auto_start || st.running)
+    if (bp_autostart_kind(a->config->session.begin, NULL) != BP_AUTOSTART_BOOT || st.running)
         return 0;
     request = json_object();
     r = bp_sessions_start(a->sessions, request, id, err);
@@ -240,7 +242,6 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
         .domains = domains,
         .keep_latched = true,
         .notice = on_notice,
-        .robot = a->config->robots.name,
         .robot_rules = (const char *const *) a->config->robots.rules.v,
         .nrobot_rules = a->config->robots.rules.n,
     };
@@ -256,14 +257,22 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
 }
 
 static int open_care(struct bp_agent *a, struct bp_error *err) {
-    return bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
-                                                          .catalog = a->catalog,
-                                                          .sessions = a->sessions,
-                                                          .bus = a->bus,
-                                                          .alerts = a->alerts,
-                                                          .dir = a->dir,
-                                                          .io = bp_io_from_env() },
-                             &a->retention, err);
+    int r = bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
+                                                           .catalog = a->catalog,
+                                                           .sessions = a->sessions,
+                                                           .bus = a->bus,
+                                                           .alerts = a->alerts,
+                                                           .dir = a->dir,
+                                                           .io = bp_io_from_env() },
+                              &a->retention, err);
+
+    return r < 0 ? r
+                 : bp_care_open(&(struct bp_care_opts){ .config = a->config,
+                                                        .recorder = a->recorder,
+                                                        .sessions = a->sessions,
+                                                        .alerts = a->alerts,
+                                                        .dir = a->dir },
+                                &a->care, err);
 }
 
 static void agent_done(struct bp_agent *a) {
@@ -273,6 +282,7 @@ static void agent_done(struct bp_agent *a) {
     free(a->hosts);
     free(a->origins);
     bp_jobs_close(a->jobs);
+    bp_care_close(a->care);
     bp_retention_close(a->retention);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);

@@ -1,10 +1,12 @@
-/* The disk and what may be deleted from it. Paths and bodies: docs/api/agent.md. */
+/* The machine, its disk and what may be deleted from it, and robots. Paths and bodies:
+ * docs/api/agent.md. */
 #include "agent/api-storage.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "agent/agent-priv.h"
+#include "agent/care.h"
 #include "agent/retention.h"
 #include "catalog/keep.h"
 
@@ -21,6 +23,28 @@ int bp_api_get_storage(struct bp_http_req *req, struct bp_http_reply *reply, str
     if (r == 0)
         bp_http_reply_json(reply, 200, o);
     return r;
+}
+
+int bp_api_get_host(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_care_host_json(agent_of(req)->care));
+    return 0;
+}
+
+int bp_api_get_robots(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_care_robots_json(agent_of(req)->care, NULL));
+    return 0;
+}
+
+int bp_api_get_robot(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    const char *name = bp_http_param(req, "robot");
+    json_t *o = bp_care_robots_json(agent_of(req)->care, name);
+
+    if (!o)
+        return bp_fail(err, -ENOENT, "there is no robot '%s'", name);
+    bp_http_reply_json(reply, 200, o);
+    return 0;
 }
 
 int bp_api_post_clean(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {

@@ -2,6 +2,7 @@
  * disks. Paths and bodies: docs/api/agent.md. */
 #include "agent/agent-priv.h"
 #include "agent/api-storage.h"
+#include "agent/care.h"
 #include "agent/openapi.h"
 #include "agent/retention.h"
 
@@ -38,6 +39,7 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
+    json_t *o;
 
     (void) err;
     bp_sessions_stats(a->sessions, &s);
@@ -46,9 +48,7 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
             : s.running > s.paused ? "recording"
             : s.running            ? "paused"
                                    : "idle";
-    bp_http_reply_json(
-        reply, 200,
-        json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
+    o = json_pack("{s:s, s:s, s:f, s:{s:i, s:i, s:o, s:o, s:o}, s:{s:i, s:i, s:i, s:o, s:o, s:o}, "
                   "s:{s:o, s:o}, s:o}",
                   "version", BP_VERSION, "state", state, "uptime_s",
                   (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running",
@@ -57,7 +57,10 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
                   (int) r.topics, "writers", (int) r.writers, "subscribed", (int) r.readers,
                   "received", count_json(r.received), "received_bytes", count_json(r.bytes),
                   "udp_drops", count_json(r.udp_drops), "ring", "used", count_json(s.ring_used),
-                  "size", count_json(s.ring_size), "storage", storage_json(a)));
+                  "size", count_json(s.ring_size), "storage", storage_json(a));
+    if (o)
+        bp_care_status(a->care, o);
+    bp_http_reply_json(reply, 200, o);
     return 0;
 }
 
@@ -102,6 +105,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
     bp_retention_metrics(a->retention, &out);
+    bp_care_metrics(a->care, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_agent_put_metrics(a, &out);
@@ -268,6 +272,12 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/api/v1/jobs/:id", bp_agent_get_job, BP_HTTP_VIEWER, "One job, with its log." },
     { "DELETE", "/api/v1/jobs/:id", bp_agent_delete_job, BP_HTTP_OPERATOR,
       "Cancels what waits or runs; forgets what has ended." },
+    { "GET", "/api/v1/host", bp_api_get_host, BP_HTTP_VIEWER,
+      "The machine: processor, memory, disks, network, temperatures, power, clock." },
+    { "GET", "/api/v1/robots", bp_api_get_robots, BP_HTTP_VIEWER,
+      "Robots: topics, rates, sessions, losses." },
+    { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
+      "One robot, with its topics." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/autostart.h"
+#include "agent/degrade.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -37,15 +39,13 @@ static const struct bp_config_row rows[] = {
     { "discovery.exclude_topics", BP_CONFIG_LIST, AT(discovery.exclude_topics), NULL,
       .help = "topics that are not there for us, whatever a session asks for" },
 
-    { "robots.name", BP_CONFIG_TEXT, AT(robots.name), NULL,
-      .help = "name of the robot this machine is on; none given: the host's" },
-    { "robots.rules", BP_CONFIG_LIST, AT(robots.rules), NULL,
-      .help =
-          "`TOPIC=ROBOT` or `domain:N=ROBOT`: whose topics these are; the first that fits counts" },
-
     { "qos.overrides", BP_CONFIG_TEXT, AT(qos.overrides), NULL,
       .help =
           "file with QoS per topic, as `ros2 bag record --qos-profile-overrides-path` reads it" },
+
+    { "robots.rules", BP_CONFIG_LIST, AT(robots.rules), NULL,
+      .help = "how robots are told apart, the first that fits: `NAME=domain:7`, `NAME=/namespace` "
+              "or `NAME=~REGEX` (`$1` in NAME is its first group)" },
 
     { "record.topics", BP_CONFIG_LIST, AT(record.topics), NULL, .live = true,
       .help = "topics to record, `*` matches anything; none given here, by type or by regex: all" },
@@ -97,15 +97,51 @@ static const struct bp_config_row rows[] = {
       .help = "memory of a session for what is not yet on the disk" },
     { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL, .live = true,
       .help = "tmpfs folder of the ring (/dev/shm); `none` = without, then `kill -9` loses it" },
+    { "buffer.alert_threshold", BP_CONFIG_REAL, AT(buffer.alert_threshold), "80", .min = 1,
+      .max = 100, .help = "raise an alert when a ring is so full, percent" },
 
     { "storage.dir", BP_CONFIG_TEXT, AT(storage.dir), NULL,
       .help = "folder for recordings and state; none given: `$STATE_DIRECTORY`, else "
               "`~/.local/share/bagpipe`" },
     { "storage.min_free", BP_CONFIG_SIZE, AT(storage.min_free), "0", .live = true,
       .help = "leave this much of the disk free; 0 = the smaller of 1 GiB and 5 %" },
+    { "storage.alert_free", BP_CONFIG_SIZE, AT(storage.alert_free), "0",
+      .help = "raise an alert when less of the disk is free; 0 = twice what is left free" },
     { "storage.on_full", BP_CONFIG_CHOICE, AT(storage.on_full), "wait",
       .choices = "wait|stop|rotate", .live = true,
       .help = "wait for space, stop the session, or delete its oldest segments" },
+
+    { "degrade.cpu.enter", BP_CONFIG_REAL, AT(degrade.cpu.enter), "0", .min = 0, .max = 100,
+      .help =
+          "record less while the processor is busier than this, percent of all cores; 0 = off" },
+    { "degrade.cpu.leave", BP_CONFIG_REAL, AT(degrade.cpu.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.temperature.enter", BP_CONFIG_REAL, AT(degrade.temperature.enter), "0", .min = 0,
+      .max = 200,
+      .help = "record less while the hottest sensor is above this, degrees Celsius; 0 = off" },
+    { "degrade.temperature.leave", BP_CONFIG_REAL, AT(degrade.temperature.leave), "0", .min = 0,
+      .max = 200, .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.battery.enter", BP_CONFIG_REAL, AT(degrade.battery.enter), "0", .min = 0, .max = 100,
+      .help =
+          "record less while the battery is below this, without external power, percent; 0 = off" },
+    { "degrade.battery.leave", BP_CONFIG_REAL, AT(degrade.battery.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.ring.enter", BP_CONFIG_REAL, AT(degrade.ring.enter), "0", .min = 0, .max = 100,
+      .help = "record less while a session's ring is fuller than this, percent; 0 = off" },
+    { "degrade.ring.leave", BP_CONFIG_REAL, AT(degrade.ring.leave), "0", .min = 0, .max = 100,
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.disk_free.enter", BP_CONFIG_SIZE, AT(degrade.disk_free.enter), "0",
+      .help = "record less while less than this is free; 0 = off" },
+    { "degrade.disk_free.leave", BP_CONFIG_SIZE, AT(degrade.disk_free.leave), "0",
+      .help = "and back behind this; 0 = a tenth of `enter` away" },
+    { "degrade.hold", BP_CONFIG_DURATION, AT(degrade.hold), "10s", .min = 0, .max = 3600,
+      .help = "a limit must be crossed for so long before each further step" },
+    { "degrade.recover", BP_CONFIG_DURATION, AT(degrade.recover), "30s", .min = 0, .max = 3600,
+      .help = "all must be well for so long before each step back" },
+    { "degrade.thin_rate", BP_CONFIG_REAL, AT(degrade.thin_rate), "1", .min = 0.001, .max = 1000,
+      .help = "messages a second that are left of a topic of low priority when thinned out" },
+    { "degrade.most", BP_CONFIG_CHOICE, AT(degrade.most), "high_only",
+      .choices = "no_compression|thin_low|no_low|high_only", .help = "the furthest step" },
 
     { "retention.max_age", BP_CONFIG_DURATION, AT(retention.max_age), "0", .min = 0,
       .max = 3650 * DAY, .help = "delete sessions older than this; 0 = never for their age" },
@@ -140,8 +176,9 @@ static const struct bp_config_row rows[] = {
     { "retention.snapshot.keep", BP_CONFIG_BOOL, AT(retention.snapshot.keep), "false",
       .help = "never delete snapshots" },
 
-    { "session.auto_start", BP_CONFIG_BOOL, AT(session.auto_start), "false",
-      .help = "record from the start, without being told" },
+    { "session.auto_start", BP_CONFIG_TEXT, AT(session.begin), "false",
+      .help = "record without being told: `boot` (or `true`), `first_topic`, or with a topic such "
+              "as `/robot1/*`; `false` = when told" },
     { "session.name", BP_CONFIG_TEXT, AT(session.name), "{robot}_{date}_{time}", .live = true,
       .help = "name of new sessions: {date} {time} {host} {robot} {domain} {mission}" },
     { "session.mission", BP_CONFIG_TEXT, AT(session.mission), NULL, .live = true,
@@ -150,6 +187,13 @@ static const struct bp_config_row rows[] = {
       .help = "operator of new sessions" },
     { "session.max_time", BP_CONFIG_DURATION, AT(session.max_time), "0", .min = 0, .max = 365 * DAY,
       .live = true, .help = "sessions end after this time; 0 = when told" },
+    { "session.max_size", BP_CONFIG_SIZE, AT(session.max_size), "0", .min = 0, .max = 1024 * TIB,
+      .live = true, .help = "sessions end when they are so large; 0 = when told" },
+    { "session.at_max", BP_CONFIG_CHOICE, AT(session.at_max), "stop", .choices = "stop|next",
+      .live = true,
+      .help =
+          "what follows a session that has reached its limit: nothing, or the next one, without "
+          "a gap" },
 
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
@@ -258,17 +302,20 @@ static int check_discovery(const struct bp_agent_config *c, struct bp_error *err
 
     if (c->discovery.mode == BP_DISCOVERY_LIST && !c->discovery.topics.n)
         return bp_fail(err, BP_ECONFIG, "discovery.mode: 'list' needs discovery.topics");
-    for (size_t i = 0; i < c->robots.rules.n; i++) {
-        int r = blame(bp_robots_rule_check(c->robots.rules.v[i], err), "robots.rules", err);
-
-        if (r < 0)
-            return r;
-    }
     if (!*c->qos.overrides)
         return 0;
     if (stat(c->qos.overrides, &st) == 0 && !S_ISREG(st.st_mode)) /* a pipe would never end */
         return bp_fail(err, BP_ECONFIG, "qos.overrides: '%s' is not a file", c->qos.overrides);
     return blame(bp_qos_overrides_load(c->qos.overrides, &q, err), "qos.overrides", err);
+}
+
+static int check_robots(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_robots_freep) struct bp_robots *robots = bp_robots_new(false);
+    int r = robots ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+
+    for (size_t i = 0; r >= 0 && i < c->robots.rules.n; i++)
+        r = blame(bp_robots_add_rule(robots, c->robots.rules.v[i], err), "robots.rules", err);
+    return r;
 }
 
 int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err) {
@@ -287,6 +334,12 @@ int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err)
         r = blame(bp_record_name(c->session.name, bp_wall_ns(), 0, c->session.mission, name,
                                  sizeof name, err),
                   "session.name", err);
+    if (r >= 0)
+        r = bp_degrade_check(c, err);
+    if (r >= 0)
+        r = bp_autostart_kind(c->session.begin, err);
+    if (r >= 0)
+        r = check_robots(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 

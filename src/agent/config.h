@@ -14,12 +14,11 @@ struct bp_agent_config {
         struct bp_config_list topics, exclude_topics;
     } discovery;
     struct {
-        char *name;
-        struct bp_config_list rules; /* "pattern=name" */
-    } robots;
-    struct {
         char *overrides; /* file */
     } qos;
+    struct {
+        struct bp_config_list rules;
+    } robots;
     struct {
         struct bp_config_list topics, exclude_topics, types, exclude_types;
         char *regex, *exclude_regex;
@@ -35,12 +34,24 @@ struct bp_agent_config {
     struct {
         uint64_t ring_size;
         char *ring_dir;
+        double alert_threshold; /* percent */
     } buffer;
     struct {
         char *dir; /* "" = $STATE_DIRECTORY, else ~/.local/share/bagpipe */
-        uint64_t min_free;
+        uint64_t min_free, alert_free;
         int on_full;
     } storage;
+    struct {
+        struct {
+            double enter, leave;
+        } cpu, temperature, battery, ring; /* percent, degrees Celsius */
+        struct {
+            uint64_t enter, leave;
+        } disk_free;
+        bp_ns_t hold, recover;
+        double thin_rate;
+        int most;
+    } degrade;
     struct {
         bp_ns_t max_age;
         uint64_t max_size, min_free;
@@ -55,9 +66,11 @@ struct bp_agent_config {
         } session, snapshot; /* by class */
     } retention;
     struct {
-        bool auto_start;
+        char *begin; /* see autostart.h */
         char *name, *mission, *operator_;
         bp_ns_t max_time;
+        uint64_t max_size;
+        int at_max;
     } session;
     struct {
         struct bp_config_list listen, hosts, origins;

@@ -501,6 +501,11 @@ const struct bp_api_schema bp_api_schemas[] = {
           "limits": {"type": "object"}
         }
       }) },
+    { "Robots", JSON({
+        "type": "object",
+        "required": ["robots"],
+        "properties": {"robots": {"type": "array", "items": {"type": "object"}}}
+      }) },
     { "Keep", JSON({"type": "object", "properties": {"keep": {"type": "boolean"}}}) },
     { "Uploaded", JSON({"type": "object", "properties": {"uploaded": {"type": "boolean"}}}) },
 };
@@ -530,6 +535,9 @@ const struct bp_api_doc bp_api_docs[] = {
     { "GET", "/api/v1/openapi.json", NULL, NULL, 200, "Any", "304" },
     { "GET", "/api/v1/status", NULL, NULL, 200, "Status", NULL },
     { "GET", "/api/v1/alerts", "past", NULL, 200, "Alerts", NULL },
+    { "GET", "/api/v1/host", NULL, NULL, 200, "Any", NULL },
+    { "GET", "/api/v1/robots", NULL, NULL, 200, "Robots", NULL },
+    { "GET", "/api/v1/robots/:robot", NULL, NULL, 200, "Any", NULL },
     { "GET", "/api/v1/topics", NULL, NULL, 200, "Topics", NULL },
     { "GET", "/api/v1/logs", "level q tail since", NULL, 200, "Logs", NULL },
     { "GET", "/api/v1/config", NULL, NULL, 200, "Config", "304" },

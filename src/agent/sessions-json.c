@@ -223,6 +223,12 @@ void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret) {
         st.disk_free = w.disk_free;
         st.ring_used += w.ring_used;
         st.ring_size += w.ring_size;
+        for (int i = 0; i < BP_LOSS_N_; i++)
+            st.lost_by[i] += w.lost[i];
+        if (w.ring_size && (double) w.ring_used / (double) w.ring_size >= st.ring_fullest) {
+            st.ring_fullest = (double) w.ring_used / (double) w.ring_size;
+            (void) snprintf(st.fullest, sizeof st.fullest, "%s", r->name);
+        }
         st.disk_full |= w.disk_full;
         if (!st.durable_wall_ns || w.durable_wall_ns < st.durable_wall_ns)
             st.durable_wall_ns = w.durable_wall_ns;
@@ -272,6 +278,25 @@ static double full_of(struct running *r) {
     return w.disk_full;
 }
 
+static void put_losses_locked(struct bp_sessions *s, struct bp_buf *out) {
+    static const char name[] = "bagpipe_session_lost_by_cause_total";
+
+    bp_metrics_family(out, name, BP_METRIC_COUNTER,
+                      "Messages that it does not have, by cause; those of rate, paused and control "
+                      "are no losses.");
+    for (struct running *r = s->running; r; r = r->next) {
+        struct bp_writer_stats w;
+
+        bp_writer_stats(r->writer, &w);
+        for (int i = 0; i < BP_LOSS_N_; i++) {
+            const struct bp_label labels[] = { { "session", r->name },
+                                               { "cause", bp_loss_name((enum bp_loss) i) } };
+
+            bp_metrics_sample(out, name, labels, BP_COUNT(labels), (double) w.lost[i]);
+        }
+    }
+}
+
 void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out) {
     static const struct family families[] = {
         { "bagpipe_session_messages_total", "Messages accepted by a session that is recorded.",
@@ -295,5 +320,6 @@ void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out) {
             bp_metrics_sample(out, families[i].name, &(const struct bp_label){ "session", r->name },
                               1, families[i].value(r));
     }
+    put_losses_locked(s, out);
     (void) pthread_mutex_unlock(&s->lock);
 }

@@ -21,6 +21,7 @@ struct running {
     char *mission, *operator_, *notes, *tags; /* owned */
     bp_ns_t started_ns;
     bp_ns_t ends_mono; /* 0 = no limit */
+    uint64_t max_size; /* 0 = no limit */
     uint32_t outages;
     struct bp_writer *writer;
     struct bp_take *take;
@@ -45,8 +46,9 @@ struct bp_sessions {
     char dir[1024];
     unsigned domain; /* the first one, for names */
     pthread_mutex_t turn, lock;
-    struct running *running; /* [lock] oldest first */
-    struct totals over;      /* [turn] */
+    struct running *running;        /* [lock] oldest first */
+    struct bp_sessions_limit limit; /* [lock] */
+    struct totals over;             /* [turn] */
 };
 
 /* sessions.c; with `turn` held */
@@ -60,6 +62,10 @@ struct running *bp_running_find_locked(struct bp_sessions *s, const char *key);
 int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err);
 /** The row of a session that runs. Texts are borrowed from it. */
 struct bp_catalog_session bp_running_row(struct running *r);
+
+/* sessions-limit.c; with `lock` held */
+/** The limit that is in force is put on a session that begins. */
+void bp_running_limit_locked(struct bp_sessions *s, struct running *r);
 
 /* sessions-load.c */
 int bp_sessions_load(struct bp_sessions *s, struct bp_error *err);

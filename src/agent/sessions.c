@@ -6,8 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/robots-view.h"
+#include "base/io-fault.h"
 #include "base/log.h"
 #include "record/name.h"
+
+#define MIB 1048576.0
 
 /* ---- what is asked for ---- */
 
@@ -69,10 +73,22 @@ static int choice_of(const json_t *request, const char *key, const char *const *
     return bp_fail(err, BP_EUSAGE, "'%s' is '%s': expected none, lz4 or zstd", key, text);
 }
 
+/* A number of the request from `least` on, or else `otherwise`. */
+static int number_of(const json_t *request, const char *key, double least, double otherwise,
+                     double *ret, struct bp_error *err) {
+    const json_t *v = json_object_get(request, key);
+
+    *ret = v ? json_number_value(v) : otherwise;
+    if (v && (!json_is_number(v) || !(*ret >= least) || *ret > 1e15))
+        return bp_fail(err, BP_EUSAGE, "'%s' must be a number, %.0f at least", key, least);
+    return 0;
+}
+
 static int check_keys(const json_t *request, struct bp_error *err) {
-    static const char *const known[] = { "name",        "topics",  "exclude_topics", "types",
-                                         "regex",       "mission", "operator",       "notes",
-                                         "compression", "paused",  "max_time_s",     "tags" };
+    static const char *const known[] = { "name",        "topics",       "exclude_topics", "types",
+                                         "regex",       "mission",      "operator",       "notes",
+                                         "compression", "paused",       "max_time_s",     "tags",
+                                         "max_size",    "segment_size", "segment_time_s" };
     const char *key;
     json_t *v;
 
@@ -170,6 +186,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
                        bool resume, struct bp_error *err) {
     static const char *const codecs[] = { "none", "lz4", "zstd" };
     struct bp_writer_opts o = {
+        .io = bp_io_from_env(),
         .dir = r->dir,
         .ring_bytes = c->buffer.ring_size,
         .ring_dir = c->buffer.ring_dir && bp_streq(c->buffer.ring_dir, "none") ? ""
@@ -178,8 +195,6 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .commit_interval = c->record.commit_interval,
         .durability = (enum bp_durability_mode) c->record.durability,
         .level = (int) c->record.compression_level,
-        .max_segment_bytes = c->record.segment_size,
-        .max_segment_ns = c->record.segment_time,
         .min_free = c->storage.min_free ? c->storage.min_free : UINT64_MAX,
         .on_full = (enum bp_on_full) c->storage.on_full,
         .profile = (enum bp_profile) c->record.profile,
@@ -187,8 +202,18 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .event = on_event,
         .ctx = r,
     };
+    double segment_size = 0, segment_time = 0;
     int codec, k;
 
+    k = number_of(request, "segment_size", MIB, (double) c->record.segment_size, &segment_size,
+                  err);
+    if (k == 0)
+        k = number_of(request, "segment_time_s", 0, (double) c->record.segment_time / 1e9,
+                      &segment_time, err);
+    if (k < 0)
+        return k;
+    o.max_segment_bytes = (uint64_t) segment_size;
+    o.max_segment_ns = (bp_ns_t) (segment_time * 1e9);
     k = choice_of(request, "compression", codecs, BP_COUNT(codecs), c->record.compression, &codec,
                   err);
     if (k < 0)
@@ -197,7 +222,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
     return bp_writer_open(&o, &r->writer, err);
 }
 
-static int open_take(const struct bp_sessions *s, const json_t *request, struct running *r,
+static int open_take(struct bp_sessions *s, const json_t *request, struct running *r,
                      struct bp_error *err) {
     struct bp_take_opts o = {
         .select = r->select,
@@ -214,6 +239,10 @@ static int open_take(const struct bp_sessions *s, const json_t *request, struct 
         .writer = r->writer,
     };
 
+    (void) pthread_mutex_lock(&s->lock);
+    o.limit = s->limit.limit;
+    o.thin_gap = s->limit.gap;
+    (void) pthread_mutex_unlock(&s->lock);
     return bp_take_open(s->recorder, &o, &r->take, err);
 }
 
@@ -266,7 +295,8 @@ static int copy_texts(const struct bp_agent_config *c, const json_t *request, st
 static int take_limit(const struct bp_agent_config *c, const json_t *request, struct running *r,
                       struct bp_error *err) {
     const json_t *v = json_object_get(request, "max_time_s");
-    double seconds = v ? json_number_value(v) : 0;
+    double seconds = v ? json_number_value(v) : 0, size;
+    int k;
 
     if (v && (!json_is_number(v) || seconds <= 0 || seconds > 1e8))
         return bp_fail(err, BP_EUSAGE, "'max_time_s' must be a number of seconds above 0");
@@ -274,7 +304,9 @@ static int take_limit(const struct bp_agent_config *c, const json_t *request, st
         r->ends_mono = bp_mono_ns() + (bp_ns_t) (seconds * 1e9);
     else if (c->session.max_time)
         r->ends_mono = bp_mono_ns() + c->session.max_time;
-    return 0;
+    k = number_of(request, "max_size", MIB, (double) c->session.max_size, &size, err);
+    r->max_size = k == 0 ? (uint64_t) size : 0;
+    return k;
 }
 
 int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
@@ -311,6 +343,7 @@ int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *d
     for (end = &s->running; *end; end = &(*end)->next)
         ;
     *end = r;
+    bp_running_limit_locked(s, r);
     (void) pthread_mutex_unlock(&s->lock);
     *ret = BP_TAKE_PTR(r);
     return 0;
@@ -396,16 +429,17 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
 static int choose_dir(const struct bp_sessions *s, const json_t *request, char *ret, size_t cap,
                       struct bp_error *err) {
     const char *pattern = NULL, *mission = NULL;
-    char name[256];
+    char name[256], robot[128];
     int k = text_of(request, "name", &pattern, err);
 
     if (k == 0)
         k = text_of(request, "mission", &mission, err);
     if (k < 0)
         return k;
-    k = bp_record_name(pattern && *pattern ? pattern : s->config->session.name, bp_wall_ns(),
-                       s->domain, mission ? mission : s->config->session.mission, name, sizeof name,
-                       err);
+    bp_robots_name(s->recorder, robot, sizeof robot);
+    k = bp_record_name_for(pattern && *pattern ? pattern : s->config->session.name, bp_wall_ns(),
+                           s->domain, mission ? mission : s->config->session.mission, robot, name,
+                           sizeof name, err);
     if (k < 0)
         return k;
     return bp_record_unused_dir(s->dir, name, ret, cap, err);
@@ -552,27 +586,65 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
 
 /* ---- all of them ---- */
 
-void bp_sessions_tick(struct bp_sessions *s) {
+static bool is_at_max(struct running *r, bp_ns_t now) {
+    struct bp_writer_stats w;
+
+    if (r->ends_mono && now >= r->ends_mono)
+        return true;
+    if (!r->max_size)
+        return false;
+    bp_writer_stats(r->writer, &w);
+    return w.file_bytes >= r->max_size;
+}
+
+/* The id of a session that is at its end, and what it was asked for (owned); false: there is none.
+ */
+static bool find_at_max(struct bp_sessions *s, char ret_id[static 27], char **ret_request) {
     bp_ns_t now = bp_mono_ns();
     struct running *r;
 
-    do {
-        struct bp_error err = { 0 };
-        char id[27];
+    (void) pthread_mutex_lock(&s->lock);
+    for (r = s->running; r && !is_at_max(r, now);)
+        r = r->next;
+    if (r) {
+        memcpy(ret_id, r->id, sizeof r->id);
+        *ret_request = strdup(r->request);
+    }
+    (void) pthread_mutex_unlock(&s->lock);
+    return r != NULL;
+}
 
+/* The next one begins before the last one ends: for a moment both have every message, and there is
+ * none that neither has. */
+static void begin_next(struct bp_sessions *s, const char *text) {
+    json_t *request = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    struct bp_error err = { 0 };
+    char id[27];
+
+    if (!request || bp_sessions_start(s, request, id, &err) < 0)
+        bp_log(BP_LOG_WARNING, "no session follows the one that has reached its limit",
+               BP_F_TEXT("why", request ? err.text : "its request cannot be read"));
+    json_decref(request);
+}
+
+void bp_sessions_tick(struct bp_sessions *s) {
+    for (;;) {
+        BP_AUTO_FREE char *request = NULL;
+        struct bp_error err = { 0 };
+        char id[27], ignored[27];
+        bool next;
+
+        if (!find_at_max(s, id, &request))
+            return;
         (void) pthread_mutex_lock(&s->turn);
-        (void) pthread_mutex_lock(&s->lock);
-        for (r = s->running; r && !(r->ends_mono && now >= r->ends_mono);)
-            r = r->next;
-        (void) pthread_mutex_unlock(&s->lock);
-        if (r) {
-            memcpy(id, r->id, sizeof id);
-            (void) bp_running_end(s, r, &err);
-        }
+        next = s->config->session.at_max != 0;
         (void) pthread_mutex_unlock(&s->turn);
-        if (r)
-            bp_sessions_tell(s, "stopped", id);
-    } while (r);
+        if (next)
+            begin_next(s, request);
+        if (bp_sessions_act(s, id, BP_SESSION_STOP, ignored, &err) < 0)
+            bp_log(BP_LOG_WARNING, "session could not be finished", BP_F_TEXT("id", id),
+                   BP_F_TEXT("why", err.text));
+    }
 }
 
 void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now) {

@@ -38,7 +38,8 @@ BP_DEFINE_CLEANUP(struct bp_sessions, bp_sessions_close)
  *
  * @param request  JSON object, borrowed; every key is optional and stands for what the
  * configuration says otherwise: name, topics, exclude_topics, types, regex, compression, mission,
- *                 operator, notes, tags, paused, max_time_s
+ *                 operator, notes, tags, paused, max_time_s, max_size, segment_size,
+ *                 segment_time_s
  * @param ret_id   of the session
  * @return 0, BP_EUSAGE for a request that is wrong (naming the key), -EEXIST, -EBUSY, -ENOSPC, …
  */
@@ -74,9 +75,31 @@ int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, js
 /** Its topics with counts and losses: {"topics": […]}; for sessions that run. */
 json_t *bp_sessions_topics(struct bp_sessions *s, const char *key);
 
+/* What is recorded while the host is at a limit. */
+struct bp_sessions_limit {
+    bool plain;               /* nothing is compressed */
+    enum bp_take_limit limit; /* by priority */
+    bp_ns_t gap;              /* of BP_TAKE_THIN_LOW */
+    char text[200]; /* for the mark: "temperature: low priorities thinned out"; "" = none */
+};
+/** For all sessions, those that run (with a mark in each) and those that begin later. Any thread.
+ */
+void bp_sessions_set_limit(struct bp_sessions *s, const struct bp_sessions_limit *l);
+
+/* What the sessions that run have of one robot, together. */
+struct bp_robot_sums {
+    uint64_t messages, bytes, lost, lost_by[BP_LOSS_N_];
+};
+void bp_sessions_robot_sums(struct bp_sessions *s, const char *robot, struct bp_robot_sums *ret);
+/** Names of the running sessions that have topics of a robot: a JSON array, owned by the caller. */
+json_t *bp_sessions_of_robot(struct bp_sessions *s, const char *robot);
+
 struct bp_sessions_stats {
     unsigned running, paused;
     uint64_t messages, bytes, lost, disk_free, ring_used, ring_size;
+    uint64_t lost_by[BP_LOSS_N_];
+    double ring_fullest; /* of the fullest ring, 0 to 1 */
+    char fullest[256];   /* its session */
     bool disk_full;
     bp_ns_t durable_wall_ns; /* the oldest of the running ones, 0 = none runs */
 };
@@ -90,5 +113,6 @@ void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
  *  caller. */
 json_t *bp_sessions_losses(struct bp_sessions *s);
 
-/** Stops sessions whose time is over; called about once a second. */
+/** Stops sessions whose time is over or that are as large as they may be; where the configuration
+ *  says so the next one begins, with the same request. Called about once a second. */
 void bp_sessions_tick(struct bp_sessions *s);

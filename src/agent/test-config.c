@@ -77,7 +77,7 @@ static void defaults(void **state) {
     assert_string_equal(c.storage.dir, "");
     assert_string_equal(c.session.name, "{robot}_{date}_{time}");
     assert_string_equal(c.session.operator_, "");
-    assert_true(!c.session.auto_start && c.session.max_time == 0);
+    assert_true(bp_streq(c.session.begin, "false") && c.session.max_time == 0);
     assert_int_equal(c.http.listen.n, 1);
     assert_string_equal(c.http.listen.v[0], "127.0.0.1:9090");
     assert_true(c.http.workers == 4 && c.http.max_connections == 1024);
@@ -127,6 +127,11 @@ static void refuses(void **state) {
         { "record:\n  exclude_regex: '[a'\n", "record.exclude_regex: '[a': missing" },
         { "session:\n  name: '{robot}_{day}'\n", "session.name: " },
         { "session:\n  name: ''\n", "session.name: " },
+        { "session:\n  auto_start: sometimes\n", "session.auto_start: 'sometimes' is not" },
+        { "robots:\n  rules: ['a=~(']\n", "robots.rules: '(': missing" },
+        { "robots:\n  rules: ['a=domain:300']\n", "robots.rules: 'domain:300': a domain" },
+        { "robots:\n  rules: [a]\n", "robots.rules: 'a': expected NAME=" },
+        { "degrade:\n  cpu: {enter: 80, leave: 90}\n", "degrade.cpu.leave: must be less" },
         { "http:\n  listen: [nonsense]\n", "http.listen: " },
         { "http:\n  listen: ['127.0.0.1:99999']\n", "http.listen: " },
         { "a: [b\n", "agent.yaml" },

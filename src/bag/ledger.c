@@ -27,6 +27,7 @@ static const struct {
     [BP_LOSS_PAUSED] = { "paused", "recording was paused" },
     [BP_LOSS_BAD] = { "bad", "too large or malformed" },
     [BP_LOSS_CONTROL] = { "control", "no message, an instance went away" },
+    [BP_LOSS_DEGRADED] = { "degraded", "left out by its priority, the host was at a limit" },
 };
 static_assert(BP_COUNT(causes) == BP_LOSS_N_, "a row per cause");
 

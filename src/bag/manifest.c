@@ -14,8 +14,8 @@
 static const char *const durability_names[] = { "fast", "commit", "strict" };
 
 /* The causes of enum bp_loss as keys. */
-static const char *const loss_keys[] = { "transport", "ring",   "budget", "disk",
-                                         "rate",      "paused", "bad",    "control" };
+static const char *const loss_keys[] = { "transport", "ring", "budget",  "disk",    "rate",
+                                         "paused",    "bad",  "control", "degraded" };
 _Static_assert(BP_COUNT(loss_keys) == BP_LOSS_N_, "one key per cause");
 
 /* ---- memory ---- */

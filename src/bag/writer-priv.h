@@ -180,6 +180,7 @@ struct bp_writer {
     unsigned nold;                   /* [writer] */
     uint64_t unsynced;               /* [writer] bytes written since the last sync */
     bool split_now;                  /* [lock] */
+    bool plain;                      /* [lock] nothing is compressed for now */
     struct latched *latched;         /* [writer] */
     size_t nlatched, latched_cap;    /* [writer] */
     struct goal_slot goal[BP_LANES]; /* [writer] */

@@ -54,7 +54,7 @@ static bool take_locked(struct bp_writer *w, struct job *j) {
     if (!j->store && j->big && j->big->skipped > 0) {
         j->big->skipped--;
         j->store = true;
-    } else if (!j->store && w->nclosed > BACKLOG) {
+    } else if (!j->store && (w->plain || w->nclosed > BACKLOG)) {
         /* overload: give up compression before messages or the commit interval */
         j->store = true;
         j->big = NULL;

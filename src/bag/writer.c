@@ -378,6 +378,12 @@ int bp_writer_channel_stats(struct bp_writer *w, uint16_t channel, struct bp_cha
     return 0;
 }
 
+void bp_writer_set_plain(struct bp_writer *w, bool plain) {
+    bp_mutex_lock(&w->lock);
+    w->plain = plain;
+    bp_mutex_unlock(&w->lock);
+}
+
 const char *bp_writer_id(const struct bp_writer *w) {
     return w->folder.id; /* constant since it was opened */
 }

@@ -31,6 +31,7 @@ enum bp_loss {
     BP_LOSS_PAUSED,    /* recording was paused */
     BP_LOSS_BAD,       /* larger than can be stored, or malformed on the wire */
     BP_LOSS_CONTROL,   /* no message: a keyed instance was disposed of or unregistered */
+    BP_LOSS_DEGRADED,  /* left out or thinned by its priority, as the host was at a limit */
     BP_LOSS_N_,
 };
 
@@ -147,6 +148,10 @@ void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why,
 
 /** Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment. */
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv);
+
+/** Stores chunks as they are from now on, whatever codec was asked for, or compresses again. Any
+ *  thread. */
+void bp_writer_set_plain(struct bp_writer *w, bool plain);
 
 /** Starts a new segment at the next group. */
 void bp_writer_split(struct bp_writer *w);

@@ -26,6 +26,7 @@ static const struct {
     [BP_LOSS_PAUSED] = { "paused", "left out while paused" },
     [BP_LOSS_BAD] = { "bad", "refused: too large to store" },
     [BP_LOSS_CONTROL] = { "control", "no messages: instances disposed of or unregistered" },
+    [BP_LOSS_DEGRADED] = { "degraded", "left out by priority while the host was at a limit" },
 };
 
 static uint64_t lost_total(const uint64_t lost[static BP_LOSS_N_]) {

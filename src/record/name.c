@@ -9,7 +9,7 @@
 #include "base/buf.h"
 
 static int expand(struct bp_str word, const struct tm *tm, unsigned domain, const char *mission,
-                  struct bp_buf *out) {
+                  const char *robot, struct bp_buf *out) {
     char host[128] = "robot", text[64];
 
     if (bp_str_eq(word, BP_STR("date"))) {
@@ -18,6 +18,8 @@ static int expand(struct bp_str word, const struct tm *tm, unsigned domain, cons
     } else if (bp_str_eq(word, BP_STR("time"))) {
         (void) strftime(text, sizeof text, "%H_%M_%S", tm);
         bp_buf_put_str(out, text);
+    } else if (robot && *robot && bp_str_eq(word, BP_STR("robot"))) {
+        bp_buf_put_str(out, robot);
     } else if (bp_str_eq(word, BP_STR("host")) || bp_str_eq(word, BP_STR("robot"))) {
         (void) gethostname(host, sizeof host - 1);
         bp_buf_put_str(out, host);
@@ -41,6 +43,11 @@ static void make_safe(char *name) {
 
 int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain, const char *mission,
                    char *ret, size_t cap, struct bp_error *err) {
+    return bp_record_name_for(pattern, wall_ns, domain, mission, NULL, ret, cap, err);
+}
+
+int bp_record_name_for(const char *pattern, bp_ns_t wall_ns, unsigned domain, const char *mission,
+                       const char *robot, char *ret, size_t cap, struct bp_error *err) {
     time_t sec = (time_t) (wall_ns / BP_SEC);
     BP_AUTO_BUF out = { 0 };
     const char *text;
@@ -56,8 +63,8 @@ int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain, const 
             bp_buf_put_u8(&out, (uint8_t) *p);
             continue;
         }
-        if (expand((struct bp_str){ p + 1, (size_t) (end - p - 1) }, &tm, domain, mission, &out) <
-            0)
+        if (expand((struct bp_str){ p + 1, (size_t) (end - p - 1) }, &tm, domain, mission, robot,
+                   &out) < 0)
             return bp_fail(err, BP_EUSAGE,
                            "name '%s': unknown '%.*s'; known are {date} {time} {host} {robot} "
                            "{domain} {mission}",

@@ -7,13 +7,18 @@
 
 /**
  * Expands a session name template: {date} 2026_11_21, {time} 07_44_41, {host}, {robot} (the host
- * until a robot is known), {domain}, {mission}. Characters that do not belong in a file name
+ * until one is known), {domain}, {mission}. Characters that do not belong in a file name
  * become '_'.
  *
  * @param wall_ns  the moment; local time, as `ros2 bag record` names its folders
  * @param mission  text or NULL
+ * @param robot    its name, or several; NULL or "" = none is known: the host's
  * @return 0, BP_EUSAGE for an unknown {word} or an empty result, naming it
  */
+BP_MUST_CHECK int bp_record_name_for(const char *pattern, bp_ns_t wall_ns, unsigned domain,
+                                     const char *mission, const char *robot, char *ret, size_t cap,
+                                     struct bp_error *err);
+/** The same before a robot is known. */
 BP_MUST_CHECK int bp_record_name(const char *pattern, bp_ns_t wall_ns, unsigned domain,
                                  const char *mission, char *ret, size_t cap, struct bp_error *err);
 

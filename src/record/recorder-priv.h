@@ -37,6 +37,7 @@ struct tap { /* a topic in a take */
     enum bp_priority priority;
     uint64_t budget_bytes;
     _Atomic int64_t next_ns; /* when the rate limit lets the next sample through */
+    _Atomic int64_t thin_ns; /* the same for thinning at a limit of the host */
 };
 
 struct topic {
@@ -102,6 +103,8 @@ struct bp_take {
     uint32_t topics;         /* [rec.lock] */
     uint32_t refused;        /* [rec.lock] topics beyond max_topics */
     _Atomic bool paused;
+    _Atomic int limit; /* enum bp_take_limit */
+    _Atomic int64_t thin_gap;
     _Atomic uint64_t received, bytes;
 };
 

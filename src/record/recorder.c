@@ -58,8 +58,11 @@ int bp_recorder_open(const struct bp_recorder_opts *o, struct bp_recorder **ret,
     r->domains = calloc(o->ndomains, sizeof *r->domains);
     if (!r->robots || !r->domains)
         return bp_fail(err, -ENOMEM, "no memory for the recorder");
-    if (bp_robots_configure(r->robots, o->robot, o->robot_rules, o->nrobot_rules) < 0)
-        return bp_fail(err, -ENOMEM, "no memory for the recorder");
+    for (size_t i = 0; i < o->nrobot_rules; i++) {
+        k = bp_robots_add_rule(r->robots, o->robot_rules[i], err);
+        if (k < 0)
+            return k;
+    }
     for (size_t i = 0; i < o->ndomains; i++)
         r->domains[i] = (struct domain){ .rec = r, .id = o->domains[i] };
 

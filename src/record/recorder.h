@@ -33,11 +33,10 @@ struct bp_topic_rule {
 struct bp_recorder_opts {
     const uint32_t *domains; /* at least one; copied */
     size_t ndomains;
-    const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
-    const struct bp_select *seen;   /* borrowed: other topics are not there for us; NULL = all */
-    const char *robot;              /* name of the robot of this machine; NULL = the host's */
-    const char *const *robot_rules; /* as bp_robots_configure() takes them; copied */
+    const char *const *robot_rules; /* see bp_robots_add_rule(); read at once */
     size_t nrobot_rules;
+    const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
+    const struct bp_select *seen; /* borrowed: other topics are not there for us; NULL = all */
     bool use_sim_time;   /* log time from /clock; nothing is recorded before the first one */
     bool no_definitions; /* do not ask nodes for the definition of unknown types */
     bool keep_latched;   /* remember latched messages for takes that begin later */
@@ -81,12 +80,23 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
 
 /* ---- takes ---- */
 
+/* What is handed to the writer while the host is at a limit. Latched topics always are: they come
+ * once, and what follows means nothing without them. */
+enum bp_take_limit {
+    BP_TAKE_ALL,
+    BP_TAKE_THIN_LOW,  /* low priority: at most one message in `gap` a topic */
+    BP_TAKE_NO_LOW,    /* low priority: none */
+    BP_TAKE_HIGH_ONLY, /* high priority alone */
+};
+
 struct bp_take_opts {
     const struct bp_select *select; /* borrowed, outlives the take */
     const struct bp_topic_rule *max_rate, *keep_every, *priority, *budget; /* borrowed */
     size_t nmax_rate, nkeep_every, npriority, nbudget;
     uint32_t max_topics; /* 0 = no limit */
     bool start_paused;
+    enum bp_take_limit limit; /* at first; see bp_take_set_limit() */
+    bp_ns_t thin_gap;
     struct bp_writer *writer; /* borrowed, outlives the take */
 };
 
@@ -108,6 +118,9 @@ BP_DEFINE_CLEANUP(struct bp_take, bp_take_close)
 
 void bp_take_pause(struct bp_take *k, bool paused);
 bool bp_take_paused(const struct bp_take *k);
+
+/** From the next sample on; what is left out is ledgered as BP_LOSS_DEGRADED. Any thread. */
+void bp_take_set_limit(struct bp_take *k, enum bp_take_limit limit, bp_ns_t gap);
 
 struct bp_take_stats {
     uint32_t topics, writers; /* selected; alive ones of theirs */

@@ -3,11 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 #include <uthash.h>
 
 #include "base/buf.h"
 #include "base/units.h"
-#include "record/select.h"
 
 enum { MAX_NAME = 128, MAX_NAMES = 4096 };
 
@@ -18,16 +19,17 @@ struct space { /* a first-level namespace, or "domain7" */
 };
 
 struct rule {
-    int64_t domain; /* -1 = by pattern */
-    char *text;     /* owned: pattern and name */
-    const char *pattern, *name;
+    char *name;     /* owned; may hold $1 */
+    int64_t domain; /* -1 = any */
+    char *space;    /* owned: namespace with its first slash and no last one, or NULL */
+    pcre2_code *re; /* owned, or NULL */
 };
 
 struct bp_robots {
-    bool many_domains;
-    char host[MAX_NAME];
     struct rule *rules; /* owned */
     size_t nrules;
+    bool many_domains;
+    char host[MAX_NAME];
     struct space *spaces; /* owned, by name */
 };
 
@@ -46,6 +48,13 @@ struct bp_robots *bp_robots_new(bool many_domains) {
     return r;
 }
 
+static void rule_done(struct rule *x) {
+    free(x->name);
+    free(x->space);
+    pcre2_code_free(x->re);
+    *x = (struct rule){ 0 };
+}
+
 void bp_robots_free(struct bp_robots *r) {
     struct space *s, *next;
 
@@ -57,71 +66,10 @@ void bp_robots_free(struct bp_robots *r) {
         free(s);
     }
     for (size_t i = 0; i < r->nrules; i++)
-        free(r->rules[i].text);
+        rule_done(&r->rules[i]);
     free(r->rules);
     free(r);
 }
-
-/* ---- rules ---- */
-
-static int rule_parse(const char *text, struct rule *ret, struct bp_error *err) {
-    static const char domain[] = "domain:";
-    struct rule r = { .domain = -1, .text = strdup(text) };
-    char *eq = r.text ? strrchr(r.text, '=') : NULL;
-
-    if (!r.text)
-        return bp_fail(err, -ENOMEM, "no memory for rules");
-    if (eq)
-        *eq = 0;
-    r.pattern = r.text;
-    r.name = eq ? eq + 1 : "";
-    if (bp_starts_with(r.text, domain) &&
-        (bp_parse_int(r.text + sizeof domain - 1, &r.domain) < 0 || r.domain < 0 || r.domain > 232))
-        eq = NULL;
-    if (!eq || eq == r.text || !*r.name || strlen(r.name) >= MAX_NAME || strchr(r.name, '/')) {
-        free(r.text);
-        return bp_fail(err, BP_EUSAGE, "'%s': expected TOPIC=ROBOT or domain:N=ROBOT", text);
-    }
-    *ret = r;
-    return 0;
-}
-
-int bp_robots_rule_check(const char *rule, struct bp_error *err) {
-    struct rule r;
-    int k = rule_parse(rule, &r, err);
-
-    if (k == 0)
-        free(r.text);
-    return k;
-}
-
-int bp_robots_configure(struct bp_robots *r, const char *host, const char *const *rules, size_t n) {
-    if (host && *host)
-        (void) snprintf(r->host, sizeof r->host, "%s", host);
-    r->rules = calloc(n + 1, sizeof *r->rules);
-    if (!r->rules)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        int k = rule_parse(rules[i], &r->rules[r->nrules], NULL);
-
-        if (k < 0)
-            return k;
-        r->nrules++;
-    }
-    return 0;
-}
-
-static const char *by_rule(const struct bp_robots *r, uint32_t domain, const char *topic) {
-    for (size_t i = 0; i < r->nrules; i++) {
-        const struct rule *x = &r->rules[i];
-
-        if (x->domain >= 0 ? x->domain == domain : bp_topic_match(x->pattern, topic))
-            return x->name;
-    }
-    return NULL;
-}
-
-/* ---- namespaces ---- */
 
 static struct space *find(struct bp_robots *r, const char *name, bool add) {
     struct space *s;
@@ -191,13 +139,107 @@ bool bp_robots_see_node(struct bp_robots *r, const char *node) {
     return see(r, node, true);
 }
 
+/* ---- rules ---- */
+
+static int compile(const char *text, pcre2_code **ret, struct bp_error *err) {
+    PCRE2_UCHAR why[120] = "";
+    PCRE2_SIZE at;
+    int code;
+
+    *ret = pcre2_compile((PCRE2_SPTR) text, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
+    if (*ret)
+        return 0;
+    (void) pcre2_get_error_message(code, why, sizeof why);
+    return bp_fail(err, BP_EUSAGE, "'%s': %s at character %zu", text, (const char *) why, at + 1);
+}
+
+static int read_rule(const char *what, struct rule *x, struct bp_error *err) {
+    size_t n = strlen(what);
+
+    x->domain = -1;
+    if (*what == '~')
+        return compile(what + 1, &x->re, err);
+    if (bp_starts_with(what, "domain:")) {
+        if (bp_parse_int(what + strlen("domain:"), &x->domain) < 0 || x->domain < 0 ||
+            x->domain > 232)
+            return bp_fail(err, BP_EUSAGE, "'%s': a domain is a number from 0 to 232", what);
+        return 0;
+    }
+    if (*what != '/' || n < 2)
+        return bp_fail(err, BP_EUSAGE, "'%s': expected domain:N, a namespace or ~REGEX", what);
+    x->space = strndup(what, n - (what[n - 1] == '/'));
+    return x->space ? 0 : bp_fail(err, -ENOMEM, "no memory for rules");
+}
+
+int bp_robots_add_rule(struct bp_robots *r, const char *word, struct bp_error *err) {
+    const char *eq = strchr(word, '=');
+    struct rule x = { 0 }, *grown;
+    int k;
+
+    if (!eq || eq == word || eq - word >= MAX_NAME)
+        return bp_fail(err, BP_EUSAGE,
+                       "'%s': expected NAME=domain:N, NAME=/namespace or NAME=~REGEX", word);
+    k = read_rule(eq + 1, &x, err);
+    if (k == 0) {
+        x.name = strndup(word, (size_t) (eq - word));
+        grown = x.name ? realloc(r->rules, (r->nrules + 1) * sizeof *grown) : NULL;
+        if (grown) {
+            r->rules = grown;
+            r->rules[r->nrules++] = x;
+            return 0;
+        }
+        k = bp_fail(err, -ENOMEM, "no memory for rules");
+    }
+    rule_done(&x);
+    return k;
+}
+
+/* $1 becomes what the first group matched. */
+static void expand(const char *name, const char *topic, const PCRE2_SIZE *v, int groups,
+                   char ret[static MAX_NAME]) {
+    const char *sign = strstr(name, "$1");
+
+    if (sign && groups > 1 && v[2] != PCRE2_UNSET)
+        (void) snprintf(ret, MAX_NAME, "%.*s%.*s%s", (int) (sign - name), name, (int) (v[3] - v[2]),
+                        topic + v[2], sign + 2);
+    else
+        (void) snprintf(ret, MAX_NAME, "%s", name);
+}
+
+static bool fits_regex(const struct rule *x, const char *topic, char ret[static MAX_NAME]) {
+    pcre2_match_data *m = pcre2_match_data_create_from_pattern(x->re, NULL);
+    int groups = m ? pcre2_match(x->re, (PCRE2_SPTR) topic, PCRE2_ZERO_TERMINATED, 0, 0, m, NULL)
+                   : PCRE2_ERROR_NOMEMORY;
+
+    if (groups > 0)
+        expand(x->name, topic, pcre2_get_ovector_pointer(m), groups, ret);
+    pcre2_match_data_free(m);
+    return groups > 0;
+}
+
+static bool fits(const struct rule *x, uint32_t domain, const char *topic,
+                 char ret[static MAX_NAME]) {
+    size_t n;
+
+    if (x->re)
+        return fits_regex(x, topic, ret);
+    n = x->space ? strlen(x->space) : 0;
+    if (x->space ? strncmp(topic, x->space, n) != 0 || topic[n] != '/' : domain != x->domain)
+        return false;
+    (void) snprintf(ret, MAX_NAME, "%s", x->name);
+    return true;
+}
+
 const char *bp_robots_of(struct bp_robots *r, uint32_t domain, const char *topic) {
-    const char *rest, *told = by_rule(r, domain, topic);
     char name[MAX_NAME];
     struct space *s;
+    const char *rest;
 
-    if (told)
-        return told;
+    for (size_t i = 0; i < r->nrules; i++)
+        if (fits(&r->rules[i], domain, topic, name)) {
+            s = find(r, name, true);
+            return s ? s->name : r->host;
+        }
     if (r->many_domains) {
         (void) snprintf(name, sizeof name, "domain%u", domain);
         s = find(r, name, true);

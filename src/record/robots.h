@@ -4,10 +4,12 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/macro.h"
 
-/* Tells robots apart: by rules, else by ROS domain when several are recorded, else by first-level
- * namespace that has a node and one of tf, odom, joint_states, imu, battery_state below it, else
- * the host's name. Not for several threads: the recorder's lock protects it. */
+/* Tells robots apart: by the rules given, the first that fits, else by ROS domain when several are
+ * recorded, else by first-level namespace that has a node and one of tf, odom, joint_states, imu,
+ * battery_state below it, else the host's name. Not for several threads: the recorder's lock
+ * protects it. */
 struct bp_robots;
 
 /** @param many_domains  true: the domain tells robots apart; @return NULL when out of memory */
@@ -16,16 +18,14 @@ void bp_robots_free(struct bp_robots *r);
 BP_DEFINE_CLEANUP(struct bp_robots, bp_robots_free)
 
 /**
- * What the user says about robots. Before anything else.
+ * Adds a rule, "NAME=" and one of
+ *     domain:7        every topic of that ROS domain
+ *     /warehouse/r1   topics in that namespace
+ *     ~REGEX          topics whose name contains a match (PCRE); $1 in NAME is its first group
  *
- * @param host   name of the robot whose topics no rule or namespace tells, or NULL: the host's
- * @param rules  n texts "PATTERN=NAME" or "domain:7=NAME", checked; the first that fits counts
- * @return 0 or -ENOMEM
+ * @return 0, BP_EUSAGE saying what is wrong with the word, -ENOMEM
  */
-BP_MUST_CHECK int bp_robots_configure(struct bp_robots *r, const char *host,
-                                      const char *const *rules, size_t n);
-/** @return 0, or BP_EUSAGE quoting the rule */
-BP_MUST_CHECK int bp_robots_rule_check(const char *rule, struct bp_error *err);
+BP_MUST_CHECK int bp_robots_add_rule(struct bp_robots *r, const char *word, struct bp_error *err);
 
 /** Notes a topic of the graph; @return true when its namespace became a robot by that. */
 bool bp_robots_see_topic(struct bp_robots *r, const char *topic);

@@ -29,16 +29,16 @@ static void take_clock(struct bp_recorder *r, const struct bp_sample *s) {
 }
 
 /* Several receive threads may carry one topic, hence the exchange. */
-static bool within_rate(struct tap *t, bp_ns_t now) {
-    int64_t next = atomic_load_explicit(&t->next_ns, memory_order_relaxed);
+static bool within_rate(_Atomic int64_t *next_ns, bp_ns_t gap, bp_ns_t now) {
+    int64_t next = atomic_load_explicit(next_ns, memory_order_relaxed);
     int64_t after;
 
     do {
         if (now < next)
             return false;
         /* a steady grid, so that 10 of 30 Hz are 10 and not 7.5; after a pause it starts anew */
-        after = now - next < t->min_gap ? next + t->min_gap : now + t->min_gap;
-    } while (!atomic_compare_exchange_weak_explicit(&t->next_ns, &next, after, memory_order_relaxed,
+        after = now - next < gap ? next + gap : now + gap;
+    } while (!atomic_compare_exchange_weak_explicit(next_ns, &next, after, memory_order_relaxed,
                                                     memory_order_relaxed));
     return true;
 }
@@ -110,6 +110,20 @@ void bp_recorder_on_control(void *topic, const struct bp_sample *s) {
         note(topic, s->guid, s->writer_slot, BP_LOSS_CONTROL, BP_LOSS_CONTROL, s->seq, s->seq);
 }
 
+/* Left out because the host is at a limit? */
+static bool is_beyond(struct bp_take *k, struct tap *tap, const struct topic *t, bp_ns_t now) {
+    int limit = atomic_load_explicit(&k->limit, memory_order_relaxed);
+
+    if (limit == BP_TAKE_ALL || tap->priority == BP_PRIORITY_HIGH ||
+        atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
+        return false;
+    if (tap->priority == BP_PRIORITY_NORMAL)
+        return limit == BP_TAKE_HIGH_ONLY;
+    return limit != BP_TAKE_THIN_LOW ||
+           !within_rate(&tap->thin_ns, atomic_load_explicit(&k->thin_gap, memory_order_relaxed),
+                        now);
+}
+
 static void hand_over(struct tap *tap, struct source *src, unsigned slot, const struct bp_sample *s,
                       bp_ns_t log_ns) {
     struct bp_take *k = tap->take;
@@ -124,8 +138,12 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
     }
     if ((tap->keep_every > 1 &&
          atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
-        (tap->min_gap > 0 && !within_rate(tap, s->recv_ns))) {
+        (tap->min_gap > 0 && !within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
         bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
+        return;
+    }
+    if (is_beyond(k, tap, src->topic, s->recv_ns)) {
+        bp_writer_note_loss(k->o.writer, id, BP_LOSS_DEGRADED, s->seq, s->seq);
         return;
     }
 

@@ -119,6 +119,11 @@ static int join_locked(struct bp_recorder *r, struct bp_take *k, struct topics *
     return 0;
 }
 
+void bp_take_set_limit(struct bp_take *k, enum bp_take_limit limit, bp_ns_t gap) {
+    atomic_store(&k->thin_gap, gap);
+    atomic_store(&k->limit, limit);
+}
+
 int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o, struct bp_take **ret,
                  struct bp_error *err) {
     struct bp_take *k = calloc(1, sizeof *k);
@@ -130,6 +135,7 @@ int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o, struct bp_
     k->o = *o;
     k->rec = r;
     atomic_init(&k->paused, o->start_paused);
+    bp_take_set_limit(k, o->limit, o->thin_gap);
 
     (void) pthread_rwlock_wrlock(&r->gate);
     (void) pthread_mutex_lock(&r->lock);

@@ -109,6 +109,31 @@ static void test_robots_by_domain(void **state) {
     assert_string_equal(bp_robots_of(r, 42, "/tf"), "domain42");
 }
 
+static void test_robots_by_rule(void **state) {
+    static const char *const rules[] = { "lift=domain:7", "amr1=/warehouse/r1/",
+                                         "fleet_$1=~^/fleet/(\\w+)/", "all$1=~scan" };
+    static const char *const wrong[] = { "",     "x",  "=domain:1", "x=domain:233", "x=domain:",
+                                         "x=~(", "x=", "x=/",       "x=y" };
+    BP_CLEANUP(bp_robots_freep) struct bp_robots *r = bp_robots_new(false);
+    const char *host = bp_robots_of(r, 0, "/tf");
+    struct bp_error err;
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(wrong); i++)
+        if (bp_robots_add_rule(r, wrong[i], &err) != BP_EUSAGE)
+            fail_msg("'%s' was taken", wrong[i]);
+    assert_string_equal(bp_robots_of(r, 7, "/tf"), host);
+    for (size_t i = 0; i < BP_COUNT(rules); i++)
+        assert_int_equal(bp_robots_add_rule(r, rules[i], &err), 0);
+    assert_string_equal(bp_robots_of(r, 7, "/fleet/a/tf"), "lift"); /* the first that fits */
+    assert_string_equal(bp_robots_of(r, 0, "/warehouse/r1/tf"), "amr1");
+    assert_string_equal(bp_robots_of(r, 0, "/warehouse/r12/tf"), host);
+    assert_string_equal(bp_robots_of(r, 0, "/warehouse/r1"), host);
+    assert_string_equal(bp_robots_of(r, 0, "/fleet/b_2/tf"), "fleet_b_2");
+    assert_string_equal(bp_robots_of(r, 0, "/scan"), "all$1"); /* there is no such group */
+    assert_string_equal(bp_robots_of(r, 0, "/tf"), host);
+}
+
 static const struct {
     const char *pattern, *mission, *want; /* NULL: refused */
 } names[] = {
@@ -141,6 +166,9 @@ static void test_names(void **state) {
     assert_int_equal(
         bp_record_name("{date}-{time}", 86400 * 366 * BP_SEC, 0, NULL, text, sizeof text, NULL), 0);
     assert_int_equal(strlen(text), strlen("1971_01_02-00_00_00"));
+    assert_int_equal(
+        bp_record_name_for("{robot}-{domain}", 0, 5, NULL, "a/b+c", text, sizeof text, NULL), 0);
+    assert_string_equal(text, "a_b+c-5");
 }
 
 static const struct {
@@ -193,6 +221,7 @@ int main(void) {
         cmocka_unit_test(test_select_bad_regex),
         cmocka_unit_test(test_robots_by_namespace),
         cmocka_unit_test(test_robots_by_domain),
+        cmocka_unit_test(test_robots_by_rule),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_overrides),
     };

@@ -187,7 +187,7 @@ static void writer_gone_locked(struct bp_recorder *r, const uint8_t guid[static 
 /* A namespace became a robot: its topics seen before it did belong to it too. */
 static void rename_robots_locked(struct bp_recorder *r) {
     for (struct topic *t = r->topics; t; t = t->hh.next) {
-        const char *robot = bp_robots_of(r->robots, t->domain->id, t->name);
+        const char *robot = bp_robots_of(r->robots, t->domain->id, t->graph);
 
         if (t->renamed || bp_streq(robot, t->robot))
             continue;

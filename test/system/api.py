@@ -260,7 +260,7 @@ def discovery(folder):
     qos = here / "qos.yaml"
     qos.write_text("/robot1/imu:\n  reliability: reliable\n  history: keep_last\n  depth: 7\n")
     agent = Agent(here, "discovery.mode=list", "discovery.topics=/robot1/*", "discovery.exclude_topics=*tf*",
-                  "robots.rules=/robot1/od*=wheels", "robots.name=base", f"qos.overrides={qos}", domain=DOMAIN)
+                  "robots.rules=wheels=~^/robot1/od", f"qos.overrides={qos}", domain=DOMAIN)
     topics = lambda: {t["topic"]: t for t in agent.get("/api/v1/topics")["topics"]}
     bp.until(lambda: "/robot1/imu" in topics(), 20, "topics")
     agent.json("POST", "/api/v1/sessions", {"name": "few"}, 201)
@@ -276,7 +276,7 @@ def discovery(folder):
     bp.check("/robot1/odom" in bag.messages and not [t for t in bag.messages if "tf" in t or t == "/rosout"],
              f"recorded: {sorted(bag.messages)}")
     bp.check(agent.p.stop(timeout=20, sig=signal.SIGTERM) == 0, "a clean end")
-    for word, key in (("discovery.mode=list", "discovery.topics"), ("robots.rules=/a", "robots.rules"),
+    for word, key in (("discovery.mode=list", "discovery.topics"), ("robots.rules=a", "robots.rules"),
                       (f"qos.overrides={here / 'none.yaml'}", "none.yaml")):
         status, _, err = bp.bagpipe("config", "show", "--set", word, ok=range(256))
         bp.check(status != 0 and key in err, f"{word}: {err}")

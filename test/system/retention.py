@@ -2,51 +2,18 @@
 kept or marked stays, the dry run says what then happens, and a kill in the middle of a deletion leaves whole
 sessions only: those that are there verify, those that went are tombstones.
 """
-import json
 import signal
 import time
-import urllib.error
-import urllib.request
 
 import bp
+import care
 
 DOMAIN = 134
 
 
-def http(agent, method, path, body=None, expect=200):
-    data = json.dumps(body).encode() if body is not None else None
-    req = urllib.request.Request(agent.base + path, data=data, method=method,
-                                 headers={"Content-Type": "application/json"} if data else {})
-    try:
-        with urllib.request.urlopen(req, timeout=30) as r:
-            status, text = r.status, r.read()
-    except urllib.error.HTTPError as e:
-        status, text = e.code, e.read()
-    bp.check(status == expect, f"{method} {path}: {status}, expected {expect}: {text[:300]}")
-    return json.loads(text) if text and text[:1] in b"{[" else text.decode()
-
-
-class Agent:
-    def __init__(self, folder, *settings, env=None, wait=True):
-        self.data = folder / "data"
-        sets = [w for s in ("http.listen=127.0.0.1:0", f"storage.dir={self.data}", f"http.socket={folder}/a.sock",
-                            f"discovery.domains={DOMAIN}", "buffer.ring_size=16MiB", "retention.interval=1s",
-                            "record.segment_size=1MiB", *settings) for w in ("--set", s)]
-        self.p = bp.Proc([bp.BAGPIPE, "agent", *sets], env=env)
-        if wait:
-            bp.until(lambda: "agent is ready" in self.p.text() or not self.p.alive(), 30, "the agent")
-            bp.check(self.p.alive(), f"the agent runs: {self.p.text()[-600:]}")
-            line = next(x for x in self.p.text().splitlines() if "agent is ready" in x)
-            self.base = "http://" + json.loads(line)["http"] if line.startswith("{") else None
-
-    def ask(self, path, **kw):
-        return http(self, "GET", path, **kw)
-
-    def tell(self, path, body=None, expect=200):
-        return http(self, "POST", path, body if body is not None else {}, expect)
-
-    def stop(self):
-        bp.check(self.p.stop(timeout=30, sig=signal.SIGTERM) == 0, f"the agent ends: {self.p.text()[-500:]}")
+class Agent(care.Agent):
+    def __init__(self, folder, *settings, **kw):
+        super().__init__(folder, DOMAIN, "retention.interval=1s", "record.segment_size=1MiB", *settings, **kw)
 
 
 def there(agent):

@@ -12,7 +12,7 @@ from mcap.stream_reader import StreamReader
 
 import spans
 
-LOSSES = ("transport", "ring", "budget", "disk", "rate", "paused", "bad", "control")
+LOSSES = ("transport", "ring", "budget", "disk", "rate", "paused", "bad", "control", "degraded")
 
 
 class Source:
