@@ -26,7 +26,7 @@ ROOMS = {
 OWNERS = {
     r"openssl/": "crypt",
     r"dds/|ddsi/|ddsrt/|dds\.h": "dds",
-    r"microhttpd\.h|curl/": "net",
+    r"microhttpd\.h|curl/|wslay/": "net",
 }
 
 

@@ -2,9 +2,11 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
+#include "agent/events.h"
 #include "agent/jobs.h"
 #include "agent/sessions.h"
 #include "agent/settings.h"
+#include "agent/triggers.h"
 #include "alert/alert.h"
 #include "net/http.h"
 
@@ -22,15 +24,33 @@ struct bp_agent {
     struct bp_rates *rates;
     struct bp_retention *retention;
     struct bp_care *care;
+    struct bp_triggers *triggers;
+    struct bp_vault *vault;
     struct bp_http *http;
+    struct bp_events *events;
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
     bp_ns_t started_mono, started_ns;
 };
 
+/* api-triggers.c: handlers */
+int bp_agent_get_triggers(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_get_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_agent_post_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_fire_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_test_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+
 /* api.c */
 extern const struct bp_http_route bp_agent_routes[];
 extern const size_t bp_agent_routes_count;
+/** What GET /api/v1/status and /topics answer; owned, NULL when out of memory. Any thread. */
+json_t *bp_agent_status_json(struct bp_agent *a);
+json_t *bp_agent_topics_json(struct bp_agent *a);
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
@@ -96,3 +116,9 @@ void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out);
 /** Replies with a page of families in the format that is asked for. @param page  emptied */
 void bp_agent_reply_metrics(const struct bp_http_req *req, struct bp_http_reply *reply,
                             struct bp_buf *page);
+
+/* device.c */
+int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* vault.c */
+int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);

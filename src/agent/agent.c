@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "agent/care.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
+#include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "net/addr.h"
@@ -24,7 +26,7 @@
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
 
-enum { MAX_DOMAINS = 64, DRAIN_MS = 1000 };
+enum { MAX_DOMAINS = 64, DRAIN_MS = 1000, OTHER_FILES = 512 };
 
 static int take_domains(const struct bp_agent_config *c, uint32_t *ret, size_t *ret_n,
                         struct bp_error *err) {
@@ -75,6 +77,20 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     return 0;
 }
 
+/* As many connections as the configuration allows need as many descriptors: 1,024, the usual soft
+ * limit, is for programs that use select(). */
+static void raise_file_limit(const struct bp_agent_config *c) {
+    rlim_t want = (rlim_t) c->http.max_connections * 9 / 8 + OTHER_FILES;
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= want)
+        return;
+    l.rlim_cur = l.rlim_max == RLIM_INFINITY ? want : BP_MIN(want, l.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < want)
+        bp_log(BP_LOG_WARNING, "fewer files may be open than http.max_connections needs",
+               BP_F_UINT("limit", l.rlim_cur), BP_F_UINT("wanted", want));
+}
+
 /* A list as an array that ends with NULL; owned. */
 static const char **words_of(const struct bp_config_list *l, const char *last) {
     const char **v = calloc(l->n + 2, sizeof *v);
@@ -93,6 +109,7 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     if (r < 0)
         return r;
     (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
+    raise_file_limit(c);
     a->listen = words_of(&c->http.listen, a->address);
     a->hosts = words_of(&c->http.hosts, NULL);
     a->origins = words_of(&c->http.origins, NULL);
@@ -147,24 +164,31 @@ static uint32_t signal_of(int signals) {
     return read(signals, &info, sizeof info) == (ssize_t) sizeof info ? info.ssi_signo : 0;
 }
 
-static int interval_ms(struct bp_agent *a) {
+static bp_ns_t telemetry_interval(struct bp_agent *a) {
     BP_AUTO_SETTINGS c = bp_settings_get(a->settings);
 
-    return (int) BP_MIN(c->telemetry.interval / BP_MS, 1000);
+    return c->telemetry.interval;
 }
 
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
+    bp_ns_t next_mono = 0; /* when status and topics are told again */
     uint32_t sig = 0;
 
     while (sig != SIGINT && sig != SIGTERM) {
-        if (poll(&p, 1, interval_ms(a)) > 0)
+        bp_ns_t interval = telemetry_interval(a);
+
+        if (poll(&p, 1, (int) (BP_MIN(interval, BP_SEC) / BP_MS)) > 0)
             sig = signal_of(signals);
         if (sig == SIGHUP)
             bp_agent_reload(a);
         sig = sig == SIGHUP ? 0 : sig;
         bp_sessions_tick(a->sessions);
         bp_agent_tick(a);
+        if (bp_mono_ns() + BP_MS / 2 < next_mono)
+            continue;
+        next_mono = bp_mono_ns() + interval;
+        bp_events_tick(a->events);
     }
 }
 
@@ -275,12 +299,39 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                 &a->care, err);
 }
 
+/* Weak: an agent without snapshots is one without this function. */
+int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[static 27],
+                      struct bp_error *err) __attribute__((weak));
+
+static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
+                       struct bp_error *err) {
+    return bp_agent_snapshot(agent, request, ret_id, err);
+}
+
+static int open_triggers(struct bp_agent *a, struct bp_error *err) {
+    return bp_triggers_open(
+        &(struct bp_triggers_opts){
+            .rules = &a->config->triggers,
+            .mark_topic = a->config->session.mark_topic,
+            .recorder = a->recorder,
+            .sessions = a->sessions,
+            .alerts = a->alerts,
+            .bus = a->bus,
+            .dir = a->dir,
+            .snapshot = bp_agent_snapshot ? on_snapshot : NULL,
+            .ctx = a,
+        },
+        &a->triggers, err);
+}
+
 static void agent_done(struct bp_agent *a) {
     bp_agent_log_stop();
     bp_http_close(a->http);
+    bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_triggers_close(a->triggers);
     bp_jobs_close(a->jobs);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
@@ -289,6 +340,7 @@ static void agent_done(struct bp_agent *a) {
     bp_select_free(a->seen);
     bp_qos_overrides_free(a->qos);
     bp_catalog_close(a->catalog);
+    bp_vault_close(a->vault);
     bp_rates_free(a->rates);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
@@ -311,6 +363,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_state(&a, err);
     if (r == 0)
+        r = bp_agent_vault_start(&a, err);
+    if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)
         r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
@@ -318,6 +372,10 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_jobs_open(a.catalog, a.bus, &a.jobs, err);
     if (r == 0)
         r = open_care(&a, err);
+    if (r == 0)
+        r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
+        r = open_triggers(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
@@ -329,6 +387,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
            BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
     live(&a, signals);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
 }

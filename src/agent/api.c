@@ -13,6 +13,7 @@
 
 #include "base/metrics.h"
 #include "base/units.h"
+#include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
     return bp_http_ctx(req);
@@ -34,14 +35,12 @@ static json_t *storage_json(const struct bp_agent *a) {
                      count_json((uint64_t) v.f_blocks * v.f_frsize));
 }
 
-static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = agent_of(req);
+json_t *bp_agent_status_json(struct bp_agent *a) {
     struct bp_sessions_stats s;
     struct bp_recorder_stats r;
     const char *state;
     json_t *o;
 
-    (void) err;
     bp_sessions_stats(a->sessions, &s);
     bp_recorder_stats(a->recorder, &r);
     state = s.disk_full            ? "disk_full"
@@ -60,7 +59,12 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
                   "size", count_json(s.ring_size), "storage", storage_json(a));
     if (o)
         bp_care_status(a->care, o);
-    bp_http_reply_json(reply, 200, o);
+    return o;
+}
+
+static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_agent_status_json(agent_of(req)));
     return 0;
 }
 
@@ -106,8 +110,10 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_sessions_metrics(a->sessions, &out);
     bp_retention_metrics(a->retention, &out);
     bp_care_metrics(a->care, &out);
+    bp_triggers_metrics(a->triggers, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
+    bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_agent_put_metrics(a, &out);
     bp_agent_reply_metrics(req, reply, &out);
     return 0;
@@ -278,6 +284,10 @@ const struct bp_http_route bp_agent_routes[] = {
       "Robots: topics, rates, sessions, losses." },
     { "GET", "/api/v1/robots/:robot", bp_api_get_robot, BP_HTTP_VIEWER,
       "One robot, with its topics." },
+    { "GET", "/api/v1/device", bp_api_device, BP_HTTP_VIEWER,
+      "The public key that recordings are signed with." },
+    { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
+      "Names in the vault and when they were set; never a value." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
@@ -292,6 +302,8 @@ const struct bp_http_route bp_agent_routes[] = {
       "Says what is wrong with a configuration file." },
     { "POST", "/api/v1/config/reload", bp_agent_reload_config, BP_HTTP_ADMIN,
       "Reads the configuration file anew, all of it or nothing." },
+    { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
+      "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
     { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },
@@ -323,6 +335,15 @@ const struct bp_http_route bp_agent_routes[] = {
       "Tells that there is a copy elsewhere, so that retention may delete it." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
+    { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,
+      "Triggers with their state, counts and the values last seen." },
+    { "POST", "/api/v1/triggers/test", bp_agent_test_trigger, BP_HTTP_OPERATOR,
+      "Tries a condition: {when, wait_s}." },
+    { "GET", "/api/v1/triggers/:name", bp_agent_get_trigger, BP_HTTP_VIEWER, "One of them." },
+    { "POST", "/api/v1/triggers/:name", bp_agent_post_trigger, BP_HTTP_OPERATOR,
+      "Switches it on or off until the agent ends: {enabled}." },
+    { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
+      "Fires it, or makes external(name) true for a moment: {values}." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

@@ -64,6 +64,27 @@ static void put_list(struct bp_buf *out, const struct bp_config_list *l) {
     bp_buf_put_str(out, "]");
 }
 
+static json_t *maps_json(const struct bp_config_list *l) {
+    json_t *j = json_array();
+
+    for (size_t i = 0; i < l->n; i++) {
+        json_t *one = json_loads(l->v[i], 0, NULL);
+
+        (void) json_object_del(one, "_at");
+        (void) json_array_append_new(j, one);
+    }
+    return j;
+}
+
+static void put_maps(struct bp_buf *out, const struct bp_config_list *l) {
+    json_t *j = maps_json(l);
+    char *text = json_dumps(j, 0);
+
+    bp_buf_put_str(out, text ? text : "[]");
+    free(text);
+    json_decref(j);
+}
+
 /* As a file would say it. */
 void bp_agent_config_put_value(struct bp_buf *out, const struct bp_agent_config *c,
                                const struct bp_config_row *r) {
@@ -97,6 +118,9 @@ void bp_agent_config_put_value(struct bp_buf *out, const struct bp_agent_config 
         break;
     case BP_CONFIG_LIST:
         put_list(out, v);
+        break;
+    case BP_CONFIG_MAPS:
+        put_maps(out, v);
         break;
     default:
         bp_yaml_put_string(out, bp_str_of(text_of(c, r)));
@@ -135,6 +159,8 @@ json_t *bp_agent_config_json(const struct bp_agent_config *c, const struct bp_co
         return json_stringn(word.p, word.n);
     case BP_CONFIG_LIST:
         return list_json(v);
+    case BP_CONFIG_MAPS:
+        return maps_json(v);
     default:
         return json_string(text_of(c, r));
     }

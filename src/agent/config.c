@@ -8,6 +8,7 @@
 
 #include "agent/autostart.h"
 #include "agent/degrade.h"
+#include "agent/trigger-rule.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -194,6 +195,13 @@ static const struct bp_config_row rows[] = {
       .help =
           "what follows a session that has reached its limit: nothing, or the next one, without "
           "a gap" },
+    { "session.mark_topic", BP_CONFIG_TEXT, AT(session.mark_topic), NULL,
+      .help = "topic of std_msgs/msg/String whose messages become marks in all running sessions; "
+              "`*` matches anything" },
+
+    { "triggers", BP_CONFIG_MAPS, AT(triggers), NULL,
+      .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
+              "(docs/triggers.md)" },
 
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
@@ -208,6 +216,14 @@ static const struct bp_config_row rows[] = {
       .help = "threads that answer requests" },
     { "http.max_connections", BP_CONFIG_INT, AT(http.max_connections), "1024", .min = 8,
       .max = 100000, .help = "connections at the same time" },
+
+    { "crypto.sign", BP_CONFIG_BOOL, AT(proof.sign), "true",
+      .help = "sign recordings with the device key, which is made when there is none" },
+    { "crypto.device_key", BP_CONFIG_TEXT, AT(proof.device_key), NULL,
+      .help = "private key of the device (PEM); none given: `device.key` in the data folder" },
+    { "crypto.vault_key", BP_CONFIG_TEXT, AT(proof.vault_key), NULL,
+      .help = "file with the vault's key; none given: `$BAGPIPE_VAULT_KEY`, a systemd credential, "
+              "the kernel keyring, else `vault.key` in the data folder" },
 
     { "telemetry.interval", BP_CONFIG_DURATION, AT(telemetry.interval), "1s", .min = 0.1, .max = 60,
       .live = true, .help = "how often status and rates of topics are told to those who listen" },
@@ -318,6 +334,12 @@ static int check_robots(const struct bp_agent_config *c, struct bp_error *err) {
     return r;
 }
 
+static int check_triggers(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_trigger_rules_done) struct bp_trigger_rules rules = { 0 };
+
+    return bp_trigger_rules_parse(&c->triggers, &rules, err);
+}
+
 int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err) {
     char name[256];
     int r = check_domains(c, err);
@@ -340,6 +362,8 @@ int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err)
         r = bp_autostart_kind(c->session.begin, err);
     if (r >= 0)
         r = check_robots(c, err);
+    if (r >= 0)
+        r = check_triggers(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 

@@ -71,7 +71,9 @@ struct bp_agent_config {
         bp_ns_t max_time;
         uint64_t max_size;
         int at_max;
+        char *mark_topic;
     } session;
+    struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
@@ -80,6 +82,10 @@ struct bp_agent_config {
     struct {
         bp_ns_t interval;
     } telemetry;
+    struct {
+        bool sign;
+        char *device_key, *vault_key;
+    } proof; /* keys "crypto.…" */
     struct {
         int level;
     } log;

@@ -94,9 +94,9 @@ static void put_keep(struct bp_sessions *s, json_t *o) {
                                                 "deleted_why", k.deleted_why));
 }
 
-json_t *bp_sessions_get(struct bp_sessions *s, const char *key) {
+json_t *bp_sessions_brief(struct bp_sessions *s, const char *key) {
     BP_AUTO_CATALOG_SESSION row = { 0 };
-    json_t *o = NULL, *marks = json_array();
+    json_t *o = NULL;
     struct bp_error err;
     struct running *r;
 
@@ -107,6 +107,13 @@ json_t *bp_sessions_get(struct bp_sessions *s, const char *key) {
     (void) pthread_mutex_unlock(&s->lock);
     if (!r && key && bp_catalog_get(s->catalog, key, &row, &err) == 0)
         o = row_json(&row);
+    return o;
+}
+
+json_t *bp_sessions_get(struct bp_sessions *s, const char *key) {
+    json_t *o = bp_sessions_brief(s, key), *marks = json_array();
+    struct bp_error err;
+
     if (o)
         (void) bp_catalog_marks(s->catalog, json_string_value(json_object_get(o, "id")), put_mark,
                                 marks, &err);

@@ -157,7 +157,8 @@ static void recover_others(struct bp_sessions *s) {
         struct bp_error err = { 0 };
         int k = is_running(s, found[i])
                     ? BP_EBUSY
-                    : bp_recover(found[i], &(struct bp_recover_opts){ 0 }, &rec, &err);
+                    : bp_recover(found[i], &(struct bp_recover_opts){ .signer = s->device }, &rec,
+                                 &err);
 
         if (k == 0 && rec.needed)
             bp_log(BP_LOG_NOTICE, "interrupted session recovered", BP_F_TEXT("path", found[i]),

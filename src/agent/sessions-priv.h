@@ -44,7 +44,8 @@ struct bp_sessions {
     struct bp_catalog *catalog;
     struct bp_bus *bus;
     char dir[1024];
-    unsigned domain; /* the first one, for names */
+    struct bp_sign_key *device; /* owned; NULL = recordings are not signed */
+    unsigned domain;            /* the first one, for names */
     pthread_mutex_t turn, lock;
     struct running *running;        /* [lock] oldest first */
     struct bp_sessions_limit limit; /* [lock] */

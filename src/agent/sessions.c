@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/device.h"
 #include "agent/robots-view.h"
 #include "base/io-fault.h"
 #include "base/log.h"
@@ -198,6 +199,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .min_free = c->storage.min_free ? c->storage.min_free : UINT64_MAX,
         .on_full = (enum bp_on_full) c->storage.on_full,
         .profile = (enum bp_profile) c->record.profile,
+        .signer = r->all->device,
         .resume = resume,
         .event = on_event,
         .ctx = r,
@@ -445,9 +447,15 @@ static int choose_dir(const struct bp_sessions *s, const json_t *request, char *
     return bp_record_unused_dir(s->dir, name, ret, cap, err);
 }
 
-void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id) {
+/* Without a lock: listeners may ask us. @param mark  taken over, or NULL */
+static void tell_mark(struct bp_sessions *s, const char *event, const char *id, json_t *mark) {
     bp_bus_publish(s->bus, "sessions",
-                   json_pack("{s:s, s:o?}", "event", event, "session", bp_sessions_get(s, id)));
+                   json_pack("{s:s, s:o?, s:o*}", "event", event, "session",
+                             bp_sessions_brief(s, id), "mark", mark));
+}
+
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id) {
+    tell_mark(s, event, id, NULL);
 }
 
 int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[static 27],
@@ -580,7 +588,9 @@ int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text, c
         memcpy(id, r->id, sizeof id);
     (void) pthread_mutex_unlock(&s->turn);
     if (k == 0)
-        bp_sessions_tell(s, "mark", id);
+        tell_mark(s, "mark", id,
+                  json_pack("{s:s, s:s, s:O*}", "time_ns", wall, "text", text, "values",
+                            (json_t *) (uintptr_t) values));
     return k;
 }
 
@@ -674,11 +684,17 @@ int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
         s->domain = (unsigned) strtoul(s->config->discovery.domains.v[0], NULL, 10);
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
-    k = bp_sessions_load(s, err);
+    k = bp_device_open(s->config, dir, &s->device, err);
+    if (k == 0)
+        k = bp_sessions_load(s, err);
     if (k < 0)
         return k;
     *ret = BP_TAKE_PTR(s);
     return 0;
+}
+
+const struct bp_sign_key *bp_sessions_device(const struct bp_sessions *s) {
+    return s->device;
 }
 
 void bp_sessions_close(struct bp_sessions *s) {
@@ -686,6 +702,7 @@ void bp_sessions_close(struct bp_sessions *s) {
         return;
     while (s->running)
         (void) bp_running_end(s, s->running, NULL);
+    bp_sign_key_free(s->device);
     (void) pthread_mutex_destroy(&s->turn);
     (void) pthread_mutex_destroy(&s->lock);
     bp_settings_put(s->config);

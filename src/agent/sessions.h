@@ -8,6 +8,7 @@
 #include "agent/settings.h"
 #include "base/buf.h"
 #include "catalog/catalog.h"
+#include "crypt/sign.h"
 #include "record/recorder.h"
 
 /* Sessions under management: several at once on one recorder, each with a writer and ring of its
@@ -21,7 +22,8 @@ struct bp_sessions;
  *
  * @param settings, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
  *                                        {event: started, stopped, paused, resumed, split, mark;
- *                                        session: as bp_sessions_get() tells it}
+ *                                        session: as bp_sessions_brief() tells it;
+ *                                        mark: {time_ns, text, values}}
  * @param dir                             where session folders are made
  */
 BP_MUST_CHECK int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
@@ -29,6 +31,8 @@ BP_MUST_CHECK int bp_sessions_open(struct bp_settings *settings, struct bp_recor
                                    struct bp_sessions **ret, struct bp_error *err);
 /** What sessions that start from now on go by. @param now  a snapshot, referenced here */
 void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now);
+/** The key that signs recordings; NULL when they are not signed. Borrowed. */
+const struct bp_sign_key *bp_sessions_device(const struct bp_sessions *s);
 /** Finishes what is being recorded. Takes NULL. */
 void bp_sessions_close(struct bp_sessions *s);
 BP_DEFINE_CLEANUP(struct bp_sessions, bp_sessions_close)
@@ -58,6 +62,9 @@ BP_MUST_CHECK int bp_sessions_act(struct bp_sessions *s, const char *key,
 BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const char *text,
                                    const json_t *values, struct bp_error *err);
 
+/** The same into every session that runs. @return how many, or the last failure */
+BP_MUST_CHECK int bp_sessions_mark_all(struct bp_sessions *s, const char *text,
+                                       const json_t *values, struct bp_error *err);
 /**
  * Changes what people say about a session, running or not: mission, operator, notes (texts), tags
  * (list of texts). Its name is that of its folder and stays. All of it or nothing.
@@ -69,6 +76,8 @@ BP_MUST_CHECK int bp_sessions_edit(struct bp_sessions *s, const char *key, const
 
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
+/** The same without its marks. */
+json_t *bp_sessions_brief(struct bp_sessions *s, const char *key);
 /** {"sessions": […], "next": id or null}. */
 int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, json_t **ret,
                      struct bp_error *err);

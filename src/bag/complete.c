@@ -257,9 +257,14 @@ static int complete_file(const char *path, const struct bp_recover_opts *o, cons
     return r < 0 ? r : w.completed > 0;
 }
 
-static int describe_folder(const char *dir, const struct bp_io *io, struct bp_error *err) {
+static int describe_folder(const char *dir, const struct bp_recover_opts *o,
+                           struct bp_recovery *ret, struct bp_error *err) {
+    const struct bp_io *io = o->io ? o->io : &bp_io_posix;
     struct bp_folder f = { 0 };
     int r = bp_folder_load(&f, io, dir, err);
+
+    if (r >= 0)
+        r = bp_recover_sign_with(&f, o, ret, err);
 
     if (r >= 0)
         r = bp_folder_write_metadata(&f, io, err);
@@ -287,7 +292,7 @@ int bp_complete_definitions(const char *dir, const struct bp_recover_opts *o,
     }
     free(files.numbers);
     if (r >= 0 && changed)
-        r = describe_folder(dir, io, err);
+        r = describe_folder(dir, o, ret, err);
     if (r < 0)
         return r;
     if (changed)

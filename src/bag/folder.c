@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "bag/folder-priv.h"
 #include "bag/metadata.h"
 #include "bag/session.h"
 #include "base/cursor.h"
@@ -160,6 +161,7 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
                                   .repeated = s->repeated,
                                   .bytes = s->off };
     (void) snprintf(v->file, sizeof v->file, "%s", strrchr(s->path, '/') + 1);
+    memcpy(v->sha256, s->sha256, sizeof v->sha256);
     return 0;
 }
 
@@ -218,6 +220,7 @@ int bp_folder_fold(struct bp_folder *f) {
 void bp_folder_drop_first(struct bp_folder *f) {
     if (!f->nfiles)
         return;
+    bp_folder_pass(f);
     for (size_t i = 0; i < f->files[0].ncounts; i++)
         f->topics[i].messages -= f->files[0].counts[i];
     free(f->files[0].counts);
@@ -379,23 +382,53 @@ static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
     return r;
 }
 
-int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err) {
-    BP_AUTO_MANIFEST m = { 0 };
-    int r = bp_manifest_init(&m, f->id, f->name, f->created_ns);
+/* Names signer and links, for those who read the manifest alone. */
+static int add_proof(const struct bp_folder *f, struct bp_manifest *m, struct bp_error *err) {
+    BP_AUTO_PROOF p = { 0 };
+    char key[BP_PUBLIC_KEY_TEXT];
+    int r = bp_folder_make_proof(f, &p);
 
-    m.durability = f->durability;
-    m.commit_interval = f->commit_interval;
+    if (r < 0)
+        return r;
+    if (p.n < m->nsegments)
+        return bp_fail(err, -EIO, "segment '%s' has no SHA-256: it cannot be signed",
+                       m->segments[p.n].file);
+    free(m->signed_by);
+    m->signed_by = strdup(bp_public_key_text(bp_sign_key_public(f->signer), key));
+    for (size_t i = 0; i < p.n; i++)
+        (void) bp_sha256_hex(p.v[i].chain, m->segments[i].chain);
+    return m->signed_by ? 0 : -ENOMEM;
+}
+
+static int build_manifest(struct bp_folder *f, struct bp_manifest *m, struct bp_error *err) {
+    int r = bp_manifest_init(m, f->id, f->name, f->created_ns);
+
+    m->durability = f->durability;
+    m->commit_interval = f->commit_interval;
     if (r == 0)
         r = bp_ledger_settle(&f->ledger);
     if (r == 0)
-        r = add_segments(f, &m);
+        r = add_segments(f, m);
     if (r == 0)
-        r = add_channels(f, &m);
+        r = add_channels(f, m);
     for (size_t i = 0; i < f->past.nrecoveries && r == 0; i++)
-        r = bp_manifest_add_recovery(&m, &f->past.recoveries[i]);
+        r = bp_manifest_add_recovery(m, &f->past.recoveries[i]);
     for (size_t i = 0; i < f->past.nsteps && r == 0; i++)
-        r = bp_manifest_add_step(&m, f->past.steps[i]);
+        r = bp_manifest_add_step(m, f->past.steps[i]);
+    return r == 0 && f->signer ? add_proof(f, m, err) : r;
+}
+
+int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err) {
+    BP_AUTO_MANIFEST m = { 0 };
+    uint8_t sha256[BP_SHA256_LEN];
+    int r = f->signer ? bp_folder_hash(f, io, NULL, NULL, err) : 0;
+
     if (r < 0)
+        return r;
+    r = build_manifest(f, &m, err);
+    if (r == -ENOMEM)
         return bp_fail(err, r, "out of memory for manifest.json");
-    return bp_manifest_write(io, f->dir, &m, err);
+    if (r == 0)
+        r = bp_manifest_write(io, f->dir, &m, sha256, err);
+    return r < 0 ? r : bp_folder_prove(f, io, sha256, err);
 }

@@ -2,6 +2,7 @@
 
 #include "bag/manifest.h"
 #include "bag/segment.h"
+#include "crypt/sign.h"
 
 /* What the folder's own files say: metadata.yaml, which makes it a rosbag2 recording, and
  * manifest.json. Gathered segment by segment while recording, or from the segments' summaries
@@ -41,7 +42,10 @@ struct bp_folder {
     struct bp_ledger ledger;
     struct bp_folder_sum *sums; /* what bp_folder_fold() took out of the ledger; owned */
     size_t nsums;
-    struct bp_manifest past; /* recoveries and clock steps to carry on; owned */
+    struct bp_manifest past;           /* recoveries and clock steps to carry on; owned */
+    const struct bp_sign_key *signer;  /* borrowed: manifest.sig is written; NULL = it is not */
+    uint64_t gone;                     /* segments that were deleted to make room */
+    uint8_t gone_chain[BP_SHA256_LEN]; /* chain over them; zeros at 0 */
 };
 
 /** Zeroes, sets names; the id is a new one. */
@@ -80,4 +84,20 @@ int bp_folder_write_metadata(struct bp_folder *f, const struct bp_io *io, struct
 /** Hashes files that are not hashed yet. @return 0, -ECANCELED, or an errno */
 int bp_folder_hash(struct bp_folder *f, const struct bp_io *io,
                    int (*progress)(void *ctx, uint64_t bytes), void *ctx, struct bp_error *err);
+/**
+ * Signs with `key` from now on, if the recording has been signed with it from its start (NULL: not
+ * at all). Digests that were signed are taken from manifest.sig and not made from the files, so
+ * that nobody who puts a recording here, or changes one after a crash, gets it signed.
+ *
+ * @param notes  gets a line for each segment that is no longer as it was signed, and one when
+ *               nothing is signed any more
+ * @return 0 or -ENOMEM
+ */
+int bp_folder_sign_with(struct bp_folder *f, const struct bp_io *io, const struct bp_sign_key *key,
+                        struct bp_buf *notes, struct bp_error *err);
+/** Writes manifest.sig over the files that are hashed, up to the first that is not; nothing without
+ *  a signer. @param manifest  SHA-256 of manifest.json when the recording has ended, else NULL */
+int bp_folder_prove(struct bp_folder *f, const struct bp_io *io, const uint8_t *manifest,
+                    struct bp_error *err);
+/** With a signer it hashes what is not hashed yet, and signs. */
 int bp_folder_write_manifest(struct bp_folder *f, const struct bp_io *io, struct bp_error *err);

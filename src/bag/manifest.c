@@ -39,6 +39,7 @@ void bp_manifest_done(struct bp_manifest *m) {
     free(m->id);
     free(m->name);
     free(m->tool);
+    free(m->signed_by);
     *m = (struct bp_manifest){ 0 };
 }
 
@@ -64,10 +65,11 @@ int bp_manifest_init(struct bp_manifest *m, const char *id, const char *name, bp
         .id = copy_of(id),
         .name = copy_of(name),
         .tool = copy_of("bagpipe " BP_VERSION),
+        .signed_by = copy_of(""),
         .created_ns = created_ns,
         .durability = BP_SYNC_COMMIT,
     };
-    if (m->id && m->name && m->tool)
+    if (m->id && m->name && m->tool && m->signed_by)
         return 0;
     bp_manifest_done(m);
     return -ENOMEM;
@@ -205,10 +207,14 @@ static json_t *count_json(uint64_t v) {
 }
 
 static json_t *segment_json(const struct bp_manifest_segment *s) {
-    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "file", text_json(s->file), "bytes",
-                     count_json(s->bytes), "sha256", s->sha256, "messages", count_json(s->messages),
-                     "repeated", count_json(s->repeated), "first_log_ns", ns_json(s->first_ns),
-                     "last_log_ns", ns_json(s->last_ns));
+    json_t *j = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "file", text_json(s->file),
+                          "bytes", count_json(s->bytes), "sha256", s->sha256, "messages",
+                          count_json(s->messages), "repeated", count_json(s->repeated),
+                          "first_log_ns", ns_json(s->first_ns), "last_log_ns", ns_json(s->last_ns));
+
+    if (j && s->chain[0])
+        (void) json_object_set_new(j, "chain", json_string(s->chain));
+    return j;
 }
 
 static json_t *channel_json(const struct bp_manifest_channel *c) {
@@ -267,6 +273,8 @@ int bp_manifest_format(const struct bp_manifest *m, struct bp_buf *out) {
 
     if (!j)
         return -ENOMEM;
+    if (*m->signed_by)
+        (void) json_object_set_new(j, "signed_by", text_json(m->signed_by));
     r = json_dump_callback(j, put_text, out, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(j);
     bp_buf_put_u8(out, '\n');
@@ -274,7 +282,7 @@ int bp_manifest_format(const struct bp_manifest *m, struct bp_buf *out) {
 }
 
 int bp_manifest_write(const struct bp_io *io, const char *dir, const struct bp_manifest *m,
-                      struct bp_error *err) {
+                      uint8_t *ret_sha256, struct bp_error *err) {
     BP_AUTO_BUF out = { 0 };
     char path[4096];
 
@@ -283,6 +291,8 @@ int bp_manifest_write(const struct bp_io *io, const char *dir, const struct bp_m
     if (bp_manifest_format(m, &out) < 0)
         return bp_fail(err, -ENOMEM, "out of memory for '%s'", path);
 
+    if (ret_sha256)
+        bp_sha256_of(out.p, out.n, ret_sha256);
     return bp_io_replace_file(io, path, out.p, out.n, err);
 }
 
@@ -372,16 +382,20 @@ static void read_segment(struct input *in, const json_t *o, struct bp_manifest *
     };
     BP_AUTO_FREE char *file = text_in(in, o, "file", true);
     BP_AUTO_FREE char *sha256 = text_in(in, o, "sha256", true);
+    BP_AUTO_FREE char *chain = text_in(in, o, "chain", false);
 
     if (file && !is_base_name(file))
         expected(in, "file", "the name of a file in this folder");
     if (sha256 && sha256[0] && !is_hex64(sha256)) /* "" = not hashed yet */
         expected(in, "sha256", "64 hexadecimal digits");
-    if (in->r < 0 || !file || !sha256)
+    if (chain && chain[0] && !is_hex64(chain))
+        expected(in, "chain", "64 hexadecimal digits");
+    if (in->r < 0 || !file || !sha256 || !chain)
         return;
 
     s.file = file;
     memcpy(s.sha256, sha256, strlen(sha256) + 1); /* 64 digits, or none */
+    memcpy(s.chain, chain, strlen(chain) + 1);
     if (bp_manifest_add_segment(m, &s) < 0)
         in->r = bp_fail(in->err, -ENOMEM, "out of memory");
 }
@@ -489,6 +503,7 @@ static int read_whole(const json_t *top, struct bp_manifest *m, struct bp_error 
     m->id = text_in(&in, session, "id", true);
     m->name = text_in(&in, session, "name", true);
     m->tool = text_in(&in, top, "tool", false);
+    m->signed_by = text_in(&in, top, "signed_by", false);
     m->created_ns = ns_in(&in, top, "created_ns", true);
     read_durability(&in, top, m);
     read_list(&in, top, "segments", true, read_segment, m);

@@ -23,6 +23,7 @@ struct bp_manifest_segment {
     char *file; /* base name in the session folder */
     uint64_t bytes;
     char sha256[65];             /* of the whole file, lower-case hex */
+    char chain[65];              /* its link in manifest.sig (proof.h), "" when not signed */
     uint64_t messages, repeated; /* in the file; of them latched ones repeated at its head */
     bp_ns_t first_ns, last_ns;   /* log time; 0, 0 without messages */
 };
@@ -51,6 +52,7 @@ struct bp_manifest_step {
 struct bp_manifest {
     char *id, *name; /* ULID; base name of the folder */
     char *tool;      /* "bagpipe 0.1.0"; set by bp_manifest_init() */
+    char *signed_by; /* public key of the device as text, "" when not signed */
     bp_ns_t created_ns;
     enum bp_durability_mode durability;
     bp_ns_t commit_interval;
@@ -95,9 +97,15 @@ BP_MUST_CHECK int bp_manifest_hash_file(const struct bp_io *io, const char *path
 
 /** Appends the JSON text. @return 0 or -ENOMEM */
 BP_MUST_CHECK int bp_manifest_format(const struct bp_manifest *m, struct bp_buf *out);
-/** Replaces `dir`/manifest.json whole, also across a power cut. @return 0 or an errno */
+/**
+ * Replaces `dir`/manifest.json whole, also across a power cut.
+ *
+ * @param ret_sha256  digest of what was written, 32 bytes; may be NULL
+ * @return 0 or an errno
+ */
 BP_MUST_CHECK int bp_manifest_write(const struct bp_io *io, const char *dir,
-                                    const struct bp_manifest *m, struct bp_error *err);
+                                    const struct bp_manifest *m, uint8_t *ret_sha256,
+                                    struct bp_error *err);
 /**
  * @param name  of the file, for errors
  * @return 0, BP_EFORMAT naming place and remedy, BP_EUNSUPPORTED for a schema of a later major

@@ -655,6 +655,8 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
     int r = bp_metadata_read(io, dir, &m, NULL), k;
 
     k = bp_folder_load(&f, io, dir, err);
+    if (k == 0 && mended)
+        k = bp_recover_sign_with(&f, o, ret, err);
     if (k == 0 &&
         (mended || r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f))) {
         ret->needed = true;

@@ -67,5 +67,8 @@ int bp_recover_files(const char *dir, const struct bp_recover_opts *o, struct bp
 
 /** Keeps `path` in `.damaged/` beside it as well, under a name that is free. */
 int bp_recover_set_aside(const struct bp_io *io, const char *path, struct bp_error *err);
+/** The folder is signed when it is written, and the report tells what is not as it was signed. */
+int bp_recover_sign_with(struct bp_folder *f, const struct bp_recover_opts *o,
+                         struct bp_recovery *ret, struct bp_error *err);
 /** Appends a line to ret->report. */
 void bp_recover_note(struct bp_recovery *ret, const char *fmt, ...) BP_PRINTF(2, 3);

@@ -287,6 +287,8 @@ static int write_folder(struct session *s, struct bp_error *err) {
 
     if (r == 0)
         note_unaccounted(s, &f);
+    if (r == 0)
+        r = bp_recover_sign_with(&f, s->o, s->ret, err);
     rec.report = s->ret->report ? s->ret->report : (char[]){ "" };
     if (r == 0)
         r = bp_folder_write_metadata(&f, s->io, err);

@@ -35,6 +35,16 @@ void bp_recover_note(struct bp_recovery *ret, const char *fmt, ...) {
     ret->report = text;
 }
 
+int bp_recover_sign_with(struct bp_folder *f, const struct bp_recover_opts *o,
+                         struct bp_recovery *ret, struct bp_error *err) {
+    BP_AUTO_BUF notes = { 0 };
+    int r = bp_folder_sign_with(f, o->io ? o->io : &bp_io_posix, o->signer, &notes, err);
+
+    if (r == 0 && notes.n > 1)
+        bp_recover_note(ret, "%.*s", (int) notes.n - 1, bp_buf_cstr(&notes));
+    return r;
+}
+
 int bp_recover_set_aside(const struct bp_io *io, const char *path, struct bp_error *err) {
     char dir[1024], folder[1100], to[1400];
     const char *name = strrchr(path, '/');

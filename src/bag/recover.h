@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/io.h"
 
+struct bp_sign_key;
+
 /* What recovery found and did, for people and for --json. */
 struct bp_recovery {
     uint32_t segments, segments_closed, segments_removed;
@@ -23,6 +25,7 @@ struct bp_recover_opts {
     bool discard;            /* do not keep damaged originals in .damaged/ */
     const char *definitions; /* folder with .msg files to complete unknown schemas, or NULL */
     bool dry_run;
+    const struct bp_sign_key *signer; /* borrowed: signs what was recovered; NULL = unsigned */
     void (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
 };

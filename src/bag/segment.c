@@ -97,6 +97,7 @@ int bp_segment_create(const struct bp_segment_opts *o, const uint8_t session[16]
         (void) snprintf(s->path, sizeof s->path, "%s", o->path);
     else
         bp_segment_path(o->dir, o->name, o->number, s->path, sizeof s->path);
+    s->sha = o->hash ? bp_sha256_new() : NULL; /* without, somebody reads the file later */
 
     r = s->fd = o->io->open(o->io->ctx, s->path,
                             O_RDWR | O_CREAT | O_EXCL | (o->direct ? O_DIRECT : 0), 0644);
@@ -123,6 +124,7 @@ void bp_segment_free(struct bp_segment *s) {
     bp_ledger_done(&s->ledger);
     for (size_t i = 0; i < BP_LANES; i++)
         bp_spans_done(&s->ranges[i]);
+    bp_sha256_free(s->sha);
     free(s->sources);
     free(s);
 }
@@ -157,6 +159,10 @@ int64_t bp_segment_extend(struct bp_segment *s, uint64_t want, uint64_t min_free
 int bp_segment_append(struct bp_segment *s, const void *p, size_t n) {
     int r = s->io->pwrite(s->io->ctx, s->fd, p, n, s->off);
 
+    if (r == 0 && s->sha && s->hashed == s->off) {
+        bp_sha256_add(s->sha, p, n);
+        s->hashed += n;
+    }
     if (r == 0)
         s->off += n;
     return r;
@@ -333,6 +339,13 @@ int bp_segment_finish(struct bp_segment *s, struct bp_error *err) {
     if (r < 0)
         return bp_fail(err, r, "cannot close '%s': %s", s->path, bp_strerror(r));
 
+    if (s->sha && s->hashed == s->durable) {
+        uint8_t digest[BP_SHA256_LEN];
+
+        bp_sha256_add(s->sha, b.p, b.n);
+        bp_sha256_end(s->sha, digest);
+        (void) bp_sha256_hex(digest, s->sha256);
+    }
     s->off = s->durable + b.n;
     (void) io->close(io->ctx, s->fd);
     s->fd = -1;

@@ -5,6 +5,7 @@
 #include "bag/defs.h"
 #include "bag/ledger.h"
 #include "base/io.h"
+#include "crypt/digest.h"
 
 /* One MCAP file of a session while it is written: group 0 when it is made, then groups, then the
  * closing part. Blocks are allocated ahead. Owner: the preparer makes and closes it, the writer
@@ -31,6 +32,9 @@ struct bp_segment {
     struct bp_spans ranges[BP_LANES]; /* numbers of the messages in it */
     uint64_t groups, repeated;        /* groups with messages; repeated messages */
     char id[27];                      /* of its session, "" when it does not tell */
+    struct bp_sha256 *sha;            /* of what was written, or NULL: nobody asked for it */
+    uint64_t hashed;                  /* bytes in `sha` */
+    char sha256[65];                  /* finished: of the whole file, "" when not known */
 };
 
 /** Takes the session's id from a `bagpipe.session` record, if it is one. */
@@ -47,6 +51,7 @@ struct bp_segment_opts {
     uint64_t min_free; /* leave this much */
     bp_ns_t wall_ns;
     const char *const *custom;
+    bool hash; /* makes the file's SHA-256 from what is written, while it is in memory */
 };
 
 /** "<dir>/<name>_<number>.mcap" */

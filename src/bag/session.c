@@ -236,7 +236,8 @@ static int make_folder(const struct bp_io *io, const char *dir, struct bp_error 
 static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uint32_t *next,
                    struct bp_error *err) {
     const struct bp_recover_opts ro = { .io = o->io ? o->io : &bp_io_posix,
-                                        .ring_dir = o->ring_dir };
+                                        .ring_dir = o->ring_dir,
+                                        .signer = o->signer };
     struct bp_recovery found = { 0 };
     struct bp_session_files f = { 0 };
     struct bp_writer_event e = { .kind = BP_WRITER_NOTICE, .path = o->dir };
@@ -248,6 +249,11 @@ static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uin
     if (r == 0) {
         bp_folder_done(folder);
         r = bp_folder_load(folder, ro.io, o->dir, err);
+    }
+    if (r == 0) {
+        BP_AUTO_BUF ignored = { 0 }; /* recovery has told already */
+
+        r = bp_folder_sign_with(folder, ro.io, o->signer, &ignored, err);
     }
     if (r == 0) {
         *next = f.n ? f.numbers[f.n - 1] + 1 : 0;
@@ -278,6 +284,7 @@ int bp_session_claim(const struct bp_writer_opts *o, struct bp_folder *folder, u
         return r;
     *next = 0;
     r = bp_folder_init(folder, o->dir);
+    folder->signer = o->signer;
     if (r == 0)
         r = bp_session_state(io, o->dir, err);
     if (r == BP_SESSION_INTERRUPTED && !bp_session_is_ours(io, o->dir))

@@ -4,7 +4,9 @@
 #include "bag/bag-ledger.h"
 #include "bag/recover.h"
 #include "bag/test-writer.h"
+#include "bag/verify.h"
 #include "base/io-fault.h"
+#include "crypt/sign.h"
 
 /* The disk fails: at each call once, at every fourth sync, or for good. Whatever happens to the
  * writer, every message it accepted is readable after a recovery on a disk that works again, none
@@ -12,11 +14,14 @@
 
 enum { MESSAGES = 400 };
 
+static struct bp_sign_key *signer; /* compressed ones are signed */
+
 struct run {
     struct bp_test_dir dir;
     char ring_dir[64];
     uint64_t accepted[3], refused;
     int open_code, close_code;
+    bool signs;
     struct bp_writer_stats stats;
 };
 
@@ -60,9 +65,12 @@ static void record(struct run *r, const struct bp_io *io, bool compress) {
                                 .commit_interval = 10 * BP_MS,
                                 .compression = compress ? BP_COMPRESS_LZ4 : BP_COMPRESS_NONE,
                                 .durability = BP_SYNC_COMMIT,
+                                .signer = compress ? signer : NULL,
                                 .min_free = 0 };
     struct bp_writer *w = NULL;
     uint32_t id[3];
+
+    r->signs = compress;
 
     r->open_code = bp_writer_open(&o, &w, NULL);
     if (r->open_code < 0)
@@ -90,7 +98,7 @@ static void record(struct run *r, const struct bp_io *io, bool compress) {
 }
 
 static void recover(const struct run *r) {
-    struct bp_recover_opts o = { .ring_dir = r->ring_dir };
+    struct bp_recover_opts o = { .ring_dir = r->ring_dir, .signer = r->signs ? signer : NULL };
     struct bp_recovery found = { 0 };
     struct bp_error err = { 0 };
 
@@ -100,6 +108,23 @@ static void recover(const struct run *r) {
 }
 
 static const char *now; /* what is being tried, for messages */
+
+static void print_finding(void *ctx, const struct bp_finding *f) {
+    (void) ctx;
+    print_message("%s: %s: %s\n", now, f->path, f->text);
+}
+
+/* Whatever became of the segments, what is there now is what was signed. */
+static void check_proof(const struct run *r) {
+    struct bp_verify_opts o = { .signed_by = r->signs ? bp_sign_key_public(signer) : NULL,
+                                .finding = print_finding };
+    const char *path = r->dir.session;
+    struct bp_verify_result result;
+
+    assert_int_equal(bp_verify(&path, 1, &o, &result, NULL), 0);
+    if (result.proof != (r->signs ? BP_PROOF_SIGNED : BP_PROOF_UNSIGNED))
+        fail_msg("%s: proof %d", now, (int) result.proof);
+}
 
 static uint64_t lost_after_recovery(const struct run *r) {
     uint64_t found[3] = { 0 }, lost = 0;
@@ -142,8 +167,10 @@ static uint64_t sweep_one(const char *spec, bool compress, const struct run **re
     hits = bp_io_fault_hits(f);
     if (r.open_code == 0 && lost_after_recovery(&r))
         fail_msg("%s: messages are missing", spec);
-    if (r.open_code == 0)
+    if (r.open_code == 0) {
         check_ledger(&r);
+        check_proof(&r);
+    }
     if (ret)
         *ret = &r;
     else
@@ -296,5 +323,7 @@ int main(void) {
         cmocka_unit_test(test_mark_once),      cmocka_unit_test(test_can_fail),
     };
 
+    if (bp_sign_key_new(&signer, NULL) < 0)
+        return 1;
     return cmocka_run_group_tests_name("bag/failures", tests, NULL, NULL);
 }

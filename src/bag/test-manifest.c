@@ -135,7 +135,7 @@ static void test_hash_and_files(void **state) {
 
     assert_int_equal(bp_manifest_read(&bp_io_posix, dir, &back, &err), -ENOENT);
     build(&m);
-    assert_int_equal(bp_manifest_write(&bp_io_posix, dir, &m, &err), 0);
+    assert_int_equal(bp_manifest_write(&bp_io_posix, dir, &m, NULL, &err), 0);
     assert_int_equal(bp_manifest_read(&bp_io_posix, dir, &back, &err), 0);
     assert_int_equal(back.nsegments, 5);
 

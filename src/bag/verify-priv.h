@@ -17,6 +17,8 @@ struct verify {
 /** Counts and reports one finding. */
 void verify_finding(struct verify *v, enum bp_finding_level level, const char *path, bool at_byte,
                     uint64_t offset, const char *text, const char *remedy);
+/** The same for what is not as it was signed. */
+void verify_unproven(struct verify *v, const char *path, const char *text);
 void verify_progress(struct verify *v, uint64_t bytes);
 
 /* What a file turned out to hold, for comparison with metadata.yaml and manifest. */
@@ -32,6 +34,7 @@ struct verify_file {
     struct verify_topic *topics;
     size_t ntopics;
     char sha256[65];         /* when it was asked for */
+    bool proven;             /* it is one of those that were signed */
     bool damaged;            /* counts may be short */
     bool ours, has_ledger;   /* groups end in commits; a ledger was read */
     bool no_magic;           /* damaged at its very start: readers refuse it, recover does not */
@@ -42,6 +45,21 @@ void verify_file_done(struct verify_file *f);
 /** Adds to the counts of a topic. @return 0 or -ENOMEM */
 int verify_file_count(struct verify_file *f, const char *topic, const char *type, uint64_t messages,
                       uint64_t repeated);
+
+/* A folder, once its files were read; what verify-proof.c needs of it. */
+struct bp_manifest;
+struct verify_folder {
+    const char *path;
+    struct verify_file *files;
+    size_t nfiles;
+    const struct bp_manifest *manifest; /* NULL when there is none, or it cannot be read */
+    bool has_manifest_file, interrupted;
+};
+/** What was signed (proof.h), read before the files are. @param r  of bp_proof_read() */
+struct bp_proof;
+/** Compares with what was signed. */
+void verify_proof(struct verify *v, const struct verify_folder *d, const struct bp_proof *p, int r,
+                  const char *why);
 
 /* ---- one unit of an MCAP file: at most one chunk with what follows it (verify-unit.c) ---- */
 

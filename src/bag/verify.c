@@ -10,6 +10,7 @@
 
 #include "bag/manifest.h"
 #include "bag/paths.h"
+#include "bag/proof.h"
 #include "bag/reader.h"
 #include "bag/temp.h"
 #include "bag/verify-priv.h"
@@ -28,6 +29,19 @@ void verify_finding(struct verify *v, enum bp_finding_level level, const char *p
     };
 
     v->ret->findings[level]++;
+    if (v->o->finding)
+        v->o->finding(v->o->ctx, &f);
+}
+
+void verify_unproven(struct verify *v, const char *path, const char *text) {
+    struct bp_finding f = {
+        .level = BP_FINDING_DAMAGE,
+        .proof = true,
+        .path = path,
+        .text = text,
+    };
+
+    v->ret->unproven++;
     if (v->o->finding)
         v->o->finding(v->o->ctx, &f);
 }
@@ -82,7 +96,10 @@ struct folder {
     size_t nfiles;
     struct bp_metadata meta;
     struct bp_manifest manifest;
-    bool has_meta, has_manifest, damaged;
+    struct bp_proof proof;
+    int proof_r; /* of bp_proof_read() */
+    char proof_why[300];
+    bool has_meta, has_manifest, has_manifest_file, damaged, interrupted;
 };
 
 BP_PRINTF(4, 5)
@@ -118,9 +135,11 @@ static void check_interrupted(struct folder *d) {
 
     for (size_t i = 0; i < BP_COUNT(names); i++)
         if (snprintf(path, sizeof path, "%s/%s", d->path, names[i]) < (int) sizeof path &&
-            stat(path, &st) == 0)
+            stat(path, &st) == 0) {
+            d->interrupted = true;
             say(d, BP_FINDING_DAMAGE, d->path,
                 "the recording was interrupted, or is still being made: '%s' is there", names[i]);
+        }
 }
 
 static void load_folder(struct folder *d) {
@@ -136,8 +155,12 @@ static void load_folder(struct folder *d) {
         say(d, BP_FINDING_DAMAGE, d->path, "%s", err.text);
     r = bp_manifest_read(&bp_io_posix, d->path, &d->manifest, &err);
     d->has_manifest = r >= 0;
+    d->has_manifest_file = r != -ENOENT;
     if (r < 0 && r != -ENOENT)
         say(d, BP_FINDING_DAMAGE, d->path, "%s", err.text);
+    d->proof_r = bp_proof_read(&bp_io_posix, d->path, &d->proof, &err);
+    if (d->proof_r < 0)
+        (void) snprintf(d->proof_why, sizeof d->proof_why, "%s", err.text);
 }
 
 /* A file's own faults were told; what is compared with it would only repeat them. */
@@ -399,6 +422,7 @@ static int verify_files(struct folder *d, char *const *paths, const size_t *of, 
             return bp_fail(err, -ECANCELED, "cancelled");
         for (size_t k = 0; k < d->manifest.nsegments; k++)
             want_sha256 |= bp_streq(d->manifest.segments[k].file, base_name(paths[i]));
+        want_sha256 |= d->proof.session[0] != 0;
         d->nfiles++;
         before = d->v->ret->findings[BP_FINDING_UNUSABLE];
         r = verify_file(d->v, paths[i], want_sha256, f, err);
@@ -419,6 +443,20 @@ static void folder_done(struct folder *d) {
     free(d->files);
     bp_metadata_done(&d->meta);
     bp_manifest_done(&d->manifest);
+    bp_proof_done(&d->proof);
+}
+
+static void check_proof(struct folder *d) {
+    struct verify_folder f = {
+        .path = d->path,
+        .files = d->files,
+        .nfiles = d->nfiles,
+        .manifest = d->has_manifest ? &d->manifest : NULL,
+        .has_manifest_file = d->has_manifest_file,
+        .interrupted = d->interrupted,
+    };
+
+    verify_proof(d->v, &f, &d->proof, d->proof_r, d->proof_why);
 }
 
 static int verify_folder(struct verify *v, const struct bp_paths *p, size_t which,
@@ -439,6 +477,11 @@ static int verify_folder(struct verify *v, const struct bp_paths *p, size_t whic
         check_against_manifest(&d);
     if (d.has_meta)
         check_against_metadata(&d);
+    if (d.path && (d.nfiles > 0 || d.has_meta))
+        check_proof(&d);
+    for (size_t i = 0; !d.path && v->o->signed_by && i < d.nfiles; i++)
+        verify_unproven(v, d.files[i].path,
+                        "a file alone cannot be proven: name the folder that it was recorded in");
     if (d.nfiles > 0)
         check_ledger(&d);
     else if (d.path && !d.has_meta)

@@ -18,6 +18,7 @@ enum bp_finding_level {
 
 struct bp_finding {
     enum bp_finding_level level;
+    bool proof;       /* no damage to the data: it is not what the device has signed */
     const char *path; /* file or folder; borrowed for the call */
     bool at_byte;     /* `offset` says where in the file */
     uint64_t offset;
@@ -25,10 +26,21 @@ struct bp_finding {
     const char *remedy; /* what to do, or NULL */
 };
 
+/* Of the data alone: a recording that is not as it was signed may be whole. */
 enum bp_verdict { BP_VERDICT_WHOLE, BP_VERDICT_DAMAGED, BP_VERDICT_UNUSABLE };
 
+/* What is known of who recorded it; the worst of several folders. */
+enum bp_proof_state {
+    BP_PROOF_NONE,     /* nothing in it can be signed: files given alone */
+    BP_PROOF_SIGNED,   /* as it was signed; by the right key, if one was given */
+    BP_PROOF_UNSIGNED, /* nobody says that it was signed */
+    BP_PROOF_OTHER,    /* as it was signed, but by another key */
+    BP_PROOF_BROKEN,   /* not as it was signed */
+};
+
 struct bp_verify_opts {
-    unsigned threads; /* 0 = by cores */
+    const uint8_t *signed_by; /* public key (crypt/sign.h) that must have signed; NULL = any */
+    unsigned threads;         /* 0 = by cores */
     /* Both on the calling thread; may be NULL. Progress is in bytes. */
     void (*finding)(void *ctx, const struct bp_finding *f);
     void (*progress)(void *ctx, uint64_t done, uint64_t total);
@@ -45,6 +57,9 @@ struct bp_verify_result {
     uint64_t unchecked_chunks;   /* their writer stored no CRC */
     uint64_t findings[BP_FINDING_LEVELS_]; /* by level */
     uint64_t lost; /* messages, by the ledgers (not those left out on request) */
+    enum bp_proof_state proof;
+    uint64_t unproven; /* findings of proof; not among `findings` */
+    char key[80];      /* the key that signed, as text; "" when nothing is signed or several have */
     uint64_t recoveries, lost_in_recovery; /* by the manifests */
 };
 

@@ -35,6 +35,15 @@ static void close_later(struct bp_writer *w, struct closing c, int code,
     bp_segment_free(c.s);
 }
 
+/* The chain so far, signed. When it cannot be written the recording goes on: the end of it, or
+ * recovery, signs. */
+static void prove(struct bp_writer *w) {
+    struct bp_error err = { 0 };
+
+    if (bp_folder_prove(&w->folder, w->io, NULL, &err) < 0)
+        bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s", err.text);
+}
+
 static void close_segment(struct bp_writer *w, struct closing *c) {
     struct bp_segment *s = c->s;
     struct bp_error err = { 0 };
@@ -57,7 +66,8 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
         bp_folder_write_metadata(&w->folder, w->io, &err) < 0)
         bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s",
                         err.text[0] ? err.text : "out of memory for metadata.yaml");
-    w->unhashed = true;
+    w->unhashed |= !w->folder.nfiles || !w->folder.files[w->folder.nfiles - 1].sha256[0];
+    prove(w);
     bp_writer_event(w, BP_WRITER_SEGMENT_CLOSED, s->path, "segment '%s' closed", s->path);
     bp_segment_free(s);
 }
@@ -93,6 +103,7 @@ static struct bp_segment *make_segment(struct bp_writer *w, int *ret_code) {
         .min_free = w->min_free,
         .wall_ns = bp_wall_ns(),
         .custom = w->o.custom_data,
+        .hash = w->folder.signer != NULL,
     };
     struct bp_segment *s = NULL;
     struct bp_defs defs = { 0 };
@@ -233,8 +244,10 @@ static int stop_hashing(void *ctx, uint64_t bytes) {
 static void hash_segments(struct bp_writer *w) {
     int r = bp_folder_hash(&w->folder, w->io, stop_hashing, w, NULL);
 
-    if (r != -ECANCELED)
-        w->unhashed = false;
+    if (r == -ECANCELED)
+        return;
+    w->unhashed = false;
+    prove(w);
 }
 
 static void forget(struct bp_writer *w) {

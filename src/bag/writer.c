@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "bag/bag-metrics.h"
+#include "bag/proof.h"
 #include "bag/session.h"
 #include "base/thread.h"
 
@@ -259,10 +260,13 @@ static void undo_open(struct bp_writer *w) {
     remove_unused(w, BP_TAKE_PTR(w->spare));
     remove_unused(w, BP_TAKE_PTR(w->seg));
     if (w->folder.nfiles == 0) {
+        static const char *const names[] = { "metadata.yaml", BP_PROOF_FILE };
         char path[1200];
 
-        (void) snprintf(path, sizeof path, "%s/metadata.yaml", w->dir);
-        (void) w->io->unlink(w->io->ctx, path);
+        for (size_t i = 0; i < BP_COUNT(names); i++) {
+            (void) snprintf(path, sizeof path, "%s/%s", w->dir, names[i]);
+            (void) w->io->unlink(w->io->ctx, path);
+        }
     }
     writer_free(w, true);
     if (made)
@@ -319,6 +323,8 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
     r = make_journal(w, err);
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
+    if (r == 0) /* recovery signs only what says that it was to be signed */
+        r = bp_folder_prove(&w->folder, w->io, NULL, err);
     if (r == 0)
         r = start_threads(w, err);
     if (r < 0) {
@@ -407,7 +413,7 @@ static int finish_folder(struct bp_writer *w, struct bp_error *err) {
 
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
-    if (r == 0 && unhashed_bytes(&w->folder) <= HASH_AT_END)
+    if (r == 0 && (w->folder.signer || unhashed_bytes(&w->folder) <= HASH_AT_END))
         r = bp_folder_hash(&w->folder, w->io, NULL, NULL, err);
     return r < 0 ? r : bp_folder_write_manifest(&w->folder, w->io, err);
 }

@@ -15,6 +15,7 @@
  * Threads: bp_writer_accept() from any number of receive threads, it never waits for a disk;
  * everything else from any thread. The writer, preparer and worker threads are its own. */
 struct bp_writer;
+struct bp_sign_key;
 
 enum bp_compression { BP_COMPRESS_NONE, BP_COMPRESS_LZ4, BP_COMPRESS_ZSTD };
 enum bp_durability_mode { BP_SYNC_FAST, BP_SYNC_COMMIT, BP_SYNC_STRICT };
@@ -65,8 +66,9 @@ struct bp_writer_opts {
     uint64_t min_free;          /* UINT64_MAX = the smaller of 1 GiB and 5 % of the disk */
     enum bp_on_full on_full;
     enum bp_profile { BP_PROFILE_AUTO, BP_PROFILE_DISK, BP_PROFILE_FLASH } profile;
-    const char *const *custom_data; /* "key=value", NULL-terminated, or NULL */
-    bool resume;                    /* `dir` is an interrupted session: recover it and go on */
+    const char *const *custom_data;   /* "key=value", NULL-terminated, or NULL */
+    const struct bp_sign_key *signer; /* borrowed: signs manifest.json; NULL = unsigned */
+    bool resume;                      /* `dir` is an interrupted session: recover it and go on */
     void (*event)(void *ctx, const struct bp_writer_event *e); /* own threads; may be NULL */
     void *ctx;
 };

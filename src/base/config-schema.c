@@ -61,6 +61,9 @@ static void put_type(struct bp_buf *out, const struct bp_config_row *r) {
     case BP_CONFIG_LIST:
         bp_buf_printf(out, "\"type\":[\"array\",\"string\",\"number\"],\"items\":%s", scalar);
         break;
+    case BP_CONFIG_MAPS:
+        bp_buf_put_str(out, "\"type\":[\"array\",\"null\"],\"items\":{\"type\":\"object\"}");
+        break;
     default:
         bp_buf_put_str(out, "\"type\":[\"string\",\"number\",\"boolean\",\"null\"]");
         break;
@@ -118,9 +121,12 @@ static void put_section(struct bp_buf *out, const struct bp_config_table *t, con
             bp_buf_printf(out, ":{\"$ref\":\"#/$defs/%s\"}", key);
         }
     }
-    if (length == 0) /* dotted keys */
-        for (size_t i = 0; i < t->nrows; i++)
-            bp_buf_printf(out, ",\"%s\":{\"$ref\":\"#/$defs/%s\"}", t->rows[i].key, t->rows[i].key);
+    for (size_t i = 0; i < t->nrows; i++) { /* dotted keys */
+        const char *key = t->rows[i].key;
+
+        if (strncmp(key, section, length) == 0 && strchr(key + length, '.'))
+            bp_buf_printf(out, ",\"%s\":{\"$ref\":\"#/$defs/%s\"}", key + length, key);
+    }
     bp_buf_put_u8(out, '}');
 }
 

@@ -16,10 +16,15 @@ struct setting {
 };
 
 static const char *const type_names[] = {
-    [BP_CONFIG_BOOL] = "true or false", [BP_CONFIG_INT] = "a whole number",
-    [BP_CONFIG_REAL] = "a number",      [BP_CONFIG_TEXT] = "text",
-    [BP_CONFIG_SIZE] = "a size",        [BP_CONFIG_DURATION] = "a duration",
-    [BP_CONFIG_CHOICE] = "one of",      [BP_CONFIG_LIST] = "a list",
+    [BP_CONFIG_BOOL] = "true or false",
+    [BP_CONFIG_INT] = "a whole number",
+    [BP_CONFIG_REAL] = "a number",
+    [BP_CONFIG_TEXT] = "text",
+    [BP_CONFIG_SIZE] = "a size",
+    [BP_CONFIG_DURATION] = "a duration",
+    [BP_CONFIG_CHOICE] = "one of",
+    [BP_CONFIG_LIST] = "a list",
+    [BP_CONFIG_MAPS] = "a list of sections",
 };
 static_assert(BP_COUNT(type_names) == BP_CONFIG_TYPES_N_, "every type has a name");
 
@@ -203,6 +208,10 @@ static int set_value(const struct setting *s, const char *text) {
         return set_text(s, text);
     case BP_CONFIG_LIST:
         return set_list_text(s, text);
+    case BP_CONFIG_MAPS: /* one object, as --set and the environment give it */
+        if (*text && *text != '{')
+            return fail(s, text);
+        return set_words(s, &text, *text ? 1 : 0);
     default:
         return set_number(s, text);
     }
@@ -283,7 +292,7 @@ void bp_config_done(const struct bp_config_table *t, void *values) {
     for (size_t i = 0; i < t->nrows; i++) {
         void *at = (char *) values + t->rows[i].offset;
 
-        if (t->rows[i].type == BP_CONFIG_LIST)
+        if (t->rows[i].type == BP_CONFIG_LIST || t->rows[i].type == BP_CONFIG_MAPS)
             list_done(at);
         if (t->rows[i].type == BP_CONFIG_TEXT) {
             bp_freep(at);
@@ -314,7 +323,11 @@ int bp_config_set_list(const struct bp_config_table *t, void *values, const char
 
     if (!s.row)
         return unknown(t, where, key, err);
-    if (s.row->type != BP_CONFIG_LIST)
+    if (s.row->type == BP_CONFIG_MAPS)
+        for (size_t i = 0; i < n; i++)
+            if (words[i][0] != '{')
+                return fail(&s, words[i]);
+    if (s.row->type != BP_CONFIG_LIST && s.row->type != BP_CONFIG_MAPS)
         return n == 1 ? bp_config_set(t, values, where, key, words[0], err) : fail(&s, "a list");
 
     s.to = (char *) values + s.row->offset;
@@ -350,7 +363,7 @@ bool bp_config_same(const struct bp_config_row *row, const void *a, const void *
     const void *va = (const char *) a + row->offset, *vb = (const char *) b + row->offset;
     const char *ta, *tb;
 
-    if (row->type == BP_CONFIG_LIST)
+    if (row->type == BP_CONFIG_LIST || row->type == BP_CONFIG_MAPS)
         return same_list(va, vb);
     if (row->type != BP_CONFIG_TEXT)
         return memcmp(va, vb, size_of(row->type)) == 0;
@@ -367,7 +380,7 @@ int bp_config_copy(const struct bp_config_table *t, const struct bp_config_row *
     const char *text;
     int r = 0;
 
-    if (row->type == BP_CONFIG_LIST) {
+    if (row->type == BP_CONFIG_LIST || row->type == BP_CONFIG_MAPS) {
         r = set_words(&s, (const char *const *) list->v, list->n);
     } else if (row->type == BP_CONFIG_TEXT) {
         memcpy(&text, v, sizeof text);

@@ -22,6 +22,8 @@ enum bp_config_type {
     BP_CONFIG_DURATION, /* bp_ns_t */
     BP_CONFIG_CHOICE,   /* int, index into `choices` */
     BP_CONFIG_LIST,     /* struct bp_config_list */
+    BP_CONFIG_MAPS,     /* struct bp_config_list of JSON objects: a list of sections; values are
+                           texts or lists of texts, "_at" says where it was written */
     BP_CONFIG_TYPES_N_
 };
 
@@ -91,7 +93,7 @@ void bp_config_done(const struct bp_config_table *t, void *values);
  */
 BP_MUST_CHECK int bp_config_set(const struct bp_config_table *t, void *values, const char *where,
                                 const char *key, const char *text, struct bp_error *err);
-/** The same for the words of a list; other types take exactly one. */
+/** The same for the words of a list or the objects of maps; other types take exactly one. */
 BP_MUST_CHECK int bp_config_set_list(const struct bp_config_table *t, void *values,
                                      const char *where, const char *key, const char *const *words,
                                      size_t n, struct bp_error *err);

@@ -56,13 +56,13 @@ static int show_yaml(const struct opts *o, const struct bp_agent_config *c, stru
 
     for (size_t i = 0; i < bp_agent_config_table.nrows; i++) {
         const struct bp_config_row *r = &bp_agent_config_table.rows[i];
-        const char *name = strrchr(r->key, '.') + 1, *source = source_of(c, r);
-        struct bp_str mine = { r->key, (size_t) (name - 1 - r->key) };
+        const char *dot = strrchr(r->key, '.'), *source = source_of(c, r);
+        struct bp_str mine = { r->key, dot ? (size_t) (dot - r->key) : 0 };
 
-        if (!bp_str_eq(mine, section))
+        if (dot && !bp_str_eq(mine, section))
             bp_buf_printf(&out, "%.*s:\n", (int) mine.n, mine.p);
         section = mine;
-        bp_buf_printf(&out, "  %s: ", name);
+        bp_buf_printf(&out, dot ? "  %s: " : "%s: ", dot ? dot + 1 : r->key);
         bp_agent_config_put_value(&out, c, r);
         if (bp_streq(source, "file"))
             source = o->file ? o->file : BP_AGENT_CONFIG_FILE;

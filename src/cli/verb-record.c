@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "cli/record-report.h"
 #include "cli/verb.h"
+#include "crypt/sign.h"
 #include "record/name.h"
 #include "record/overrides.h"
 #include "record/recorder.h"
@@ -32,7 +33,7 @@ struct opts {
     struct bp_opt_list topics, services, types, not_topics, not_types, domains, custom;
     struct bp_opt_list max_rate, keep_every, priority, budget;
     const char *regex, *not_regex, *out, *dir, *name, *mission, *qos_path, *ring_dir;
-    const char *definitions;
+    const char *definitions, *sign_key;
     uint64_t max_bag, cache, chunk, min_free;
     bp_ns_t max_duration, duration, interval;
     int64_t max_topics, level, workers;
@@ -118,6 +119,9 @@ static const struct bp_opt options[] = {
       NULL, 0, 0 },
     { "priority", 0, BP_OPT_LIST, OPT(priority), "TOPIC=low|normal|high",
       "who is refused first when the ring fills up", NULL, NULL, 0, 0 },
+    { "sign-key", 0, BP_OPT_TEXT, OPT(sign_key), "FILE",
+      "private key that signs the recording (openssl genpkey -algorithm ed25519)", NULL, NULL, 0,
+      0 },
     { "budget", 0, BP_OPT_LIST, OPT(budget), "TOPIC=SIZE", "most of the ring a topic may hold",
       NULL, NULL, 0, 0 },
     { "start-paused", 0, BP_OPT_FLAG, OPT(paused), NULL, "wait for the space key", NULL, NULL, 0,
@@ -149,6 +153,7 @@ struct run {
     struct bp_writer *writer;
     struct bp_recorder *recorder;
     struct bp_take *take;
+    struct bp_sign_key *signer;
     struct bp_record_report report;
     bool disk_stop; /* [atomic] --on-full stop wants the end */
     bool io_error;  /* [atomic] */
@@ -158,6 +163,7 @@ static void run_done(struct run *r) {
     bp_take_close(r->take);
     bp_recorder_close(r->recorder);
     (void) bp_writer_close(r->writer, NULL);
+    bp_sign_key_free(r->signer);
     bp_select_free(r->select);
     bp_qos_overrides_free(r->qos);
     for (size_t i = 0; i < BP_COUNT(r->rules); i++)
@@ -304,6 +310,7 @@ static int start_writer(struct run *r, struct bp_error *err) {
         .on_full = (enum bp_on_full) o->on_full,
         .profile = (enum bp_profile) o->profile,
         .custom_data = o->custom.v,
+        .signer = r->signer,
         .resume = o->out != NULL,
         .event = on_event,
         .ctx = r,
@@ -354,7 +361,9 @@ static void recover_neighbours(const struct run *r) {
         return;
 
     for (size_t i = 0; i < n; i++) {
-        struct bp_recover_opts o = { .io = bp_io_from_env(), .ring_dir = r->o->ring_dir };
+        struct bp_recover_opts o = { .io = bp_io_from_env(),
+                                     .ring_dir = r->o->ring_dir,
+                                     .signer = r->signer };
         int k = bp_recover(found[i], &o, &rec, &err);
 
         if (k == BP_EBUSY) /* somebody records into it right now */
@@ -480,6 +489,8 @@ static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
         k = bp_qos_overrides_load(r->o->qos_path, &r->qos, err);
     if (k >= 0 && r->o->definitions)
         k = bp_typedb_add_dir(r->o->definitions, err);
+    if (k >= 0 && r->o->sign_key)
+        k = bp_sign_key_load(r->o->sign_key, &r->signer, err);
     if (k >= 0)
         k = take_dir(r, err);
     return k;

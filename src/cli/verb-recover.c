@@ -9,9 +9,11 @@
 #include "base/io-fault.h"
 #include "base/time.h"
 #include "cli/verb.h"
+#include "crypt/sign.h"
 
 struct opts {
-    const char *ring_dir, *definitions;
+    const char *ring_dir, *definitions, *sign_key;
+    struct bp_sign_key *signer; /* owned */
     bool discard, dry_run, json, quiet;
 };
 
@@ -26,6 +28,8 @@ static const struct bp_opt options[] = {
       0, 0 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
       "message definitions (.msg, .idl) that complete unknown types", NULL, NULL, 0, 0 },
+    { "sign-key", 0, BP_OPT_TEXT, OPT(sign_key), "FILE",
+      "private key that signs what was recovered (of an agent: device.key)", NULL, NULL, 0, 0 },
     { "quiet", 'q', BP_OPT_FLAG, OPT(quiet), NULL, "print only what was lost", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per path", NULL, NULL, 0, 0 },
 };
@@ -86,6 +90,7 @@ static int recover_one(const struct opts *o, const char *path, struct bp_error *
         .discard = o->discard,
         .definitions = o->definitions,
         .dry_run = o->dry_run,
+        .signer = o->signer,
         .progress = isatty(STDERR_FILENO) && !o->quiet && !o->json ? on_progress : NULL,
         .ctx = &v,
     };
@@ -124,8 +129,7 @@ static int recover_found(const struct opts *o, const char *dir, bool *ret_any,
     return r < 0 ? r : worst;
 }
 
-static int recover_run(void *opts, int argc, char *argv[], struct bp_error *err) {
-    const struct opts *o = opts;
+static int recover_all(const struct opts *o, int argc, char *argv[], struct bp_error *err) {
     int worst = BP_EXIT_DONE;
 
     for (int i = 0; i < argc; i++) {
@@ -143,6 +147,16 @@ static int recover_run(void *opts, int argc, char *argv[], struct bp_error *err)
         worst = BP_MAX(worst, r);
     }
     return worst;
+}
+
+static int recover_run(void *opts, int argc, char *argv[], struct bp_error *err) {
+    struct opts *o = opts;
+    int r = o->sign_key ? bp_sign_key_load(o->sign_key, &o->signer, err) : 0;
+
+    if (r == 0)
+        r = recover_all(o, argc, argv, err);
+    bp_sign_key_free(o->signer);
+    return r;
 }
 
 const struct bp_verb bp_verb_recover = {

@@ -64,7 +64,7 @@ static void print_status(const json_t *o) {
 static int status_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     const struct opts *o = opts;
     BP_CLEANUP(bp_client_closep) struct bp_client *c = NULL;
-    json_t *status = NULL, *page = NULL;
+    json_t *status = NULL, *page = NULL, *device = NULL;
     int r;
 
     (void) argc, (void) argv;
@@ -73,14 +73,20 @@ static int status_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         r = bp_client_json(c, "GET", "/api/v1/status", NULL, &status, err);
     if (r == 0 && !o->json)
         r = bp_client_json(c, "GET", "/api/v1/sessions?status=recording", NULL, &page, err);
+    if (r == 0 && !o->json)
+        r = bp_client_json(c, "GET", "/api/v1/device", NULL, &device, err);
     if (r == 0 && o->json) {
         bp_cli_print_json(status);
     } else if (r == 0) {
+        const char *key = json_string_value(json_object_get(device, "public_key"));
+
         print_status(status);
+        (void) printf("key       %s\n", key ? key : "none: recordings are not signed");
         print_sessions(page);
     }
     json_decref(status);
     json_decref(page);
+    json_decref(device);
     return r;
 }
 

@@ -10,10 +10,12 @@
 #include "base/time.h"
 #include "base/units.h"
 #include "cli/verb.h"
+#include "crypt/sign.h"
 
 struct opts {
     bool json, quiet;
     int64_t threads, max;
+    char *signed_by;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -26,6 +28,8 @@ static const struct bp_opt options[] = {
       "print at most N findings a file, count the rest", "20", NULL, 0, 1e9 },
     { "threads", 0, BP_OPT_INT, OPT(threads), "N", "check on N threads; 0 = one per core", "0",
       NULL, 0, 64 },
+    { "signed-by", 0, BP_OPT_TEXT, OPT(signed_by), "KEY",
+      "the public key that must have signed: a file, or hex or base64", NULL, NULL, 0, 0 },
 };
 
 struct view {
@@ -50,11 +54,15 @@ static void flush_held(struct view *v) {
     v->held = v->shown = 0;
 }
 
-static const char *const level_names[] = { "note", "damage", "unusable" };
+static const char *level_name(const struct bp_finding *f) {
+    static const char *const names[] = { "note", "damage", "unusable" };
+
+    return f->proof ? "proof" : names[f->level];
+}
 
 static void finding_json(struct view *v, const struct bp_finding *f) {
-    json_t *j = json_pack("{s:s, s:s, s:s}", "level", level_names[f->level], "path", f->path,
-                          "text", f->text);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s}", "level", level_name(f), "path", f->path, "text", f->text);
 
     if (j && f->at_byte)
         (void) json_object_set_new(j, "byte", json_integer((json_int_t) f->offset));
@@ -83,7 +91,7 @@ static void on_finding(void *ctx, const struct bp_finding *f) {
     (void) printf("%s", f->path);
     if (f->at_byte)
         (void) printf(", byte %" PRIu64, f->offset);
-    (void) printf(": %s%s:%s %s", bp_cli_color(colors[f->level]), level_names[f->level],
+    (void) printf(": %s%s:%s %s", bp_cli_color(colors[f->level]), level_name(f),
                   bp_cli_color("\033[0m"), f->text);
     (void) printf(f->remedy ? "; %s\n" : "\n", f->remedy);
 }
@@ -104,6 +112,22 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total) {
     (void) fprintf(stderr, "\r\033[K[%.*s%*s] %3d %%  %s of %s", full,
                    "##############################", WIDTH - full, "", (int) (done * 100 / total),
                    bp_size_format(done, a), bp_size_format(total, b));
+}
+
+static const char *const proof_names[] = { "none", "signed", "unsigned", "other key", "broken" };
+
+static void print_proof(const struct bp_verify_result *r) {
+    static const char *const texts[] = {
+        [BP_PROOF_NONE] = "",
+        [BP_PROOF_SIGNED] = "signed by ",
+        [BP_PROOF_UNSIGNED] = "unsigned",
+        [BP_PROOF_OTHER] = "signed by another key: ",
+        [BP_PROOF_BROKEN] = "not as it was signed",
+    };
+    bool key = r->proof == BP_PROOF_SIGNED || r->proof == BP_PROOF_OTHER;
+
+    if (r->proof != BP_PROOF_NONE)
+        (void) printf("%s%s\n", texts[r->proof], !key ? "" : *r->key ? r->key : "several keys");
 }
 
 static void print_result(struct view *v, const struct bp_verify_result *r) {
@@ -127,6 +151,7 @@ static void print_result(struct view *v, const struct bp_verify_result *r) {
     if (r->lost)
         (void) printf("%" PRIu64 " messages were lost while recording, see `bagpipe info`\n",
                       r->lost);
+    print_proof(r);
     (void) printf("%s%s%s", bp_cli_color(colors[r->verdict]), verdicts[r->verdict],
                   bp_cli_color("\033[0m"));
     if (r->recoveries)
@@ -136,14 +161,14 @@ static void print_result(struct view *v, const struct bp_verify_result *r) {
 
 static int print_json(struct view *v, const struct bp_verify_result *r, struct bp_error *err) {
     static const char *const verdicts[] = { "whole", "damaged", "unusable" };
-    json_t *j =
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "verdict",
-                  verdicts[r->verdict], "files", (json_int_t) r->files, "bytes",
-                  (json_int_t) r->bytes, "message_count", (json_int_t) r->messages, "repeated",
-                  (json_int_t) r->repeated, "chunks", (json_int_t) r->chunks, "commits",
-                  (json_int_t) r->groups, "chunks_without_crc", (json_int_t) r->unchecked_chunks,
-                  "lost", (json_int_t) r->lost, "recoveries", (json_int_t) r->recoveries,
-                  "lost_in_recovery", (json_int_t) r->lost_in_recovery, "findings", v->findings);
+    json_t *j = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:O}", "verdict",
+        verdicts[r->verdict], "files", (json_int_t) r->files, "bytes", (json_int_t) r->bytes,
+        "message_count", (json_int_t) r->messages, "repeated", (json_int_t) r->repeated, "chunks",
+        (json_int_t) r->chunks, "commits", (json_int_t) r->groups, "chunks_without_crc",
+        (json_int_t) r->unchecked_chunks, "lost", (json_int_t) r->lost, "recoveries",
+        (json_int_t) r->recoveries, "lost_in_recovery", (json_int_t) r->lost_in_recovery, "proof",
+        proof_names[r->proof], "signed_by", r->key, "findings", v->findings);
     int failed = !j || json_dumpf(j, stdout, JSON_INDENT(2)) < 0;
 
     json_decref(j);
@@ -166,7 +191,12 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         .ctx = &v,
     };
     struct bp_verify_result result;
-    int r;
+    uint8_t key[BP_PUBLIC_KEY_LEN];
+    int r = o->signed_by ? bp_public_key_read(o->signed_by, key, err) : 0;
+
+    if (r < 0)
+        return r;
+    vo.signed_by = o->signed_by ? key : NULL;
 
     v.next_bar = v.began + BP_SEC; /* short work needs no bar */
     v.findings = o->json ? json_array() : NULL;
@@ -181,7 +211,10 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         (void) fprintf(stderr, "bagpipe verify: %s\n", err->text);
         return BP_EXIT_INPUT;
     }
-    return r < 0 ? r : exits[result.verdict];
+    if (r < 0)
+        return r;
+    return result.verdict == BP_VERDICT_WHOLE && result.unproven ? BP_EXIT_FINDINGS
+                                                                 : exits[result.verdict];
 }
 
 const struct bp_verb bp_verb_verify = {
@@ -193,12 +226,17 @@ const struct bp_verb bp_verb_verify = {
         "compared: every chunk with its CRC and its message indexes, every commit, the summary "
         "with what the file holds, metadata.yaml and manifest with the files, the ledger with the "
         "messages. Changes nothing. Recordings of others (MCAP, rosbag2's sqlite3) too.\n\n"
-        "One line per finding: a note, damage (the rest can be used), or unusable.\n\n"
+        "What a device has signed (manifest.sig) is compared, too: changed, cut, missing, added, "
+        "renamed or exchanged segments and an edited manifest are found. Who signed matters only "
+        "with --signed-by: anybody can sign with a key of his own.\n\n"
+        "One line per finding: a note, damage (the rest can be used), proof (not what the device "
+        "has signed), or unusable.\n\n"
         "Exit status: 0 whole, also after a recovery; 1 damaged, what is intact can be saved with "
-        "`bagpipe recover`; 2 not usable.",
+        "`bagpipe recover`, or not as signed; 2 not usable.",
     .examples = "bagpipe verify run_2026_11_21     one session\n"
                 "bagpipe verify -q /data || mail   a folder of sessions; the exit status tells\n"
-                "bagpipe verify --json x.mcap      for programs",
+                "bagpipe verify --json x.mcap      for programs\n"
+                "bagpipe verify --signed-by robot7.pub run_2026_11_21",
     .opts = options,
     .nopts = BP_COUNT(options),
     .opts_size = sizeof(struct opts),

@@ -17,6 +17,8 @@
     X(agent)      \
     X(status)     \
     X(session)    \
+    X(trigger)    \
+    X(secret)     \
     X(config)     \
     X(completion) \
     X(man)

@@ -60,3 +60,7 @@ char *bp_sha256_hex(const uint8_t digest[static BP_SHA256_LEN], char hex[static 
     hex[BP_SHA256_HEX - 1] = 0;
     return hex;
 }
+
+void bp_sha1_of(const void *p, size_t n, uint8_t ret[static BP_SHA1_LEN]) {
+    (void) EVP_Digest(p, n, ret, NULL, EVP_sha1(), NULL);
+}

@@ -23,3 +23,8 @@ void bp_sha256_of(const void *p, size_t n, uint8_t ret[static BP_SHA256_LEN]);
 
 /** Lower-case hex with NUL; returns `hex`. */
 char *bp_sha256_hex(const uint8_t digest[static BP_SHA256_LEN], char hex[static BP_SHA256_HEX]);
+
+enum { BP_SHA1_LEN = 20 };
+
+/** SHA-1 at once, where a protocol wants it (WebSocket's handshake); it proves nothing. */
+void bp_sha1_of(const void *p, size_t n, uint8_t ret[static BP_SHA1_LEN]);

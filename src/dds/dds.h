@@ -97,6 +97,8 @@ struct bp_sample {
 
 /** Gathers the `s->size` payload bytes (encapsulation header first) into dst. One copy. */
 void bp_sample_copy(const struct bp_sample *s, uint8_t *dst);
+/** The same for the first n bytes, n at most `s->size`. */
+void bp_sample_copy_part(const struct bp_sample *s, uint8_t *dst, size_t n);
 
 /* Runs in a DDS receive thread: must not block, allocate in steady state, or call bp_dds_*. */
 typedef void (*bp_sample_fn)(void *ctx, const struct bp_sample *s);

@@ -199,14 +199,15 @@ static bool chain_covers(const struct nn_rdata *f, size_t size) {
     return off == size;
 }
 
-static void chain_copy(const struct nn_rdata *f, uint8_t *dst) {
+/* The first n bytes. */
+static void chain_copy(const struct nn_rdata *f, uint8_t *dst, size_t n) {
     uint32_t off = 0;
 
-    for (; f; f = f->nextfrag) {
+    for (; f && off < n; f = f->nextfrag) {
         if (f->maxp1 <= off)
             continue;
         memcpy(dst + off, NN_RMSG_PAYLOADOFF(f->rmsg, NN_RDATA_PAYLOAD_OFF(f)) + (off - f->min),
-               f->maxp1 - off);
+               BP_MIN((size_t) f->maxp1, n) - off);
         off = f->maxp1;
     }
 }
@@ -226,7 +227,7 @@ static struct ddsi_serdata *sd_from_ser(const struct ddsi_sertype *t, enum ddsi_
     d->size = (uint32_t) size;
     lift_metadata(d, f);
     if (held) {
-        chain_copy(f, d->data);
+        chain_copy(f, d->data, size);
         return &d->c;
     }
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): the pointer is copied; only the API says const */
@@ -457,10 +458,17 @@ static void describe(const struct ddsi_serdata *c, const ddsi_guid_t *writer,
 void bp_raw_copy(const void *serdata, uint8_t *dst) {
     const struct serdata *d = serdata;
 
+    bp_raw_copy_part(serdata, dst, d->size);
+}
+
+void bp_raw_copy_part(const void *serdata, uint8_t *dst, size_t n) {
+    const struct serdata *d = serdata;
+
+    n = BP_MIN(n, (size_t) d->size);
     if (d->data)
-        memcpy(dst, d->data, d->size);
+        memcpy(dst, d->data, n);
     else if (d->frag)
-        chain_copy(d->frag, dst);
+        chain_copy(d->frag, dst, n);
 }
 
 struct rhc {

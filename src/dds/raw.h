@@ -78,6 +78,8 @@ int64_t bp_raw_heard(const struct ddsi_sertype *type, const uint8_t guid[static 
 
 /** Gathers the sample's `size` bytes into dst. */
 void bp_raw_copy(const void *serdata, uint8_t *dst);
+/** The same for the first n bytes. */
+void bp_raw_copy_part(const void *serdata, uint8_t *dst, size_t n);
 
 /** Takes what a reader with Cyclone's own cache holds; returns the number of samples or < 0. */
 int bp_raw_take(dds_entity_t reader, bp_raw_fn fn, void *ctx);

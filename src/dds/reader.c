@@ -257,6 +257,10 @@ void bp_sample_copy(const struct bp_sample *s, uint8_t *dst) {
     bp_raw_copy(s->chain, dst);
 }
 
+void bp_sample_copy_part(const struct bp_sample *s, uint8_t *dst, size_t n) {
+    bp_raw_copy_part(s->chain, dst, n);
+}
+
 /* ---- what was heard of ---- */
 
 /* Cyclone has let go of a writer. What it knew of it is told, and when the graph has said so

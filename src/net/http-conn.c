@@ -358,6 +358,21 @@ static struct bp_conn *forgotten(struct bp_http *h, struct MHD_Connection *mhd, 
     return c;
 }
 
+/* One of its sides is done with it: libmicrohttpd, or the owner of a detached one. The last one
+ * frees it. */
+static void release(struct bp_http *h, struct bp_conn *c, bool forget) {
+    bool last;
+
+    bp_mutex_lock(&h->conns.lock);
+    if (forget)
+        forget_locked(h, c);
+    last = !c->detached || c->released;
+    c->released = true;
+    bp_mutex_unlock(&h->conns.lock);
+    if (last)
+        free(c);
+}
+
 void bp_http_conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
                          enum MHD_ConnectionNotificationCode code) {
     struct bp_http *h = cls;
@@ -374,11 +389,22 @@ void bp_http_conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_co
     }
     if (!c)
         return;
-    bp_mutex_lock(&h->conns.lock);
-    forget_locked(h, c);
-    bp_mutex_unlock(&h->conns.lock);
-    free(c);
+    release(h, c, !c->detached);
     *socket_context = NULL;
+}
+
+void bp_http_conn_detach(struct bp_http *h, struct bp_conn *c, int fd) {
+    bp_mutex_lock(&h->conns.lock);
+    c->fd = fd;
+    c->detached = true;
+    bp_mutex_unlock(&h->conns.lock);
+}
+
+void bp_http_conn_leave(struct bp_http *h, struct bp_conn *c) {
+    int fd = c->fd;
+
+    release(h, c, true);
+    (void) close(fd);
 }
 
 void bp_http_conn_phase(struct bp_http *h, struct bp_conn *c, enum bp_conn_phase phase) {
@@ -387,6 +413,10 @@ void bp_http_conn_phase(struct bp_http *h, struct bp_conn *c, enum bp_conn_phase
     if (!c)
         return;
     bp_mutex_lock(&h->conns.lock);
+    if (c->detached) {
+        bp_mutex_unlock(&h->conns.lock);
+        return;
+    }
     c->phase = phase;
     c->since = now;
     /* after a reply the connection may rest before its next head */

@@ -49,6 +49,8 @@ struct bp_conn {
     enum bp_conn_phase phase;    /* [conns.lock] */
     bool started;                /* [conns.lock] libmicrohttpd has taken it */
     bool cut;                    /* [conns.lock] shut down by us */
+    bool detached;               /* [conns.lock] UPGRADED: libmicrohttpd has let go of it */
+    bool released;               /* [conns.lock] detached, and one of both sides is done with it */
     bp_ns_t hung_up;             /* [conns.lock] when the client sent its last, mono, or 0 */
     bp_ns_t since;               /* [conns.lock] when the phase began, mono */
     bp_ns_t deadline;            /* [conns.lock] mono, 0 = none */
@@ -159,6 +161,11 @@ void bp_http_conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_co
                          enum MHD_ConnectionNotificationCode code);
 /** Enters a phase, with the deadline that goes with it. Loop thread. */
 void bp_http_conn_phase(struct bp_http *h, struct bp_conn *c, enum bp_conn_phase phase);
+/** It lives on with a descriptor of its own, `fd`, when libmicrohttpd closes it: until
+ *  bp_http_conn_leave(). Loop thread. */
+void bp_http_conn_detach(struct bp_http *h, struct bp_conn *c, int fd);
+/** The end of a detached one; closes its descriptor. Any thread. */
+void bp_http_conn_leave(struct bp_http *h, struct bp_conn *c);
 /** Has the client sent its last? */
 bool bp_http_conn_hung_up(struct bp_http *h, const struct bp_conn *c);
 /** Tells connections that wait for a request that there is no more to come. */

@@ -193,8 +193,13 @@ void bp_http_streams_end(struct bp_http *h) {
     }
 }
 
+/* libmicrohttpd would keep its memory for a connection (a pool of 16 KiB) as long as that lives. So
+ * the descriptor is doubled and libmicrohttpd let go at once; our own entry stays, for the limits
+ * and for draining. */
 struct bp_http_upgrade {
-    struct MHD_UpgradeResponseHandle *urh;
+    struct bp_http *http;
+    struct bp_conn *conn;
+    struct MHD_UpgradeResponseHandle *urh; /* when the descriptor could not be doubled, else NULL */
 };
 
 /* Loop thread: the head of the 101 is sent. */
@@ -202,15 +207,20 @@ static void take_over(void *cls, struct MHD_Connection *mhd, void *req_cls, cons
                       size_t n, MHD_socket fd, struct MHD_UpgradeResponseHandle *urh) {
     struct bp_http_req *req = req_cls;
     struct bp_http_upgrade *u = req->reply.upgrade;
+    int own = req->conn ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
     (void) cls;
     (void) mhd;
     (void) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    u->urh = urh;
     req->reply.upgrade = NULL;
     req->reply.kind = BP_REPLY_NONE; /* nobody is to be told that it is gone */
     bp_http_conn_phase(req->http, req->conn, BP_CONN_UPGRADED);
-    req->reply.take(req->reply.ctx, fd, (struct bp_str){ early, n }, u);
+    *u = (struct bp_http_upgrade){ req->http, req->conn, own < 0 ? urh : NULL };
+    if (own >= 0)
+        bp_http_conn_detach(req->http, req->conn, own);
+    req->reply.take(req->reply.ctx, own >= 0 ? own : fd, (struct bp_str){ early, n }, u);
+    if (own >= 0)
+        (void) MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 
 struct MHD_Response *bp_http_upgrade_response(struct bp_http_req *req) {
@@ -221,6 +231,9 @@ struct MHD_Response *bp_http_upgrade_response(struct bp_http_req *req) {
 }
 
 void bp_http_upgrade_close(struct bp_http_upgrade *u) {
-    (void) MHD_upgrade_action(u->urh, MHD_UPGRADE_ACTION_CLOSE);
+    if (u->urh)
+        (void) MHD_upgrade_action(u->urh, MHD_UPGRADE_ACTION_CLOSE);
+    else
+        bp_http_conn_leave(u->http, u->conn);
     free(u);
 }

@@ -123,3 +123,18 @@ void bp_recorder_share_locked(struct bp_recorder *r, struct source *s, unsigned 
     if (s->ids[slot] < 0)
         bp_recorder_notice(r, err.text);
 }
+
+int bp_recorder_definition(struct bp_recorder *r, uint32_t domain, const char *topic,
+                           const char *type, struct bp_buf *out) {
+    int rc = -ENOENT;
+
+    (void) pthread_mutex_lock(&r->lock);
+    for (struct topic *t = r->topics; t && rc < 0; t = t->hh.next) {
+        if (t->domain->id != domain || !bp_streq(t->graph, topic) || !bp_streq(t->type, type))
+            continue;
+        for (const struct chan *c = t->chans; c && rc < 0; c = c->next)
+            rc = known_definition(t, c, out) ? 0 : -ENOENT;
+    }
+    (void) pthread_mutex_unlock(&r->lock);
+    return rc;
+}

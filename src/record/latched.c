@@ -11,7 +11,7 @@ enum { MOST_BYTES = 64 << 20 };
 struct message {
     struct source *src; /* borrowed, stays until close */
     uint64_t seq;
-    bp_ns_t source_ns;
+    bp_ns_t source_ns, recv_ns;
     struct message *prev, *next;
     uint32_t size;
     uint8_t cdr[];
@@ -55,6 +55,7 @@ void bp_latched_put(struct topic *t, struct source *src, const struct bp_sample 
     m->src = src;
     m->seq = s->seq;
     m->source_ns = s->source_ns;
+    m->recv_ns = s->recv_ns;
     m->size = s->size;
     bp_sample_copy(s, m->cdr);
 
@@ -95,6 +96,33 @@ void bp_latched_replay(struct topic *t, unsigned slot, bp_ns_t log_ns) {
 
             if (m->src->alive && m->src->ids[slot] >= 0)
                 (void) bp_writer_accept(t->taps[slot]->take->o.writer, &a);
+        }
+    (void) pthread_mutex_unlock(&t->latched_lock);
+}
+
+static void copy_part(const void *from, uint8_t *dst, size_t n) {
+    const struct message *m = from;
+
+    memcpy(dst, m->cdr, n);
+}
+
+void bp_latched_show(struct topic *t, struct bp_watch *w) {
+    struct message *m;
+
+    (void) pthread_mutex_lock(&t->latched_lock);
+    if (t->latched)
+        DL_FOREACH(t->latched->oldest, m) {
+            struct bp_watch_sample part = {
+                .seq = m->seq,
+                .source_ns = m->source_ns,
+                .recv_ns = m->recv_ns,
+                .size = m->size,
+                .copy = copy_part,
+                .from = m,
+            };
+
+            if (m->src->alive)
+                bp_watch_show_latched(w, t, m->src, &part);
         }
     (void) pthread_mutex_unlock(&t->latched_lock);
 }

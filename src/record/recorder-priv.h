@@ -7,6 +7,7 @@
 
 #include "dds/dds.h"
 #include "record/recorder.h"
+#include "record/watch.h"
 
 /* How the parts of a recorder hang together:
  *
@@ -14,6 +15,7 @@
  *   take begins, take ends        ── take.c ────> struct tap: one topic in one take
  *   topic wanted or not           ── topics.c ──> bp_recorder_tune(): subscribes, unsubscribes
  *   sample (receive thread)       ── sample.c ──> each tap: throttle, then bp_writer_accept()
+ *                                 ── watch.c ───> each look: throttle, then its callback
  *   unknown type                  ── definitions.c ──> bp_writer_channel_update()
  *
  * Lock order: gate, recorder.lock, then a writer's own. A receive thread reads under the gate;
@@ -40,6 +42,23 @@ struct tap { /* a topic in a take */
     _Atomic int64_t thin_ns; /* the same for thinning at a limit of the host */
 };
 
+struct bp_watch {
+    struct bp_recorder *rec; /* constant */
+    char *topic, *type;      /* owned, constant; patterns */
+    bp_ns_t min_gap;         /* constant, 0 = all */
+    bp_watch_fn fn;          /* constant */
+    void *ctx;
+    uint32_t topics; /* [rec.lock] */
+    _Atomic uint64_t messages, bytes, skipped;
+    struct bp_watch *next; /* [rec.lock] */
+};
+
+struct look { /* a topic in a watch */
+    struct bp_watch *watch;
+    _Atomic int64_t next_ns; /* when the rate limit lets the next sample through */
+    struct look *next;       /* [gate] */
+};
+
 struct topic {
     struct bp_recorder *rec;        /* constant */
     struct domain *domain;          /* constant */
@@ -48,11 +67,12 @@ struct topic {
     char *graph;                    /* owned, constant: ROS name in the graph */
     char *name, *type;              /* owned, constant: ROS names, name as recorded */
     bool renamed;                   /* constant: `name` is not `graph` */
-    const char *robot;              /* [lock] borrowed from robots */
+    _Atomic(const char *) robot;    /* written with lock held; borrowed from robots */
     bool is_clock;                  /* constant: gives the time, with use_sim_time */
     bool keyed;                     /* constant */
     struct tap *taps[BP_TAKES];     /* [gate] owned */
     uint32_t mask;                  /* [gate] bit per tap that is handed samples */
+    struct look *looks;             /* [gate] owned */
     struct chan *chans;             /* [lock] owned */
     uint32_t writers;               /* [lock] alive */
     char *qos_yaml;                 /* [lock] owned: distinct offered profiles */
@@ -114,8 +134,11 @@ struct bp_recorder {
     pthread_rwlock_t gate;           /* see above */
     pthread_mutex_t lock;            /* see above */
     struct bp_take *takes[BP_TAKES]; /* [lock] borrowed; a slot is free again at its close */
+    struct bp_watch *watches;        /* [lock] borrowed, until their close */
     struct topic *topics;            /* [lock] owned, by key */
     struct source *sources;          /* [lock] owned, by guid */
+    struct node *nodes;              /* [lock] owned, see nodes.c */
+    struct seat *seats;              /* [lock] owned */
     struct bp_robots *robots;        /* [lock] owned */
     bool closing;                    /* [lock] */
     struct want *wants;              /* [lock] oldest first */
@@ -136,8 +159,23 @@ struct source *bp_recorder_source_locked(struct bp_recorder *r, struct topic *t,
 void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s);
 void bp_recorder_notice(const struct bp_recorder *r, const char *text);
 void bp_recorder_topic_free(struct topic *t);
-/** Subscribes to the topic when a take wants it, unsubscribes when none does. No lock held. */
+/** Subscribes to the topic when a take or a watch wants it, unsubscribes when none does. No lock
+ *  held. */
 void bp_recorder_tune(struct topic *t);
+
+/* Topics to be tuned once no lock is held: they are freed with the recorder only. */
+struct topics {
+    struct topic **v;
+    size_t n;
+};
+/** @return 0, -ENOMEM */
+int bp_recorder_list_locked(struct bp_recorder *r, struct topics *ret);
+/** Tunes each and frees the list. */
+void bp_recorder_tune_all(struct topics *list);
+
+/* nodes.c */
+void bp_nodes_see_locked(struct bp_recorder *r, const struct bp_endpoint *e);
+void bp_nodes_free(struct bp_recorder *r);
 
 /* channels.c: topics as channels and sources of a writer; with recorder.lock held */
 /** The source in the file of take `slot`; its channel is made when it has none yet. */
@@ -155,9 +193,22 @@ void bp_take_consider_locked(struct bp_take *k, struct topic *t);
 void bp_latched_put(struct topic *t, struct source *src, const struct bp_sample *s);
 /** Hands what is remembered to a take that joins; the gate is held for writing. */
 void bp_latched_replay(struct topic *t, unsigned slot, bp_ns_t log_ns);
+/** Shows what is remembered to a watch that joins; the gate is held for writing. */
+void bp_latched_show(struct topic *t, struct bp_watch *w);
 void bp_latched_clear(struct topic *t);
 
+/* watch.c */
+/** Links the topic when it fits; recorder.lock held, and the gate for writing unless it is new. */
+void bp_watch_consider_locked(struct bp_watch *w, struct topic *t);
+/** Shows a sample to all who watch the topic. Receive threads, with the gate held. */
+void bp_watch_show(struct topic *t, const struct source *src, const struct bp_sample *s);
+/** @param part  seq, times, size, copy and from are filled */
+void bp_watch_show_latched(struct bp_watch *w, struct topic *t, const struct source *src,
+                           struct bp_watch_sample *part);
+
 /* sample.c: runs on receive threads */
+/** True when a rate limit of one per `gap` lets a message of `now` through. */
+bool bp_recorder_within_rate(_Atomic int64_t *next_ns, bp_ns_t gap, bp_ns_t now);
 void bp_recorder_on_sample(void *topic, const struct bp_sample *s);
 void bp_recorder_on_control(void *topic, const struct bp_sample *s);
 void bp_recorder_on_missed(void *topic, const struct bp_missed *m);

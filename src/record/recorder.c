@@ -105,6 +105,7 @@ void bp_recorder_close(struct bp_recorder *r) {
     for (size_t i = 0; r->domains && i < r->o.ndomains; i++)
         bp_dds_close(BP_TAKE_PTR(r->domains[i].dds));
     free_tables(r);
+    bp_nodes_free(r);
     bp_robots_free(r->robots);
     free(r->domains);
     (void) pthread_cond_destroy(&r->wanted);
@@ -148,6 +149,7 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
                 .topic = t->name,
                 .type = t->type,
                 .robot = t->robot,
+                .graph = t->graph,
                 .domain = t->domain->id,
                 .writers = t->writers,
                 .takes = (uint32_t) __builtin_popcount(t->mask),

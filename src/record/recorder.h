@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "wire/qos.h"
 
+struct bp_buf;
 struct bp_select;
 struct bp_qos_overrides;
 
@@ -62,6 +63,7 @@ void bp_recorder_stats(struct bp_recorder *r, struct bp_recorder_stats *ret);
 /* A topic of the graph. Strings are borrowed and stay until close. */
 struct bp_recorder_topic {
     const char *topic, *type, *robot;
+    const char *graph; /* its name in the graph; `topic` may have a robot's prefix */
     uint32_t domain;
     uint32_t writers;         /* alive */
     uint32_t takes;           /* how many record it now */
@@ -77,6 +79,19 @@ struct bp_recorder_topic {
 };
 /** Number of topics; fills at most `cap`. */
 size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, size_t cap);
+
+enum bp_presence { BP_NEVER_SEEN, BP_PRESENT, BP_GONE };
+/** Whether the node "/robot1/driver" is in the graph: as long as one of its endpoints is. */
+enum bp_presence bp_recorder_node(struct bp_recorder *r, const char *name);
+
+/**
+ * Appends the definition of a topic's messages, as its writers told it or as it is known here.
+ *
+ * @param topic  its name in the graph
+ * @return 0, -ENOENT when nobody knows it (yet)
+ */
+BP_MUST_CHECK int bp_recorder_definition(struct bp_recorder *r, uint32_t domain, const char *topic,
+                                         const char *type, struct bp_buf *out);
 
 /* ---- takes ---- */
 

@@ -1,4 +1,5 @@
-/* The hot path: a sample from DDS to the rings of the takes that want it. Nothing here blocks or
+/* The hot path: a sample from DDS to the rings of the takes that want it, and to those who
+ * watch. Nothing here blocks or
  * allocates once a writer is known (latched topics excepted); the payload is copied from Cyclone's
  * receive buffer straight into each ring slot. */
 #include "record/recorder-priv.h"
@@ -29,7 +30,7 @@ static void take_clock(struct bp_recorder *r, const struct bp_sample *s) {
 }
 
 /* Several receive threads may carry one topic, hence the exchange. */
-static bool within_rate(_Atomic int64_t *next_ns, bp_ns_t gap, bp_ns_t now) {
+bool bp_recorder_within_rate(_Atomic int64_t *next_ns, bp_ns_t gap, bp_ns_t now) {
     int64_t next = atomic_load_explicit(next_ns, memory_order_relaxed);
     int64_t after;
 
@@ -120,8 +121,8 @@ static bool is_beyond(struct bp_take *k, struct tap *tap, const struct topic *t,
     if (tap->priority == BP_PRIORITY_NORMAL)
         return limit == BP_TAKE_HIGH_ONLY;
     return limit != BP_TAKE_THIN_LOW ||
-           !within_rate(&tap->thin_ns, atomic_load_explicit(&k->thin_gap, memory_order_relaxed),
-                        now);
+           !bp_recorder_within_rate(&tap->thin_ns,
+                                    atomic_load_explicit(&k->thin_gap, memory_order_relaxed), now);
 }
 
 static void hand_over(struct tap *tap, struct source *src, unsigned slot, const struct bp_sample *s,
@@ -138,7 +139,7 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
     }
     if ((tap->keep_every > 1 &&
          atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
-        (tap->min_gap > 0 && !within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
+        (tap->min_gap > 0 && !bp_recorder_within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
         bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
         return;
     }
@@ -181,7 +182,7 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
 
     (void) pthread_rwlock_rdlock(&r->gate);
     left = t->mask;
-    src = left ? source_of(t, s->guid, s->writer_slot) : NULL;
+    src = left || t->looks ? source_of(t, s->guid, s->writer_slot) : NULL;
     if (src) {
         count(r, t, s);
         while (left) {
@@ -192,6 +193,8 @@ void bp_recorder_on_sample(void *topic, const struct bp_sample *s) {
         }
         if (r->o.keep_latched && atomic_load_explicit(&t->latched_depth, memory_order_relaxed))
             bp_latched_put(t, src, s);
+        if (t->looks)
+            bp_watch_show(t, src, s);
     }
     (void) pthread_rwlock_unlock(&r->gate);
 }

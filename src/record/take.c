@@ -71,13 +71,7 @@ void bp_take_consider_locked(struct bp_take *k, struct topic *t) {
     k->topics++;
 }
 
-/* Topics to be tuned once no lock is held: they are freed with the recorder only. */
-struct topics {
-    struct topic **v;
-    size_t n;
-};
-
-static int list_topics_locked(struct bp_recorder *r, struct topics *ret) {
+int bp_recorder_list_locked(struct bp_recorder *r, struct topics *ret) {
     ret->v = calloc(HASH_COUNT(r->topics) + 1, sizeof(struct topic *));
     if (!ret->v)
         return -ENOMEM;
@@ -86,7 +80,7 @@ static int list_topics_locked(struct bp_recorder *r, struct topics *ret) {
     return 0;
 }
 
-static void tune_all(struct topics *list) {
+void bp_recorder_tune_all(struct topics *list) {
     for (size_t i = 0; i < list->n; i++)
         bp_recorder_tune(list->v[i]);
     free(list->v);
@@ -103,7 +97,7 @@ static int join_locked(struct bp_recorder *r, struct bp_take *k, struct topics *
         slot++;
     if (slot == BP_TAKES)
         return -EBUSY;
-    rc = list_topics_locked(r, list);
+    rc = bp_recorder_list_locked(r, list);
     if (rc < 0)
         return rc;
     k->slot = slot;
@@ -149,7 +143,7 @@ int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o, struct bp_
                    : bp_fail(err, rc, "no memory to record");
     }
     *ret = k;
-    tune_all(&list);
+    bp_recorder_tune_all(&list);
     return 0;
 }
 
@@ -173,10 +167,10 @@ void bp_take_stop(struct bp_take *k) {
     k->stopped = true;
     for (struct topic *t = r->topics; t; t = t->hh.next)
         t->mask &= ~(1u << k->slot);
-    (void) list_topics_locked(r, &list); /* without memory for it they stay subscribed to */
+    (void) bp_recorder_list_locked(r, &list); /* without memory for it they stay subscribed to */
     (void) pthread_mutex_unlock(&r->lock);
     (void) pthread_rwlock_unlock(&r->gate);
-    tune_all(&list);
+    bp_recorder_tune_all(&list);
 }
 
 void bp_take_close(struct bp_take *k) {

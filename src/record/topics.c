@@ -1,4 +1,5 @@
-/* Graph events become topics and sources; topics are subscribed to while a take wants them. */
+/* Graph events become topics and sources; topics are subscribed to while a take or a watch wants
+ * them. */
 #include "record/recorder-priv.h"
 
 #include <errno.h>
@@ -59,6 +60,12 @@ void bp_recorder_topic_free(struct topic *t) {
     }
     for (size_t i = 0; i < BP_TAKES; i++)
         free(t->taps[i]);
+    while (t->looks) {
+        struct look *l = t->looks;
+
+        t->looks = l->next;
+        free(l);
+    }
     bp_latched_clear(t);
     (void) pthread_mutex_destroy(&t->latched_lock);
     free(t->key);
@@ -98,6 +105,8 @@ static struct topic *topic_new_locked(struct domain *d, const struct bp_endpoint
     for (size_t i = 0; i < BP_TAKES; i++)
         if (r->takes[i] && !r->takes[i]->stopped)
             bp_take_consider_locked(r->takes[i], t); /* nobody is handed its samples yet */
+    for (struct bp_watch *w = r->watches; w; w = w->next)
+        bp_watch_consider_locked(w, t);
     return t;
 }
 
@@ -247,7 +256,7 @@ static struct bp_sub *subscribe(struct topic *t) {
 }
 
 static bool is_wanted_locked(const struct topic *t) {
-    return !t->rec->closing && (t->is_clock || t->mask);
+    return !t->rec->closing && (t->is_clock || t->mask || t->looks);
 }
 
 /* Whoever is at it already looks again before it leaves, so that the last wish counts. */
@@ -280,11 +289,9 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e) {
     struct topic *t = NULL;
     bool named = false;
 
-    if (e->kind != BP_ENDPOINT_TOPIC)
-        return;
-
     (void) pthread_mutex_lock(&r->lock);
-    if (r->closing) {
+    bp_nodes_see_locked(r, e);
+    if (r->closing || e->kind != BP_ENDPOINT_TOPIC) {
         (void) pthread_mutex_unlock(&r->lock);
         return;
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/json.h"
 #include "wire/yaml.h"
 
 /* One reading of a file. */
@@ -13,6 +14,90 @@ struct reading {
     const struct bp_yaml *yaml;
     struct bp_error *err;
 };
+
+static int put_values(const struct reading *r, const struct bp_yaml_node *list, const char *where,
+                      struct bp_buf *out) {
+    const char *comma = "";
+
+    bp_buf_put_str(out, "[");
+    for (const struct bp_yaml_node *c = bp_yaml_first(r->yaml, list); c;
+         c = bp_yaml_next(r->yaml, c)) {
+        if (c->kind != BP_YAML_SCALAR)
+            return bp_fail(r->err, BP_ECONFIG, "%s: %s: a list holds plain values", where,
+                           list->key);
+        bp_buf_put_str(out, comma);
+        bp_json_put_text(out, c->text.p, c->text.n);
+        comma = ", ";
+    }
+    bp_buf_put_str(out, "]");
+    return 0;
+}
+
+/* A section of a list as a JSON object of texts and lists of texts. */
+static int put_map(const struct reading *r, const struct bp_yaml_node *map, const char *key,
+                   struct bp_buf *out) {
+    char where[200];
+    int k = 0;
+
+    bp_buf_put_str(out, "{");
+    for (const struct bp_yaml_node *n = bp_yaml_first(r->yaml, map); n && k == 0;
+         n = bp_yaml_next(r->yaml, n)) {
+        (void) snprintf(where, sizeof where, "%s, line %u: %s", r->name, n->line, key);
+        bp_json_put_text(out, n->key, strlen(n->key));
+        bp_buf_put_str(out, ": ");
+        if (n->kind == BP_YAML_SEQUENCE)
+            k = put_values(r, n, where, out);
+        else if (n->kind == BP_YAML_SCALAR)
+            bp_json_put_text(out, n->text.p, n->text.n);
+        else
+            k = bp_fail(r->err, BP_ECONFIG, "%s: %s: expected a value or a list", where, n->key);
+        bp_buf_put_str(out, ", ");
+    }
+    (void) snprintf(where, sizeof where, "%s, line %u", r->name, map->line);
+    bp_buf_put_str(out, "\"_at\": ");
+    bp_json_put_text(out, where, strlen(where));
+    bp_buf_put_str(out, "}");
+    return k;
+}
+
+static void words_done(char **words) {
+    for (size_t i = 0; words[i]; i++)
+        free(words[i]);
+}
+
+static bool takes_maps(const struct reading *r, const char *key) {
+    for (size_t i = 0; i < r->table->nrows; i++)
+        if (bp_streq(r->table->rows[i].key, key))
+            return r->table->rows[i].type == BP_CONFIG_MAPS;
+    return false;
+}
+
+static int read_maps(const struct reading *r, const struct bp_yaml_node *n, const char *where,
+                     const char *key) {
+    BP_AUTO_FREE char **words = calloc(n->count + 1U, sizeof *words);
+    size_t count = 0;
+    int k = words ? 0 : bp_fail(r->err, -ENOMEM, "out of memory");
+
+    for (const struct bp_yaml_node *c = bp_yaml_first(r->yaml, n); c && k == 0;
+         c = bp_yaml_next(r->yaml, c)) {
+        BP_AUTO_BUF text = { 0 };
+
+        if (c->kind != BP_YAML_MAPPING)
+            k = bp_fail(r->err, BP_ECONFIG, "%s, line %u: %s: each begins with '- name: …'",
+                        r->name, c->line, key);
+        else
+            k = put_map(r, c, key, &text);
+        words[count] = k == 0 ? bp_buf_take_cstr(&text) : NULL;
+        if (k == 0 && !words[count++])
+            k = bp_fail(r->err, -ENOMEM, "out of memory");
+    }
+    if (k == 0)
+        k = bp_config_set_list(r->table, r->values, where, key, (const char *const *) words, count,
+                               r->err);
+    if (words)
+        words_done(words);
+    return k;
+}
 
 static int read_list(const struct reading *r, const struct bp_yaml_node *n, const char *where,
                      const char *key) {
@@ -52,6 +137,8 @@ static int read_mapping(const struct reading *r, const struct bp_yaml_node *map,
                            where, key);
         if (n->kind == BP_YAML_MAPPING && bp_config_is_section(r->table, key))
             k = read_mapping(r, n, key);
+        else if (n->kind == BP_YAML_SEQUENCE && takes_maps(r, key))
+            k = read_maps(r, n, where, key);
         else if (n->kind == BP_YAML_SEQUENCE)
             k = read_list(r, n, where, key);
         else

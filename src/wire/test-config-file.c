@@ -10,7 +10,7 @@
 struct settings {
     int64_t count;
     uint64_t ring;
-    struct bp_config_list topics;
+    struct bp_config_list topics, rules;
 };
 
 #define AT(m) offsetof(struct settings, m)
@@ -19,6 +19,7 @@ static const struct bp_config_row rows[] = {
     { "record.count", BP_CONFIG_INT, AT(count), "3", .min = 1, .max = 9, .help = "how many" },
     { "record.ring.size", BP_CONFIG_SIZE, AT(ring), "256MiB", .help = "memory" },
     { "record.topics", BP_CONFIG_LIST, AT(topics), NULL, .help = "these" },
+    { "rules", BP_CONFIG_MAPS, AT(rules), NULL, .help = "what to do" },
 };
 
 static const struct bp_config_table table = { .rows = rows,
@@ -50,6 +51,29 @@ static void reads(void **state) {
     }
 }
 
+/* Sections of a list become objects that say where they stand. */
+static void reads_maps(void **state) {
+    struct bp_error err = { 0 };
+    struct settings s;
+
+    (void) state;
+    assert_int_equal(
+        read_text(&s, "rules:\n- name: a\n  do: [x, \"y \\\"z\"]\n- {name: 'ü'}\n", &err), 0);
+    assert_int_equal(s.rules.n, 2);
+    assert_string_equal(s.rules.v[0], "{\"name\": \"a\", \"do\": [\"x\", \"y \\\"z\"], "
+                                      "\"_at\": \"site.yaml, line 2\"}");
+    assert_string_equal(s.rules.v[1], "{\"name\": \"ü\", \"_at\": \"site.yaml, line 4\"}");
+    assert_int_equal(bp_config_set_arg(&table, &s, "rules={\"name\": \"b\"}", &err), 0);
+    assert_int_equal(s.rules.n, 1);
+    assert_string_equal(s.rules.v[0], "{\"name\": \"b\"}");
+    assert_int_equal(bp_config_set_arg(&table, &s, "rules=", &err), 0);
+    assert_int_equal(s.rules.n, 0);
+    bp_config_done(&table, &s);
+    assert_int_equal(read_text(&s, "rules: []\n", &err), 0);
+    assert_int_equal(s.rules.n, 0);
+    bp_config_done(&table, &s);
+}
+
 static void empty_sections_are_fine(void **state) {
     static const char *const texts[] = { "", "# nothing\n", "record:\n", "record:\n  ring:\n" };
 
@@ -78,6 +102,12 @@ static void refuses(void **state) {
           "site.yaml, line 2: record.count: 'a list' is not a whole number, 1 to 9" },
         { "record:\n  topics: [[1]]\n",
           "site.yaml, line 2: record.topics: a list holds plain values" },
+        { "rules: [a]\n", "site.yaml, line 1: rules: each begins with '- name: …'" },
+        { "rules:\n- a: 1\n- b: {c: 1}\n",
+          "site.yaml, line 3: rules: b: expected a value or a list" },
+        { "rules:\n- a: [[1]]\n", "site.yaml, line 2: rules: a: a list holds plain values" },
+        { "rules: 5\n", "site.yaml, line 1: rules: '5' is not a list of sections" },
+        { "rules:\n  a: 5\n", "site.yaml, line 2: rules: 'a section' is not a list of sections" },
         { "record: 5\n", "site.yaml, line 1: 'record' is a section, expected keys below it" },
         { "- a\n", "site.yaml, line 1: expected keys and values" },
     };
@@ -94,7 +124,7 @@ static void refuses(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(reads),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(reads), cmocka_unit_test(reads_maps),
                                         cmocka_unit_test(empty_sections_are_fine),
                                         cmocka_unit_test(refuses) };
 

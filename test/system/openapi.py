@@ -24,7 +24,9 @@ def schemathesis(folder, base, seconds, *more):
     tool = Path(sys.executable).with_name("schemathesis")
     report = folder / "report.ndjson"
     p = subprocess.run([tool, "run", f"{base}/api/v1/openapi.json", "--checks", CHECKS, "--max-time", str(seconds),
-                        "--continue-on-failure", "--no-color", "--warnings", "off", "--workers", "1", *more],
+                        "--continue-on-failure", "--no-color", "--warnings", "off", "--workers", "1",
+                        "--exclude-path", "/api/v1/events", *more]  # a stream that does not end has its own test
+                       ,
                        capture_output=True, text=True, cwd=folder, timeout=seconds * 6 + 120)
     (folder / "schemathesis.log").write_text(p.stdout + p.stderr)
     bp.check(p.returncode == 0, f"schemathesis:\n{p.stdout[-6000:]}{p.stderr[-2000:]}")

@@ -2,7 +2,7 @@
  * of it what was accepted when. For tests that kill it, cut its disk's power, or let the disk fail.
  *   load=low|mixed|high  threads=N  secs=S  comp=none|lz4|zstd  split=MiB  ring=MiB  ringdir=DIR
  *   seed=N  resume=1  interval=MS  minfree=MiB  full=wait|stop|rotate  mbps=N  size=BYTES
- *   sync=fast|commit|strict */
+ *   sync=fast|commit|strict  sign=KEYFILE */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,6 +15,7 @@
 #include "base/crc.h"
 #include "base/io-fault.h"
 #include "base/time.h"
+#include "crypt/sign.h"
 #include "wp-log.h"
 
 static volatile sig_atomic_t stop;
@@ -164,10 +165,21 @@ static int print_stats(struct bp_writer *w) {
                   (long long) bp_cpu_ns() / 1000000);
 }
 
+/* Lives as long as the process. */
+static const struct bp_sign_key *signer_of(const char *path) {
+    static struct bp_sign_key *key;
+    struct bp_error err = { 0 };
+
+    if (path && bp_sign_key_load(path, &key, &err) < 0) {
+        (void) fprintf(stderr, "%s\n", err.text);
+        exit(2);
+    }
+    return key;
+}
+
 int main(int argc, char **argv) {
     if (argc < 3)
         return 2;
-
     const char *load = value(argc, argv, "load", "mixed"),
                *comp = value(argc, argv, "comp", "none");
     const char *full = value(argc, argv, "full", "wait");
@@ -193,6 +205,7 @@ int main(int argc, char **argv) {
                                                                  : BP_SYNC_COMMIT,
         .resume = number(argc, argv, "resume", "0") != 0,
         .event = on_event,
+        .signer = signer_of(value(argc, argv, "sign", NULL)),
     };
     struct wp_source *log = map_log(argv[2]);
     struct producer p[WP_SOURCES];
