@@ -60,7 +60,7 @@ int bp_agent_get_logs(struct bp_http_req *req, struct bp_http_reply *reply, stru
     const char *level = bp_http_query(req, "level");
     struct search s = { .level = BP_LOG_DEBUG, .q = bp_http_query(req, "q") };
     BP_AUTO_FREE struct line *lines = NULL;
-    int64_t tail, since;
+    int64_t tail = 0, since = 0;
     json_t *list;
     uint64_t last;
     int r = bp_agent_number(req, "tail", 200, 1, BP_LOG_LINES, &tail, err);

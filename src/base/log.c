@@ -228,7 +228,7 @@ static void append(char *text, size_t *n, bool *cut, const char *word) {
 }
 
 static void line_text(struct kept *to, const char *sentence, const struct bp_field *f, size_t n) {
-    char number[40];
+    char number[40] = "";
     size_t at = 0;
 
     append(to->text, &at, &to->cut, sentence);
