@@ -22,6 +22,8 @@ python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow jsonschema opena
 node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
 python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow'
 node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
+python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow cryptography'
+node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
 
 # Runs a command; its output is shown only when it fails.
 quietly() {

@@ -122,3 +122,5 @@ int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct b
 
 /* vault.c */
 int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+/** Puts the keys of configuration and environment into those of the process. */
+BP_MUST_CHECK int bp_agent_load_keys(const struct bp_agent_config *c, struct bp_error *err);

@@ -361,6 +361,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_news(&a, err);
     if (r == 0)
+        r = bp_agent_load_keys(config, err);
+    if (r == 0)
         r = open_state(&a, err);
     if (r == 0)
         r = bp_agent_vault_start(&a, err);

@@ -203,6 +203,16 @@ static const struct bp_config_row rows[] = {
       .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
               "(docs/triggers.md)" },
 
+    { "crypto.recipients", BP_CONFIG_LIST, AT(crypto.recipients), NULL,
+      .help =
+          "seal recordings for these public keys (`bagpipe key`), or files of keys; this machine "
+          "then cannot read them" },
+    { "crypto.key_file", BP_CONFIG_TEXT, AT(crypto.key_file), NULL,
+      .help = "seal recordings with the key or passphrase in this file, as with "
+              "`RECORDER_ENCRYPTION_KEY` and the systemd credential `recorder-encryption-key`" },
+    { "crypto.hide_names", BP_CONFIG_BOOL, AT(crypto.hide_names), "false",
+      .help = "topic names of sealed recordings in no readable file" },
+
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
     { "http.hosts", BP_CONFIG_LIST, AT(http.hosts), NULL,

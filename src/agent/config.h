@@ -66,6 +66,11 @@ struct bp_agent_config {
         } session, snapshot; /* by class */
     } retention;
     struct {
+        struct bp_config_list recipients; /* public keys, or files of keys */
+        char *key_file;                   /* "" = none */
+        bool hide_names;
+    } crypto;
+    struct {
         char *begin; /* see autostart.h */
         char *name, *mission, *operator_;
         bp_ns_t max_time;

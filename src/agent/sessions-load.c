@@ -155,10 +155,13 @@ static void recover_others(struct bp_sessions *s) {
     for (size_t i = 0; i < n; i++) {
         struct bp_recovery rec = { 0 };
         struct bp_error err = { 0 };
-        int k = is_running(s, found[i])
-                    ? BP_EBUSY
-                    : bp_recover(found[i], &(struct bp_recover_opts){ .signer = s->device }, &rec,
-                                 &err);
+        int k =
+            is_running(s, found[i])
+                ? BP_EBUSY
+                : bp_recover(found[i],
+                             &(struct bp_recover_opts){
+                                 .signer = s->device, .hide_names = s->config->crypto.hide_names },
+                             &rec, &err);
 
         if (k == 0 && rec.needed)
             bp_log(BP_LOG_NOTICE, "interrupted session recovered", BP_F_TEXT("path", found[i]),

@@ -10,6 +10,7 @@
 #include "agent/robots-view.h"
 #include "base/io-fault.h"
 #include "base/log.h"
+#include "crypt/key.h"
 #include "record/name.h"
 
 #define MIB 1048576.0
@@ -200,6 +201,8 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .on_full = (enum bp_on_full) c->storage.on_full,
         .profile = (enum bp_profile) c->record.profile,
         .signer = r->all->device,
+        .seal = bp_keyring_empty(bp_keyring_process()) ? NULL : bp_keyring_process(),
+        .hide_names = c->crypto.hide_names,
         .resume = resume,
         .event = on_event,
         .ctx = r,

@@ -286,7 +286,7 @@ int bp_complete_definitions(const char *dir, const struct bp_recover_opts *o,
     for (size_t i = 0; r >= 0 && i < files.n; i++) {
         char path[1400];
 
-        bp_segment_path(dir, files.name, files.numbers[i], path, sizeof path);
+        bp_session_path(dir, &files, i, path, sizeof path);
         r = complete_file(path, o, io, &types, err);
         changed += r > 0;
     }

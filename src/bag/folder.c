@@ -6,6 +6,7 @@
 
 #include "bag/folder-priv.h"
 #include "bag/metadata.h"
+#include "bag/sealed.h"
 #include "bag/session.h"
 #include "base/cursor.h"
 #include "base/ulid.h"
@@ -159,7 +160,7 @@ int bp_folder_add(struct bp_folder *f, const struct bp_segment *s) {
                                   .end_ns = (bp_ns_t) x->t_last,
                                   .messages = x->messages,
                                   .repeated = s->repeated,
-                                  .bytes = s->off };
+                                  .bytes = s->bytes };
     (void) snprintf(v->file, sizeof v->file, "%s", strrchr(s->path, '/') + 1);
     memcpy(v->sha256, s->sha256, sizeof v->sha256);
     return 0;
@@ -248,7 +249,9 @@ static void load_past(struct bp_folder *f, const struct bp_io *io) {
 static int is_mcap(const struct dirent *e) {
     size_t n = strlen(e->d_name);
 
-    return e->d_name[0] != '.' && n > 5 && bp_streq(e->d_name + n - 5, ".mcap");
+    if (bp_sealed_name(e->d_name))
+        n -= strlen(BP_SEALED_SUFFIX);
+    return e->d_name[0] != '.' && n > 5 && memcmp(e->d_name + n - 5, ".mcap", 5) == 0;
 }
 
 int bp_folder_load(struct bp_folder *f, const struct bp_io *io, const char *dir,
@@ -304,7 +307,7 @@ int bp_folder_write_metadata(struct bp_folder *f, const struct bp_io *io, struct
     BP_AUTO_METADATA m = { 0 };
     int r = bp_metadata_init(&m, "mcap", "");
 
-    for (size_t i = 0; i < f->ntopics && r == 0; i++) {
+    for (size_t i = 0; i < f->ntopics && r == 0 && !f->hide_names; i++) {
         const struct bp_folder_topic *t = &f->topics[i];
 
         r = bp_metadata_add_topic(&m, t->topic, t->type, "cdr", t->type_hash, t->qos, t->messages);
@@ -333,7 +336,7 @@ int bp_folder_hash(struct bp_folder *f, const struct bp_io *io,
         if (v->sha256[0])
             continue;
         (void) snprintf(path, sizeof path, "%s/%s", f->dir, v->file);
-        r = bp_manifest_hash_file(io, path, &v->bytes, v->sha256, progress, ctx, err);
+        r = bp_manifest_hash_file(bp_io_below(io), path, &v->bytes, v->sha256, progress, ctx, err);
         if (r < 0)
             v->sha256[0] = 0;
     }
@@ -361,7 +364,7 @@ static int add_segments(const struct bp_folder *f, struct bp_manifest *m) {
 static int add_channels(const struct bp_folder *f, struct bp_manifest *m) {
     int r = 0;
 
-    for (size_t i = 0; i < f->ntopics && r == 0; i++) {
+    for (size_t i = 0; i < f->ntopics && r == 0 && !f->hide_names; i++) {
         const struct bp_folder_topic *t = &f->topics[i];
         struct bp_manifest_channel c = {
             .topic = t->topic, .type = t->type, .robot = t->robot, .domain = t->domain

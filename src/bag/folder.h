@@ -34,6 +34,7 @@ struct bp_folder {
     bp_ns_t created_ns;
     enum bp_durability_mode durability;
     bp_ns_t commit_interval;
+    bool hide_names;           /* topics, types and robots go into neither of the two files */
     const char *const *custom; /* "key=value", borrowed; or NULL */
     struct bp_folder_file *files;
     size_t nfiles;

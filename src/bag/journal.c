@@ -75,7 +75,7 @@ static int fill_with_zeros(struct bp_journal *j, int fd) {
 
 int bp_journal_open(struct bp_journal *j, const struct bp_io *io, const char *path,
                     const uint8_t session[16], uint64_t size, bool direct, bool sync_each,
-                    struct bp_error *err) {
+                    struct bp_keyring *seal, struct bp_error *err) {
     int flags = O_RDWR | (sync_each ? O_DSYNC : 0), fd, r;
     char dir[1024];
 
@@ -88,6 +88,12 @@ int bp_journal_open(struct bp_journal *j, const struct bp_io *io, const char *pa
 
     fd = io->open(io->ctx, path, O_RDWR | O_CREAT, 0644);
     r = fd < 0 ? fd : fill_with_zeros(j, fd);
+    if (r >= 0 && seal) {
+        r = bp_sealed_create(io, fd, seal, NULL, &j->sealed);
+        j->pos = j->first = BP_SEALED_HEADER;
+    }
+    if (r >= 0 && seal)
+        r = io->sync(io->ctx, fd);
     if (fd >= 0)
         (void) io->close(io->ctx, fd);
     bp_io_dirname(path, dir, sizeof dir);
@@ -107,6 +113,8 @@ void bp_journal_done(struct bp_journal *j, bool remove) {
         (void) j->io->unlink(j->io->ctx, j->path);
     free(j->live);
     free(j->buf);
+    free(j->out);
+    bp_sealed_free(j->sealed);
     *j = (struct bp_journal){ .fd = -1 };
 }
 
@@ -122,12 +130,25 @@ static bool find_room(struct bp_journal *j, uint64_t len) {
     if (len > j->size / 2)
         return false;
     if (j->pos + len > j->size)
-        j->pos = 0;
+        j->pos = j->first;
     return is_free(j, j->pos, len);
 }
 
+static int room_for(uint8_t **p, size_t *cap, uint64_t len) {
+    void *fresh;
+
+    if (*cap >= len)
+        return 0;
+    if (posix_memalign(&fresh, BP_BLOCK, (size_t) len))
+        return -ENOMEM;
+    free(*p);
+    *p = fresh;
+    *cap = (size_t) len;
+    return 0;
+}
+
 static int room_in_memory(struct bp_journal *j, uint64_t len) {
-    void *p;
+    int r;
 
     if (j->nlive == j->cap) {
         size_t cap = j->cap ? 2 * j->cap : 64;
@@ -138,20 +159,29 @@ static int room_in_memory(struct bp_journal *j, uint64_t len) {
         j->live = v;
         j->cap = cap;
     }
-    if (j->buf_cap >= len)
-        return 0;
-    if (posix_memalign(&p, BP_BLOCK, (size_t) len))
-        return -ENOMEM;
-    free(j->buf);
-    j->buf = p;
-    j->buf_cap = (size_t) len;
-    return 0;
+    r = room_for(&j->buf, &j->buf_cap, len);
+    return r == 0 && j->sealed ? room_for(&j->out, &j->out_cap, len) : r;
+}
+
+/* The frame in j->buf, sealed: any number of bytes, since a slot may be larger than a file's
+ * frames. */
+static int seal_frame(struct bp_journal *j, const struct bp_frame *f, uint64_t n,
+                      const uint8_t **ret) {
+    struct bp_sealed_label label = { .lane = f->lane, .first = f->first_rseq };
+
+    label.last = f->count ? f->first_rseq + f->count - 1 : f->first_rseq;
+    memcpy(label.run, f->session, sizeof label.run);
+    *ret = j->out;
+    return bp_sealed_put(j->sealed, BP_SEALED_JOURNAL, f->number, j->pos, &label, j->buf,
+                         (size_t) n, j->out);
 }
 
 int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
     struct bp_frame head = *f;
     uint64_t body = f->records_bytes + f->runs_bytes;
-    uint64_t len = BP_ALIGN(FRAME_HEAD + body, (uint64_t) BP_BLOCK);
+    uint64_t plain = BP_ALIGN(FRAME_HEAD + body, (uint64_t) BP_BLOCK);
+    uint64_t len = j->sealed ? bp_sealed_frame_bytes(FRAME_HEAD + body) : plain;
+    const uint8_t *frame;
     uint8_t *p;
     int r;
 
@@ -159,21 +189,24 @@ int bp_journal_append(struct bp_journal *j, const struct bp_frame *f) {
         return -EIO;
     if (!find_room(j, len))
         return -ENOSPC;
-    r = room_in_memory(j, len);
+    r = room_in_memory(j, BP_MAX(len, plain));
     if (r < 0)
         return r;
 
+    frame = j->buf;
     p = j->buf + FRAME_HEAD;
     if (f->records_bytes)
         memcpy(p, f->records, (size_t) f->records_bytes);
     if (f->runs_bytes)
         memcpy(p + f->records_bytes, f->runs, f->runs_bytes);
-    memset(p + body, 0, (size_t) (len - FRAME_HEAD - body));
+    memset(p + body, 0, (size_t) (plain - FRAME_HEAD - body));
     memcpy(head.session, j->session, 16);
     head.number = j->number;
     encode_head(j->buf, &head, bp_crc32c(0, p, (size_t) body));
 
-    r = j->io->pwrite(j->io->ctx, j->fd, j->buf, (size_t) len, j->pos);
+    r = j->sealed ? seal_frame(j, &head, FRAME_HEAD + body, &frame) : 0;
+    if (r == 0)
+        r = j->io->pwrite(j->io->ctx, j->fd, frame, (size_t) len, j->pos);
     if (r < 0) {
         __atomic_store_n(&j->dead, true, __ATOMIC_RELAXED);
         return r;
@@ -205,6 +238,41 @@ void bp_journal_release(struct bp_journal *j, bool (*dead)(void *ctx, uint64_t s
         if (!dead(ctx, j->live[i].slot))
             j->live[k++] = j->live[i];
     j->nlive = k;
+}
+
+int bp_journal_unseal(char **p, size_t *n, struct bp_keyring *keys) {
+    BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = NULL;
+    BP_AUTO_FREE uint8_t *plain = NULL;
+    size_t to = 0;
+    int r;
+
+    if (!bp_sealed_probe((const uint8_t *) *p, *n))
+        return 0;
+    r = bp_sealed_from_header((const uint8_t *) *p, *n, keys, &s);
+    if (r < 0)
+        return r;
+    if (!bp_sealed_readable(s))
+        return BP_EKEY;
+    plain = calloc(1, *n + BP_BLOCK);
+    if (!plain)
+        return -ENOMEM;
+    for (size_t at = BP_SEALED_HEADER; at + BP_SEALED_HEAD <= *n;) {
+        struct bp_sealed_frame f;
+
+        /* what was torn or overwritten in part is no frame, as in a journal in the clear */
+        if (bp_sealed_take(s, (const uint8_t *) *p + at, *n - at, NULL, &f) < 0 ||
+            f.type != BP_SEALED_JOURNAL || f.off != at ||
+            bp_sealed_take(s, (const uint8_t *) *p + at, *n - at, plain + to, &f) < 0) {
+            at += BP_BLOCK;
+            continue;
+        }
+        to += BP_ALIGN((size_t) f.n, (size_t) BP_BLOCK);
+        at += (size_t) bp_sealed_frame_bytes(f.n);
+    }
+    free(*p);
+    *p = (char *) BP_TAKE_PTR(plain);
+    *n = to;
+    return 0;
 }
 
 int bp_journal_scan(const uint8_t *p, size_t n, const uint8_t *session,

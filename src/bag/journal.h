@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "bag/group.h"
+#include "bag/sealed.h"
 #include "base/io.h"
 
 /* The journal: what was accepted and is in no synced chunk, for the case that power fails. A file
@@ -37,11 +38,15 @@ struct bp_journal {
     bool unsynced;          /* [atomic] */
     uint8_t session[16];
     uint64_t size, pos, number;
+    uint64_t first;         /* where frames may begin */
     uint64_t bytes, frames; /* written, for the statistics */
     struct bp_journal_entry *live;
     size_t nlive, cap;
     uint8_t *buf; /* block-aligned */
     size_t buf_cap;
+    struct bp_sealed *sealed; /* owned; NULL = frames in the clear */
+    uint8_t *out;             /* block-aligned: a sealed frame */
+    size_t out_cap;
 };
 
 /**
@@ -49,10 +54,11 @@ struct bp_journal {
  *
  * @param direct     O_DIRECT works in this folder
  * @param sync_each  each frame is durable when bp_journal_append() returns
+ * @param seal       frames are sealed one by one for these keys; NULL = not
  */
 BP_MUST_CHECK int bp_journal_open(struct bp_journal *j, const struct bp_io *io, const char *path,
                                   const uint8_t session[16], uint64_t size, bool direct,
-                                  bool sync_each, struct bp_error *err);
+                                  bool sync_each, struct bp_keyring *seal, struct bp_error *err);
 /** Closes; removes the file when `remove`. Copes with a zeroed struct. */
 void bp_journal_done(struct bp_journal *j, bool remove);
 
@@ -70,6 +76,14 @@ int bp_journal_sync(struct bp_journal *j);
 
 /** Lets go of the frames of slots for which `dead` answers true. */
 void bp_journal_release(struct bp_journal *j, bool (*dead)(void *ctx, uint64_t slot), void *ctx);
+
+/**
+ * Opens the frames of a sealed journal: replaces its bytes by what they would be in the clear.
+ *
+ * @param p  heap; replaced
+ * @return 0 (also when it is not sealed), BP_EKEY, BP_ECORRUPT, -ENOMEM
+ */
+BP_MUST_CHECK int bp_journal_unseal(char **p, size_t *n, struct bp_keyring *keys);
 
 /**
  * Finds every frame whose checksums are right in the n bytes of a journal.

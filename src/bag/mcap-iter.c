@@ -25,6 +25,7 @@ void mcap_iter_free(struct bp_source_iter *it) {
         return;
 
     mcap_ahead_free(it->ahead);
+    bp_sealed_relax(it->m->sealed);
     for (size_t i = 0; i < it->nheap; i++)
         mcap_unit_free(it->heap[i]);
     for (size_t i = 0; i < it->nspare; i++)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "bag/sealed-file.h"
 #include "bag/source-priv.h"
 #include "base/buf.h"
 #include "base/compress.h"
@@ -27,8 +28,9 @@ struct mcap_unit {
 struct mcap_source {
     struct bp_source s; /* first */
     int fd;
-    uint64_t size;
-    struct mcap_unit *units; /* owned, sorted by start */
+    struct bp_sealed *sealed; /* owned; NULL = the file is plain */
+    uint64_t size;            /* of the MCAP file, which is what is inside a sealed one */
+    struct mcap_unit *units;  /* owned, sorted by start */
     size_t nunits, cap_units;
     uint16_t *ids; /* owned: channel ids of the units */
     size_t nids, cap_ids;

@@ -48,7 +48,8 @@ static bool ends_with(const char *s, const char *end) {
 }
 
 bool bp_is_recording_name(const char *name) {
-    static const char *const ends[] = { ".mcap", ".db3", ".mcap.zstd", ".db3.zstd" };
+    static const char *const ends[] = { ".mcap", ".db3", ".mcap.zstd", ".db3.zstd",
+                                        ".mcap.sealed" };
 
     for (size_t i = 0; i < BP_COUNT(ends); i++)
         if (name[0] != '.' && ends_with(name, ends[i]))

@@ -25,7 +25,7 @@ struct bp_paths {
 BP_MUST_CHECK int bp_paths_add(struct bp_paths *p, const char *path, struct bp_error *err);
 void bp_paths_done(struct bp_paths *p);
 
-/** True for names that could be recordings: .mcap, .db3, and .zstd of either. */
+/** True for names that could be recordings: .mcap, .db3, .zstd of either, .mcap.sealed. */
 bool bp_is_recording_name(const char *name);
 
 /** strcmp() that puts "x_2" before "x_10". */

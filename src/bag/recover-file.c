@@ -8,6 +8,7 @@
 #include "bag/reader.h"
 #include "bag/recover-priv.h"
 #include "bag/recover-trust.h"
+#include "bag/sealed-walk.h"
 #include "bag/verify.h"
 #include "base/crc.h"
 #include "base/cursor.h"
@@ -522,6 +523,8 @@ static int make_copy(struct salvage *s, struct bp_error *err, const char *path) 
     if (r == 0)
         r = flush(s);
     if (r == 0)
+        r = bp_sealed_io_end(s->io, s->fd);
+    if (r == 0)
         r = s->io->sync(s->io->ctx, s->fd);
     return r < 0 ? bp_fail(err, r, "cannot recover '%s': %s", path, bp_strerror(r)) : 0;
 }
@@ -562,6 +565,19 @@ static int is_whole(const char *path, struct bp_recovery *ret, struct bp_error *
     return 1;
 }
 
+static int is_blind(const struct bp_io *io, const char *path) {
+    int fd, r;
+
+    if (!bp_sealed_name(path))
+        return 0;
+    fd = io->open(io->ctx, path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    r = bp_sealed_is_blind(io, fd);
+    (void) io->close(io->ctx, fd);
+    return r;
+}
+
 int bp_recover_file(const char *path, const struct bp_recover_opts *o, struct bp_recovery *ret,
                     struct bp_error *err) {
     struct salvage s = { .io = o->io ? o->io : &bp_io_posix, .fd = -1 };
@@ -571,7 +587,15 @@ int bp_recover_file(const char *path, const struct bp_recover_opts *o, struct bp
 
     if (r != 0)
         return BP_MIN(r, 0);
-    (void) snprintf(tmp, sizeof tmp, "%s.recovering", path);
+    r = is_blind(s.io, path);
+    if (r != 0) {
+        if (r > 0)
+            bp_recover_note(ret, "'%s' stays as it is: it takes the key to mend it (--key FILE)",
+                            path);
+        return BP_MIN(r, 0);
+    }
+    (void) snprintf(tmp, sizeof tmp, "%s.recovering%s", path,
+                    bp_sealed_name(path) ? BP_SEALED_SUFFIX : "");
     r = salvage_init(&s, path, tmp, err);
     if (r == 0)
         r = make_copy(&s, err, path);
@@ -671,7 +695,9 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
 static int is_mcap(const struct dirent *e) {
     size_t n = strlen(e->d_name);
 
-    return e->d_name[0] != '.' && n > 5 && bp_streq(e->d_name + n - 5, ".mcap");
+    if (bp_sealed_name(e->d_name))
+        n -= strlen(BP_SEALED_SUFFIX);
+    return e->d_name[0] != '.' && n > 5 && memcmp(e->d_name + n - 5, ".mcap", 5) == 0;
 }
 
 int bp_recover_files(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,

@@ -44,10 +44,12 @@ void bp_collect_done(struct bp_collect *c);
 /**
  * Writes what was collected as segment `number`, complete, by way of a temporary file.
  *
+ * @param sealed  io is a sealing table: seal it
  * @return 0; -ENOSPC with what is missing, nothing left behind; or an errno
  */
 int bp_recover_write(const struct bp_io *io, const char *dir, const char *name, const char *id,
-                     uint32_t number, const struct bp_collect *c, struct bp_error *err);
+                     uint32_t number, bool sealed, const struct bp_collect *c,
+                     struct bp_error *err);
 
 /** A session folder of ours, which the caller has locked. */
 int bp_recover_session(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,

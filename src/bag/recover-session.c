@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "bag/journal.h"
 #include "bag/recover-priv.h"
+#include "bag/sealed-walk.h"
 
 /* A folder of ours after kill -9 (ring there) or a power cut (ring gone):
  *
@@ -21,6 +23,7 @@ struct open_segment {
     char path[1400];
     struct bp_segment *closed; /* as loaded, when it has its end; owned */
     struct bp_walk walk;       /* otherwise */
+    bool blind;                /* sealed, and no key opens it */
     bool foreign;              /* not written by us, whatever its name says */
     uint32_t number;
 };
@@ -37,7 +40,10 @@ struct session {
     struct bp_defs defs;
     struct bp_collect found;
     struct bp_recovery *ret;
-    bool copied; /* the folder is a copy: the ring is not its own */
+    bool sealed; /* what is written is sealed */
+    char journal[1400];
+    bool journal_blind; /* no key opens it: it stays, for who has one */
+    bool copied;        /* the folder is a copy: the ring is not its own */
 };
 
 static void session_done(struct session *s) {
@@ -63,8 +69,9 @@ static int list_segments(struct session *s, struct bp_error *err) {
     s->n = s->v ? f.n : 0;
     for (size_t i = 0; i < s->n; i++) {
         s->v[i].number = f.numbers[i];
-        bp_segment_path(s->dir, s->name, f.numbers[i], s->v[i].path, sizeof s->v[i].path);
+        bp_session_path(s->dir, &f, i, s->v[i].path, sizeof s->v[i].path);
         s->next_number = f.numbers[i] + 1;
+        s->sealed |= f.sealed[i];
     }
     free(f.numbers);
     return s->v ? 0 : bp_fail(err, -ENOMEM, "out of memory");
@@ -89,13 +96,25 @@ static void count_walk(struct session *s, const struct bp_walk *w) {
     s->ret->torn_bytes += w->size - BP_MIN(w->size, w->s->off);
 }
 
-static int walk_one(struct session *s, struct open_segment *x, struct bp_error *err) {
-    int r = bp_walk(s->io, x->path, s->covered, &s->defs, &x->walk, err);
+static bool is_blind(const struct session *s, const char *path) {
+    int fd = bp_sealed_name(path) ? s->io->open(s->io->ctx, path, O_RDONLY, 0) : -1;
+    bool blind = fd >= 0 && bp_sealed_is_blind(s->io, fd);
 
+    if (fd >= 0)
+        (void) s->io->close(s->io->ctx, fd);
+    return blind;
+}
+
+static int walk_one(struct session *s, struct open_segment *x, struct bp_error *err) {
+    int r;
+
+    x->blind = is_blind(s, x->path);
+    r = x->blind ? bp_sealed_walk(s->io, x->path, s->covered, &x->walk, err)
+                 : bp_walk(s->io, x->path, s->covered, &s->defs, &x->walk, err);
     if (r < 0)
         return r;
-    x->foreign = x->walk.s->groups == 0 && !bp_session_file_is_ours(s->io, x->path);
-    if (x->walk.s->off && !s->found.have_run) {
+    x->foreign = !x->blind && x->walk.s->groups == 0 && !bp_session_file_is_ours(s->io, x->path);
+    if (x->walk.s->off && (!x->blind || x->walk.s->groups) && !s->found.have_run) {
         memcpy(s->found.run, x->walk.s->session, 16);
         s->found.have_run = true;
     }
@@ -171,14 +190,57 @@ static int attach_ring(struct session *s, struct bp_error *err) {
     return s->ret->after_power_cut ? 0 : r;
 }
 
+/* A journal that nobody here could open lies aside until somebody can: "journal.kept-N". */
+static bool kept_journal(const struct session *s, char *ret, size_t cap) {
+    for (unsigned i = 1; i < 1000; i++) {
+        (void) snprintf(ret, cap, "%s/journal.kept-%u", s->dir, i);
+        if (access(ret, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int read_journal(struct session *s) {
-    char path[1400];
+    struct bp_keyring *keys = bp_io_keys(s->io);
+    bool kept = false;
     int r;
 
-    (void) snprintf(path, sizeof path, "%s/journal", s->dir);
-    r = bp_io_read_file(s->io, path, (size_t) 1 << 30, &s->found.journal, &s->found.journal_n,
+    (void) snprintf(s->journal, sizeof s->journal, "%s/journal", s->dir);
+    if (access(s->journal, F_OK) < 0)
+        kept = !s->found.have_ring && kept_journal(s, s->journal, sizeof s->journal);
+    r = bp_io_read_file(s->io, s->journal, (size_t) 1 << 30, &s->found.journal, &s->found.journal_n,
                         NULL);
-    return r == -ENOENT ? 0 : r;
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    s->sealed |= bp_sealed_probe((const uint8_t *) s->found.journal, s->found.journal_n);
+    r = bp_journal_unseal(&s->found.journal, &s->found.journal_n, keys);
+    if (r == BP_EKEY || r == BP_ETRUNCATED || r == BP_ECORRUPT) {
+        /* with a ring there is nothing in it that the ring has not; its header may be torn */
+        s->journal_blind = r == BP_EKEY && !s->found.have_ring;
+        free(BP_TAKE_PTR(s->found.journal));
+        s->found.journal_n = 0;
+        return 0;
+    }
+    /* It is of a run of its own, not of the newest. */
+    return r == 0 && kept ? bp_collect_run(&s->found) : r;
+}
+
+/* Definitions of what a kept journal holds are in segments that were closed since. */
+static int read_definitions(struct session *s, struct bp_error *err) {
+    int r = 0;
+
+    if (!s->found.journal || !strstr(s->journal, "journal.kept-"))
+        return 0;
+    for (size_t i = 0; i < s->n && r == 0; i++) {
+        struct bp_walk w = { 0 };
+
+        if (!s->v[i].closed || is_blind(s, s->v[i].path) ||
+            memcmp(s->v[i].closed->session, s->found.run, 16) != 0)
+            continue;
+        r = bp_walk(s->io, s->v[i].path, NULL, &s->defs, &w, err);
+        bp_walk_done(&w);
+    }
+    return r;
 }
 
 /* ---- changing things ---- */
@@ -188,7 +250,7 @@ static int cut_tails(struct session *s, struct bp_error *err) {
         struct open_segment *x = &s->v[i];
         int fd, r;
 
-        if (x->closed || x->walk.resumes_at || x->foreign)
+        if (x->closed || x->blind || x->walk.resumes_at || x->foreign)
             continue; /* rotten in the middle: never cut */
         fd = s->io->open(s->io->ctx, x->path, O_WRONLY, 0);
         r = fd < 0 ? fd : s->io->truncate(s->io->ctx, fd, x->walk.s->off);
@@ -200,6 +262,23 @@ static int cut_tails(struct session *s, struct bp_error *err) {
     return 0;
 }
 
+/* Cut behind its last whole frame; damaged in the middle it stays, to be mended with the key. */
+static int end_blind(struct session *s, struct open_segment *x, struct bp_error *err) {
+    int r;
+
+    if (x->walk.resumes_at) {
+        bp_recover_note(s->ret, "'%s' stays as it is: it takes the key to mend it (--key FILE)",
+                        x->path);
+        return 0;
+    }
+    if (x->walk.s->groups == 0) {
+        r = s->io->unlink(s->io->ctx, x->path);
+        s->ret->segments_removed++;
+        return r < 0 ? bp_fail(err, r, "cannot remove '%s': %s", x->path, bp_strerror(r)) : 0;
+    }
+    return bp_sealed_walk_close(x->walk.s, err);
+}
+
 static int end_segments(struct session *s, struct bp_error *err) {
     for (size_t i = 0; i < s->n; i++) {
         struct open_segment *x = &s->v[i];
@@ -207,7 +286,9 @@ static int end_segments(struct session *s, struct bp_error *err) {
 
         if (x->closed)
             continue;
-        if (x->foreign) {
+        if (x->blind) {
+            r = end_blind(s, x, err);
+        } else if (x->foreign) {
             r = bp_recover_file(x->path, s->o, s->ret, err);
             if (r == BP_EFORMAT) {
                 bp_recover_note(s->ret, "'%s' stays as it is: it is no MCAP file", x->path);
@@ -285,6 +366,7 @@ static int write_folder(struct session *s, struct bp_error *err) {
     };
     int r = bp_folder_load(&f, s->io, s->dir, err);
 
+    f.hide_names = s->sealed && s->o->hide_names;
     if (r == 0)
         note_unaccounted(s, &f);
     if (r == 0)
@@ -300,13 +382,25 @@ static int write_folder(struct session *s, struct bp_error *err) {
     return r;
 }
 
+/* Out of the way of the next recorder, and of this recovery run again. */
+static int keep_journal(struct session *s) {
+    char to[1400];
+
+    if (strstr(s->journal, "/journal.kept-"))
+        return 0;
+    bp_recover_note(s->ret, "the journal is sealed: what only it holds takes the key (--key FILE)");
+    for (unsigned i = 1; i < 1000; i++) {
+        (void) snprintf(to, sizeof to, "%s/journal.kept-%u", s->dir, i);
+        if (access(to, F_OK) < 0)
+            return s->io->rename(s->io->ctx, s->journal, to);
+    }
+    return -EEXIST;
+}
+
 /* Last of all: from here on the folder is a finished recording. */
 static int drop_leftovers(struct session *s, struct bp_error *err) {
-    char path[1400];
-    int r;
+    int r = s->journal_blind ? keep_journal(s) : s->io->unlink(s->io->ctx, s->journal);
 
-    (void) snprintf(path, sizeof path, "%s/journal", s->dir);
-    r = s->io->unlink(s->io->ctx, path);
     if (r == 0 || r == -ENOENT)
         r = s->io->sync_dir(s->io->ctx, s->dir);
     if (r < 0)
@@ -325,6 +419,8 @@ static int look(struct session *s, struct bp_error *err) {
         r = read_journal(s);
     if (r == 0)
         r = look_at_segments(s, err);
+    if (r == 0)
+        r = read_definitions(s, err);
     s->found.covered = s->covered;
     s->found.defs = &s->defs;
     if (r == 0)
@@ -357,8 +453,10 @@ static int mend(struct session *s, struct bp_error *err) {
     if (r == 0)
         r = bp_folder_init(&f, s->dir);
     take_id(s, f.id);
+    bp_sealed_io_session(s->io, f.id);
     if (r == 0 && (s->found.n || s->found.nruns))
-        r = bp_recover_write(s->io, s->dir, s->name, f.id, s->next_number, &s->found, err);
+        r = bp_recover_write(s->io, s->dir, s->name, f.id, s->next_number, s->sealed, &s->found,
+                             err);
     bp_folder_done(&f);
     if (r == 0)
         r = end_segments(s, err);
@@ -369,16 +467,69 @@ static int mend(struct session *s, struct bp_error *err) {
     return r;
 }
 
-int bp_recover_session(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
-                       struct bp_error *err) {
-    struct session s = { .io = o->io ? o->io : &bp_io_posix, .o = o, .dir = dir, .ret = ret };
+/* What is added is sealed for those whom the rest is sealed to. */
+static int take_recipients(struct session *s, struct bp_error *err) {
+    const struct bp_io *below = bp_io_below(s->io);
+    struct bp_keyring *keys = bp_io_keys(s->io);
+    int r = 0;
+
+    for (size_t i = 0; i < s->n && s->sealed && r >= 0; i++) {
+        BP_CLEANUP(bp_sealed_freep) struct bp_sealed *c = NULL;
+        int fd =
+            bp_sealed_name(s->v[i].path) ? below->open(below->ctx, s->v[i].path, O_RDONLY, 0) : -1;
+
+        if (fd < 0)
+            continue;
+        if (bp_sealed_peek(below, fd, NULL, &c) == 0)
+            r = bp_sealed_add_recipients(c, keys);
+        (void) below->close(below->ctx, fd);
+        if (r == 0)
+            break;
+    }
+    if (r == 0 && s->sealed && bp_keyring_empty(keys) && (s->found.n || s->found.nruns))
+        return bp_fail(err, BP_EKEY,
+                       "'%s' is sealed with a key of its own, and %zu messages in memory are to be "
+                       "added: give the key with --key FILE",
+                       s->dir, s->found.n);
+    return r < 0 ? bp_fail(err, r, "cannot seal for its recipients: %s", bp_strerror(r)) : 0;
+}
+
+static int recover_once(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
+                        bool *ret_again, struct bp_error *err) {
+    struct session s = { .io = o->io, .o = o, .dir = dir, .ret = ret };
+    char kept[1400];
     int r;
 
     s.found.ring.fd = -1;
     ret->needed = true;
     r = look(&s, err);
+    if (r == 0 && !o->recipients_given)
+        r = take_recipients(&s, err);
     if (r == 0 && !o->dry_run)
         r = mend(&s, err);
+    *ret_again = r == 0 && !o->dry_run && !s.journal_blind && kept_journal(&s, kept, sizeof kept);
     session_done(&s);
+    return r;
+}
+
+int bp_recover_session(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
+                       struct bp_error *err) {
+    struct bp_recover_opts mine = *o;
+    BP_CLEANUP(bp_keyring_freep) struct bp_keyring *keys = NULL;
+    struct bp_sealed_io sealing;
+    bool again = true;
+    int r = 0;
+
+    /* A copy: whom a folder names as recipients must not get what is recorded later. */
+    if (!o->io || !bp_io_keys(o->io)) {
+        keys = bp_keyring_copy(o->keys ? o->keys : bp_keyring_process());
+        if (!keys)
+            return bp_fail(err, -ENOMEM, "out of memory");
+        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix, keys);
+        mine.io = &sealing.io;
+    }
+    /* once, and once more for every journal that had to wait for the key */
+    while (r == 0 && again)
+        r = recover_once(dir, &mine, ret, &again, err);
     return r;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "bag/recover-priv.h"
+#include "bag/sealed.h"
 
 /* Messages that were collected become a segment of their own. Nothing is overwritten, and until the
  * rename nothing has changed. */
@@ -134,7 +135,8 @@ static int make(struct making *m, const struct bp_segment_opts *so, const struct
 }
 
 int bp_recover_write(const struct bp_io *io, const char *dir, const char *name, const char *id,
-                     uint32_t number, const struct bp_collect *c, struct bp_error *err) {
+                     uint32_t number, bool sealed, const struct bp_collect *c,
+                     struct bp_error *err) {
     char tmp[1100], path[1400];
     uint64_t need = bytes_needed(c);
     struct bp_segment_opts so = { .io = io,
@@ -143,6 +145,7 @@ int bp_recover_write(const struct bp_io *io, const char *dir, const char *name, 
                                   .id = id,
                                   .path = tmp,
                                   .number = number,
+                                  .sealed = sealed,
                                   .ahead = need,
                                   .wall_ns = bp_wall_ns() };
     struct making m = { 0 };
@@ -155,9 +158,9 @@ int bp_recover_write(const struct bp_io *io, const char *dir, const char *name, 
                        "was changed",
                        c->n, (unsigned long long) ((need - (uint64_t) left) >> 20) + 1, dir);
     memcpy(m.run, c->run, 16);
-    (void) snprintf(tmp, sizeof tmp, "%s/.recovered.tmp", dir);
+    (void) snprintf(tmp, sizeof tmp, "%s/.recovered.tmp%s", dir, sealed ? BP_SEALED_SUFFIX : "");
     (void) io->unlink(io->ctx, tmp); /* of a recovery that was interrupted */
-    bp_segment_path(dir, name, number, path, sizeof path);
+    bp_segment_path(dir, name, number, sealed, path, sizeof path);
     r = make(&m, &so, c, err);
     if (r == 0) {
         r = io->rename(io->ctx, tmp, path);

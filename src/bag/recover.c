@@ -8,6 +8,7 @@
 
 #include "bag/complete.h"
 #include "bag/recover-priv.h"
+#include "bag/sealed.h"
 #include "wire/schema.h"
 
 /* What is there to recover, and who does it. */
@@ -93,10 +94,21 @@ static int recover_ours(const char *dir, const struct bp_recover_opts *o, struct
 
 int bp_recover(const char *path, const struct bp_recover_opts *o, struct bp_recovery *ret,
                struct bp_error *err) {
+    struct bp_recover_opts mine = *o;
     struct bp_recovery found = { 0 };
+    BP_CLEANUP(bp_keyring_freep) struct bp_keyring *keys = NULL;
+    struct bp_sealed_io sealing;
     struct stat st;
     int r;
 
+    if (!o->io || !bp_io_keys(o->io)) {
+        keys = bp_keyring_copy(o->keys ? o->keys : bp_keyring_process());
+        if (!keys)
+            return bp_fail(err, -ENOMEM, "out of memory");
+        bp_sealed_io_init(&sealing, o->io ? o->io : &bp_io_posix, keys);
+        mine.io = &sealing.io;
+        o = &mine;
+    }
     if (stat(path, &st) < 0)
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
     r = o->definitions ? bp_typedb_add_dir(o->definitions, err) : 0;

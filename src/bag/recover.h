@@ -7,6 +7,7 @@
 #include "base/io.h"
 
 struct bp_sign_key;
+struct bp_keyring;
 
 /* What recovery found and did, for people and for --json. */
 struct bp_recovery {
@@ -21,6 +22,10 @@ void bp_recovery_done(struct bp_recovery *r);
 
 struct bp_recover_opts {
     const struct bp_io *io;  /* NULL = bp_io_posix */
+    struct bp_keyring *keys; /* borrowed: opens sealed segments, and seals what is recovered; NULL =
+                                those of the process */
+    bool hide_names;         /* as in bp_writer_opts */
+    bool recipients_given;   /* seal for `keys` alone, not for those the session names */
     const char *ring_dir;    /* as in bp_writer_opts */
     bool discard;            /* do not keep damaged originals in .damaged/ */
     const char *definitions; /* folder with .msg files to complete unknown schemas, or NULL */

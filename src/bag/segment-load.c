@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "bag/sealed-walk.h"
 #include "bag/segment.h"
 #include "base/crc.h"
 #include "base/cursor.h"
@@ -162,6 +163,25 @@ static int take_summary(const struct file *f, const struct bp_buf *summary, stru
     return r;
 }
 
+/* Sealed to somebody else: closed or not, and what its frames say in the clear. */
+static int load_blind(const struct bp_io *io, struct bp_segment **s, struct bp_error *err) {
+    struct bp_walk w = { 0 };
+    int r = bp_sealed_walk(io, (*s)->path, NULL, &w, err);
+
+    if (r < 0)
+        return r;
+    if (!w.ended) {
+        bp_walk_done(&w);
+        return bp_fail(err, BP_ECORRUPT, "'%s' has no end", (*s)->path);
+    }
+    w.s->bytes = (*s)->bytes;
+    (void) io->close(io->ctx, w.s->fd);
+    w.s->fd = -1;
+    bp_segment_free(*s);
+    *s = BP_TAKE_PTR(w.s);
+    return 0;
+}
+
 int bp_segment_load(const struct bp_io *io, const char *path, struct bp_segment **ret,
                     struct bp_error *err) {
     BP_CLEANUP(bp_segment_freep) struct bp_segment *s = calloc(1, sizeof *s);
@@ -179,6 +199,13 @@ int bp_segment_load(const struct bp_io *io, const char *path, struct bp_segment 
         return bp_fail(err, f.fd, "cannot open '%s': %s", path, bp_strerror(f.fd));
     size = io->size(io->ctx, f.fd);
     f.size = s->off = (uint64_t) BP_MAX(size, 0);
+    s->bytes = (uint64_t) BP_MAX(bp_io_below(io)->size(bp_io_below(io)->ctx, f.fd), 0);
+    if (size >= 0 && bp_sealed_is_blind(io, f.fd)) {
+        r = load_blind(io, &s, err);
+        if (r == 0)
+            *ret = BP_TAKE_PTR(s);
+        return r;
+    }
     r = size < 0 ? (int) size : read_summary(&f, &summary);
     if (r == 0)
         r = take_summary(&f, &summary, s);

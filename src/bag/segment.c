@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "bag/sealed.h"
 #include "base/crc.h"
 #include "base/ulid.h"
 
@@ -13,8 +14,9 @@
 #define STATX_DIOALIGN 0x2000U
 #endif
 
-void bp_segment_path(const char *dir, const char *name, uint32_t number, char *ret, size_t cap) {
-    (void) snprintf(ret, cap, "%s/%s_%u.mcap", dir, name, number);
+void bp_segment_path(const char *dir, const char *name, uint32_t number, bool sealed, char *ret,
+                     size_t cap) {
+    (void) snprintf(ret, cap, "%s/%s_%u.mcap%s", dir, name, number, sealed ? BP_SEALED_SUFFIX : "");
 }
 
 /* glibc's struct statx may be older than the kernel's; the two fields lie behind stx_dev_minor. */
@@ -92,11 +94,12 @@ int bp_segment_create(const struct bp_segment_opts *o, const uint8_t session[16]
     s->io = o->io;
     s->number = o->number;
     s->direct = o->direct;
+    s->made = true;
     memcpy(s->session, session, 16);
     if (o->path)
         (void) snprintf(s->path, sizeof s->path, "%s", o->path);
     else
-        bp_segment_path(o->dir, o->name, o->number, s->path, sizeof s->path);
+        bp_segment_path(o->dir, o->name, o->number, o->sealed, s->path, sizeof s->path);
     s->sha = o->hash ? bp_sha256_new() : NULL; /* without, somebody reads the file later */
 
     r = s->fd = o->io->open(o->io->ctx, s->path,
@@ -312,11 +315,21 @@ static int build_closing(struct bp_segment *s, struct bp_buf *b) {
     return bp_index_summary(&s->index, s->durable + b->n, b);
 }
 
+/* What the folder's files say of a segment's size is that of the file on disk. */
+static int note_bytes(struct bp_segment *s, int fd) {
+    const struct bp_io *below = bp_io_below(s->io);
+    int64_t size = below->size(below->ctx, fd);
+
+    s->bytes = (uint64_t) BP_MAX(size, 0);
+    return size < 0 ? (int) size : 0;
+}
+
 int bp_segment_finish(struct bp_segment *s, struct bp_error *err) {
     const struct bp_io *io = s->io;
     size_t metadata = s->index.metadata.n;
     uint32_t nmetadata = s->index.nmetadata;
     BP_AUTO_BUF b = { 0 };
+    bool sealed;
     int fd, r;
 
     r = build_closing(s, &b);
@@ -326,16 +339,23 @@ int bp_segment_finish(struct bp_segment *s, struct bp_error *err) {
         return bp_fail(err, r, "cannot build the summary of '%s': %s", s->path, bp_strerror(r));
 
     /* The end is not aligned: a second descriptor without O_DIRECT. First the bytes, into blocks we
-     * have, then the cut that gives the others back. */
-    fd = io->open(io->ctx, s->path, O_WRONLY, 0);
+     * have, then the cut that gives the others back. A sealed file is all blocks, and what is known
+     * of its frames hangs on the descriptor that wrote them. */
+    sealed = s->made && bp_sealed_of(io, s->fd);
+    fd = sealed ? s->fd : io->open(io->ctx, s->path, O_WRONLY, 0);
     if (fd < 0)
         return bp_fail(err, fd, "cannot open '%s': %s", s->path, bp_strerror(fd));
     r = io->pwrite(io->ctx, fd, b.p, b.n, s->durable);
     if (r == 0)
+        r = bp_sealed_io_end(io, fd);
+    if (r == 0)
         r = io->truncate(io->ctx, fd, s->durable + b.n);
     if (r == 0)
         r = io->sync(io->ctx, fd);
-    (void) io->close(io->ctx, fd);
+    if (r == 0)
+        r = note_bytes(s, fd);
+    if (!sealed)
+        (void) io->close(io->ctx, fd);
     if (r < 0)
         return bp_fail(err, r, "cannot close '%s': %s", s->path, bp_strerror(r));
 

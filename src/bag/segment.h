@@ -21,7 +21,9 @@ struct bp_segment {
     uint64_t alloc;      /* [atomic] bytes allocated from the file's start */
     uint64_t durable;    /* end of what a good sync covers */
     bp_ns_t opened_mono;
-    bool begun; /* something but group 0 was written */
+    bool made;      /* by us, just now: fd is for writing */
+    uint64_t bytes; /* of the file on disk, once it is finished or loaded */
+    bool begun;     /* something but group 0 was written */
     struct bp_defined defined;
     struct bp_defined defined_durable;
     struct bp_buf staged;
@@ -47,6 +49,7 @@ struct bp_segment_opts {
     const char *id;   /* of the session: a ULID */
     uint32_t number;
     bool direct;
+    bool sealed;       /* io must be a sealing table (bag/sealed.h) */
     uint64_t ahead;    /* bytes to allocate, less when the disk has not that much */
     uint64_t min_free; /* leave this much */
     bp_ns_t wall_ns;
@@ -54,8 +57,9 @@ struct bp_segment_opts {
     bool hash; /* makes the file's SHA-256 from what is written, while it is in memory */
 };
 
-/** "<dir>/<name>_<number>.mcap" */
-void bp_segment_path(const char *dir, const char *name, uint32_t number, char *ret, size_t cap);
+/** "<dir>/<name>_<number>.mcap", and ".sealed" where it is. */
+void bp_segment_path(const char *dir, const char *name, uint32_t number, bool sealed, char *ret,
+                     size_t cap);
 /** Does writing with O_DIRECT work in this folder? Asks statx(STATX_DIOALIGN), then tries. */
 bool bp_segment_can_direct(const struct bp_io *io, const char *dir);
 

@@ -9,6 +9,7 @@
 
 #include "bag/put.h"
 #include "bag/recover-priv.h"
+#include "bag/sealed.h"
 
 void bp_session_new_run(uint8_t ret[16]) {
     if (getrandom(ret, 16, 0) == 16)
@@ -37,7 +38,9 @@ int bp_session_lock(const char *dir, struct bp_error *err) {
 static size_t stem_of(const char *file) {
     size_t n = strlen(file);
 
-    if (n < 7 || !bp_streq(file + n - 5, ".mcap"))
+    if (bp_sealed_name(file))
+        n -= strlen(BP_SEALED_SUFFIX);
+    if (n < 7 || memcmp(file + n - 5, ".mcap", 5) != 0)
         return 0;
     n -= 5;
     while (n > 0 && file[n - 1] >= '0' && file[n - 1] <= '9')
@@ -81,10 +84,16 @@ int bp_session_name(const char *dir, char *ret, size_t cap) {
     return 0;
 }
 
-static int by_number(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+/* One segment found. */
+struct found {
+    uint32_t number;
+    bool sealed;
+};
 
-    return (x > y) - (x < y);
+static int by_number(const void *a, const void *b) {
+    const struct found *x = a, *y = b;
+
+    return (x->number > y->number) - (x->number < y->number);
 }
 
 /* The number of a segment's file name, or -1. */
@@ -96,13 +105,37 @@ static int64_t number_of(const char *file, const char *name) {
     if (strncmp(file, name, n) != 0 || file[n] != '_' || file[n + 1] < '0' || file[n + 1] > '9')
         return -1;
     v = strtoul(file + n + 1, &end, 10);
-    return bp_streq(end, ".mcap") && v < UINT32_MAX ? (int64_t) v : -1;
+    return (bp_streq(end, ".mcap") || bp_streq(end, ".mcap" BP_SEALED_SUFFIX)) && v < UINT32_MAX
+               ? (int64_t) v
+               : -1;
+}
+
+/* Into one piece of memory, so that one free() lets go of it. */
+static int keep_found(struct found *v, size_t n, struct bp_session_files *f) {
+    f->numbers = malloc((n + 1) * (sizeof *f->numbers + sizeof *f->sealed));
+    if (!f->numbers)
+        return -ENOMEM;
+    f->sealed = (bool *) (f->numbers + n + 1);
+    if (n)
+        qsort(v, n, sizeof *v, by_number);
+    for (size_t i = 0; i < n; i++) {
+        f->numbers[i] = v[i].number;
+        f->sealed[i] = v[i].sealed;
+    }
+    f->n = n;
+    return 0;
+}
+
+void bp_session_path(const char *dir, const struct bp_session_files *f, size_t i, char *ret,
+                     size_t cap) {
+    bp_segment_path(dir, f->name, f->numbers[i], f->sealed[i], ret, cap);
 }
 
 int bp_session_list(const char *dir, struct bp_session_files *ret, struct bp_error *err) {
     struct bp_session_files f = { 0 };
+    BP_AUTO_FREE struct found *v = NULL;
+    size_t n = 0, cap = 0;
     struct dirent *e;
-    size_t cap = 0;
     DIR *d;
     int r = bp_session_name(dir, f.name, sizeof f.name);
 
@@ -115,33 +148,50 @@ int bp_session_list(const char *dir, struct bp_session_files *ret, struct bp_err
 
         if (number < 0)
             continue;
-        if (f.n == cap) {
-            uint32_t *v = realloc(f.numbers, (cap ? 2 * cap : 16) * sizeof *v);
+        if (n == cap) {
+            struct found *more = realloc(v, (cap ? 2 * cap : 16) * sizeof *v);
 
-            r = v ? 0 : -ENOMEM;
-            f.numbers = v ? v : f.numbers;
-            cap = v ? (cap ? 2 * cap : 16) : cap;
+            r = more ? 0 : -ENOMEM;
+            v = more ? more : v;
+            cap = more ? (cap ? 2 * cap : 16) : cap;
         }
         if (r == 0)
-            f.numbers[f.n++] = (uint32_t) number;
+            v[n++] = (struct found){ (uint32_t) number, bp_sealed_name(e->d_name) };
     }
     (void) closedir(d);
-    if (r < 0) {
-        free(f.numbers);
+    if (r == 0)
+        r = keep_found(v, n, &f);
+    if (r < 0)
         return bp_fail(err, r, "out of memory");
-    }
-    if (f.n)
-        qsort(f.numbers, f.n, sizeof *f.numbers, by_number);
     *ret = f;
     return 0;
 }
 
+/* Without a key that opens it, a sealed file's own end is all there is to go by; with one, what was
+ * closed without is still to be ended. */
+static bool sealed_has_end(const struct bp_io *io, const char *path) {
+    BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = NULL;
+    int fd = io->open(io->ctx, path, O_RDONLY, 0);
+    bool ended = false;
+
+    if (fd < 0)
+        return false;
+    if (bp_sealed_peek(io, fd, bp_keyring_process(), &s) == 0)
+        ended = bp_sealed_state(s) == BP_SEALED_COMPLETE ||
+                (bp_sealed_state(s) == BP_SEALED_CUT && !bp_sealed_readable(s));
+    (void) io->close(io->ctx, fd);
+    return ended;
+}
+
 bool bp_session_has_footer(const struct bp_io *io, const char *path) {
     uint8_t end[BP_REC_HEAD + BP_MCAP_FOOTER_LEN + BP_MCAP_MAGIC_LEN];
-    int fd = io->open(io->ctx, path, O_RDONLY, 0);
+    int fd = -1;
     bool ok = false;
     int64_t size;
 
+    if (bp_sealed_name(path))
+        return sealed_has_end(bp_io_below(io), path);
+    fd = io->open(io->ctx, path, O_RDONLY, 0);
     if (fd < 0)
         return false;
     size = io->size(io->ctx, fd);
@@ -161,6 +211,18 @@ static bool exists(const char *dir, const char *file) {
     return access(path, F_OK) == 0;
 }
 
+/* A journal that recovery put aside for want of a key is work left to do for who has one. */
+static bool has_kept_journal(const char *dir) {
+    char name[32];
+
+    for (unsigned i = 1; i < 16 && bp_keyring_opens(bp_keyring_process()); i++) {
+        (void) snprintf(name, sizeof name, "journal.kept-%u", i);
+        if (exists(dir, name))
+            return true;
+    }
+    return false;
+}
+
 int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *err) {
     struct bp_session_files f = { 0 };
     char path[4400];
@@ -172,9 +234,9 @@ int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *e
     r = bp_session_list(dir, &f, err);
     if (r < 0)
         return r;
-    broken = exists(dir, "journal") || exists(dir, "ring");
+    broken = exists(dir, "journal") || exists(dir, "ring") || has_kept_journal(dir);
     for (size_t i = 0; i < f.n && !broken; i++) {
-        bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+        bp_session_path(dir, &f, i, path, sizeof path);
         broken = !bp_session_has_footer(io, path);
     }
     r = broken ? BP_SESSION_INTERRUPTED : f.n ? BP_SESSION_FINISHED : BP_SESSION_NONE;
@@ -187,9 +249,12 @@ int bp_session_state(const struct bp_io *io, const char *dir, struct bp_error *e
 bool bp_session_file_is_ours(const struct bp_io *io, const char *path) {
     static const uint8_t zeros[64];
     uint8_t head[sizeof zeros] = { 0 };
-    int fd = io->open(io->ctx, path, O_RDONLY, 0);
+    int fd = -1;
     ssize_t n;
 
+    if (bp_sealed_name(path))
+        return true; /* of the names that are asked for only we make sealed ones */
+    fd = io->open(io->ctx, path, O_RDONLY, 0);
     if (fd < 0)
         return false;
     n = io->pread(io->ctx, fd, head, sizeof head, 0);
@@ -205,7 +270,7 @@ bool bp_session_is_ours(const struct bp_io *io, const char *dir) {
 
     if (!ours && bp_session_list(dir, &f, NULL) == 0)
         for (size_t i = 0; i < f.n && !ours; i++) {
-            bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+            bp_session_path(dir, &f, i, path, sizeof path);
             ours = bp_session_file_is_ours(io, path);
         }
     free(f.numbers);
@@ -236,6 +301,9 @@ static int make_folder(const struct bp_io *io, const char *dir, struct bp_error 
 static int take_up(const struct bp_writer_opts *o, struct bp_folder *folder, uint32_t *next,
                    struct bp_error *err) {
     const struct bp_recover_opts ro = { .io = o->io ? o->io : &bp_io_posix,
+                                        .keys = o->seal,
+                                        .recipients_given = o->seal != NULL,
+                                        .hide_names = o->hide_names,
                                         .ring_dir = o->ring_dir,
                                         .signer = o->signer };
     struct bp_recovery found = { 0 };

@@ -22,12 +22,16 @@ bool bp_session_is_ours(const struct bp_io *io, const char *dir);
 /** A segment of ours, or one that was prepared and never written to. */
 bool bp_session_file_is_ours(const struct bp_io *io, const char *path);
 
-/* Numbers of `<name>_<n>.mcap` in `dir`, sorted. */
+/* Numbers of `<name>_<n>.mcap`, or `.mcap.sealed`, in `dir`, sorted. */
 struct bp_session_files {
     char name[256];
     uint32_t *numbers; /* owned: free() */
+    bool *sealed;      /* in the same memory */
     size_t n;
 };
+/** Path of the i-th. */
+void bp_session_path(const char *dir, const struct bp_session_files *f, size_t i, char *ret,
+                     size_t cap);
 /** @return 0 (n may be 0), or -errno */
 int bp_session_list(const char *dir, struct bp_session_files *ret, struct bp_error *err);
 

@@ -12,25 +12,18 @@ struct mcap_source *mcap_source_of(struct bp_source *s) {
     return BP_CONTAINER_OF(s, struct mcap_source, s);
 }
 
-static bool probe(const uint8_t *head, size_t n) {
+static bool is_mcap(const uint8_t *head, size_t n) {
     return n >= BP_MCAP_MAGIC_LEN && memcmp(head, BP_MCAP_MAGIC, BP_MCAP_MAGIC_LEN) == 0;
 }
 
+static bool probe(const uint8_t *head, size_t n) {
+    return is_mcap(head, n) || bp_sealed_probe(head, n);
+}
+
 int mcap_read(const struct mcap_source *m, uint64_t at, void *p, uint64_t n) {
-    uint64_t done = 0;
+    ssize_t r = bp_sealed_or_pread(m->sealed, m->fd, p, (size_t) n, at, false);
 
-    while (done < n) {
-        ssize_t r = pread(m->fd, (char *) p + done, n - done, (off_t) (at + done));
-
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0)
-            return -errno;
-        if (r == 0)
-            return BP_ETRUNCATED;
-        done += (uint64_t) r;
-    }
-    return 0;
+    return r < 0 ? (int) r : (uint64_t) r < n ? BP_ETRUNCATED : 0;
 }
 
 /* Page by page faults of a fresh buffer cost more than the copy into it. */
@@ -268,6 +261,7 @@ static void mcap_close(struct bp_source *s) {
         return;
 
     m = mcap_source_of(s);
+    bp_sealed_free(m->sealed);
     bp_closep(&m->fd);
     for (size_t i = 0; i < s->nchannels; i++)
         free_channel(&s->channels[i]);
@@ -291,7 +285,6 @@ static void sum_up(struct mcap_source *m) {
 
     if (m->nunits > 1)
         qsort(m->units, m->nunits, sizeof *m->units, by_start);
-    s->file.bytes = m->size;
     s->compression = codecs == 1u << BP_CODEC_ZSTD  ? "zstd"
                      : codecs == 1u << BP_CODEC_LZ4 ? "lz4"
                      : codecs                       ? "mixed"
@@ -324,19 +317,41 @@ static struct mcap_source *mcap_new(const char *path) {
     return m;
 }
 
+/* A sealed file is read through its container. */
+static int open_sealed(struct mcap_source *m, const char *path, struct bp_error *err) {
+    int r = bp_sealed_peek(&bp_io_posix, m->fd, bp_keyring_process(), &m->sealed);
+
+    if (r == 0 && !bp_sealed_readable(m->sealed))
+        return bp_sealed_no_key(m->sealed, path, err);
+    bp_sealed_free(BP_TAKE_PTR(m->sealed));
+    if (r == 0)
+        r = bp_sealed_open(&bp_io_posix, m->fd, bp_keyring_process(), &m->sealed);
+    if (r < 0)
+        return bp_fail(err, r, "'%s' as a sealed file: %s", path, bp_strerror(r));
+    m->size = bp_sealed_size(m->sealed);
+    return 0;
+}
+
 static int open_file(struct mcap_source *m, const char *path, struct bp_error *err) {
-    uint8_t magic[BP_MCAP_MAGIC_LEN];
+    uint8_t magic[BP_MCAP_MAGIC_LEN] = { 0 };
     struct stat st;
+    int r;
 
     m->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (m->fd < 0 || fstat(m->fd, &st) < 0)
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
 
-    m->size = (uint64_t) st.st_size;
+    m->size = m->s.file.bytes = (uint64_t) st.st_size;
+    if (m->size >= sizeof magic && mcap_read(m, 0, magic, sizeof magic) == 0 &&
+        bp_sealed_probe(magic, sizeof magic)) {
+        r = open_sealed(m, path, err);
+        if (r < 0)
+            return r;
+    }
     if (m->size < sizeof magic || mcap_read(m, 0, magic, sizeof magic) < 0 ||
-        !probe(magic, sizeof magic))
-        return bp_fail(err, BP_EFORMAT, "'%s' is not an MCAP file%s", path,
-                       m->size == 0 ? ": it is empty" : "");
+        !is_mcap(magic, sizeof magic))
+        return bp_fail(err, BP_EFORMAT, "'%s' %s an MCAP file%s", path,
+                       m->sealed ? "does not hold" : "is not", m->size == 0 ? ": it is empty" : "");
     return 0;
 }
 
@@ -365,6 +380,7 @@ static int mcap_open(const char *path, struct bp_source **ret, struct bp_error *
         return bp_prefix(err, r, "'%s'", path);
 
     sum_up(m);
+    bp_sealed_relax(m->sealed); /* of many files few are read at a time */
     *ret = &BP_TAKE_PTR(m)->s;
     return 0;
 }

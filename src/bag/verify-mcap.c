@@ -78,18 +78,7 @@ static bool room(struct walk *w, void **v, size_t n, size_t *cap, size_t size) {
 /* ---- taking units back, in file order ---- */
 
 bool walk_read(const struct walk *w, uint64_t at, uint8_t *p, uint64_t n) {
-    while (n > 0) {
-        ssize_t r = pread(w->fd, p, (size_t) n, (off_t) at);
-
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r <= 0)
-            return false;
-        p += r;
-        at += (uint64_t) r;
-        n -= (uint64_t) r;
-    }
-    return true;
+    return bp_sealed_or_pread(w->sealed, w->fd, p, (size_t) n, at, true) == (ssize_t) n;
 }
 
 static char *copy_str(struct bp_str s) {
@@ -352,6 +341,7 @@ static void hand_out(struct walk *w, uint64_t end) {
     unit_clear(&s->u);
     s->w = w;
     s->u.fd = w->fd;
+    s->u.sealed = w->sealed;
     s->u.at = w->unit_at;
     s->u.len = end - w->unit_at;
     s->u.first = w->unit_first;
@@ -374,12 +364,10 @@ static const uint8_t *look(struct walk *w, uint64_t at, uint64_t n) {
 
     if (at >= w->window_at && at + n <= w->window_at + w->window_n)
         return w->window + (at - w->window_at);
-    do
-        r = pread(w->fd, w->window, WINDOW, (off_t) at);
-    while (r < 0 && errno == EINTR);
+    r = bp_sealed_or_pread(w->sealed, w->fd, w->window, WINDOW, at, true);
     if (r < 0)
         walk_say(w, BP_FINDING_DAMAGE, at, "copy the file to another disk first",
-                 "cannot be read: %s", bp_strerror(-errno));
+                 "cannot be read: %s", bp_strerror((int) r));
     w->window_at = at;
     w->window_n = r > 0 ? (uint64_t) r : 0;
     return n <= w->window_n ? w->window : NULL;
@@ -468,6 +456,7 @@ static int walk_data(struct walk *w) {
 
 struct stream {
     int fd;
+    struct bp_sealed *sealed; /* borrowed; NULL = the bytes as they are on disk */
     bool sha, crc;
     uint64_t crc_end; /* 0 = unknown: no CRC */
     char *hex;
@@ -488,11 +477,9 @@ static void *run_stream(void *arg) {
         s->error = -ENOMEM;
         return NULL;
     }
-    while ((n = pread(s->fd, buf, PIECE, (off_t) at)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
+    while ((n = bp_sealed_or_pread(s->sealed, s->fd, buf, PIECE, at, true)) != 0) {
         if (n < 0) {
-            s->error = -errno;
+            s->error = (int) n;
             return NULL;
         }
         if (s->sha)
@@ -509,7 +496,7 @@ static void *run_stream(void *arg) {
 }
 
 static void check_data_crc(struct walk *w) {
-    struct stream s = { .fd = w->fd, .crc = true, .crc_end = w->data_end };
+    struct stream s = { .fd = w->fd, .sealed = w->sealed, .crc = true, .crc_end = w->data_end };
 
     if (!w->data_end || w->data_crc == 0)
         return;
@@ -544,6 +531,7 @@ static void walk_done(struct walk *w) {
     free(w->attachments);
     bp_mutex_done(&w->lock);
     (void) pthread_cond_destroy(&w->freed);
+    bp_sealed_free(w->sealed);
     bp_closep(&w->fd);
 }
 
@@ -627,6 +615,40 @@ static void run(struct walk *w) {
     }
 }
 
+static void on_seal_fault(void *ctx, const char *fault) {
+    walk_say(ctx, BP_FINDING_DAMAGE, 0, "bagpipe recover --key FILE", "%s", fault);
+}
+
+/* A sealed file: its frames first; what is inside only with a key. */
+static int look_inside(struct walk *w, const char *path, struct bp_error *err) {
+    struct bp_error why = { 0 };
+    const uint8_t *p = w->size >= BP_MCAP_MAGIC_LEN ? look(w, 0, BP_MCAP_MAGIC_LEN) : NULL;
+    int r;
+
+    if (!p || !bp_sealed_probe(p, BP_MCAP_MAGIC_LEN))
+        return 0;
+    r = bp_sealed_open(&bp_io_posix, w->fd, bp_keyring_process(), &w->sealed);
+    if (r == BP_ECORRUPT || r == BP_ETRUNCATED || r == BP_EFORMAT) {
+        w->f->blind = w->damaged = true;
+        walk_say(w, BP_FINDING_UNUSABLE, 0, NULL, "its header as a sealed file: %s",
+                 bp_strerror(r));
+        return 0;
+    }
+    if (r == 0)
+        r = bp_sealed_verify(w->sealed, on_seal_fault, w);
+    if (r < 0)
+        return bp_fail(err, r, "'%s' as a sealed file: %s", path, bp_strerror(r));
+    w->damaged |= r > 0;
+    w->f->blind = !bp_sealed_readable(w->sealed);
+    if (w->f->blind) {
+        (void) bp_sealed_no_key(w->sealed, path, &why);
+        walk_say(w, BP_FINDING_NOTE, 0, NULL, "only its outside was verified: %s", why.text);
+    }
+    w->size = bp_sealed_size(w->sealed);
+    w->window_n = 0;
+    return 0;
+}
+
 int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct verify_file *f,
                 struct bp_error *err) {
     BP_CLEANUP(walk_done) struct walk w = { .v = v, .f = f, .fd = -1 };
@@ -643,7 +665,10 @@ int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct ver
     s.fd = w.fd;
     if (want_sha256)
         streaming = pthread_create(&thread, NULL, run_stream, &s) == 0;
-    if (is_mcap(&w))
+    r = look_inside(&w, path, err);
+    if (r < 0 || f->blind)
+        f->blind = true;
+    else if (is_mcap(&w))
         run(&w);
     else
         walk_say(&w, BP_FINDING_UNUSABLE, 0, NULL, "%s",
@@ -661,5 +686,7 @@ int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct ver
         f->start_ns = (bp_ns_t) w.min_log;
         f->end_ns = (bp_ns_t) w.max_log;
     }
+    if (r < 0)
+        return r;
     return w.no_memory ? bp_fail(err, -ENOMEM, "no memory to verify '%s'", path) : 0;
 }

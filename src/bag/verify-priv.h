@@ -2,6 +2,7 @@
 
 #include "bag/ledger.h"
 #include "bag/metadata.h"
+#include "bag/sealed-file.h"
 #include "bag/verify.h"
 #include "base/buf.h"
 #include "base/compress.h"
@@ -36,6 +37,7 @@ struct verify_file {
     char sha256[65];         /* when it was asked for */
     bool proven;             /* it is one of those that were signed */
     bool damaged;            /* counts may be short */
+    bool blind;              /* sealed, and no key opens it: nothing in it is counted */
     bool ours, has_ledger;   /* groups end in commits; a ledger was read */
     bool no_magic;           /* damaged at its very start: readers refuse it, recover does not */
     bool recovered;          /* parts of it are known to be missing */
@@ -89,6 +91,7 @@ struct unit_record { /* a Schema, Channel, Metadata or Attachment, whole */
 struct unit {
     /* in */
     int fd;
+    struct bp_sealed *sealed; /* borrowed, or NULL */
     uint64_t at, len;
     bool first; /* begins with the magic */
     /* out */

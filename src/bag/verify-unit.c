@@ -463,26 +463,20 @@ static void on_record(struct unit *u, const struct bp_mcap_record *r, uint64_t a
 }
 
 static bool read_unit(struct unit *u) {
-    size_t done = 0;
+    ssize_t r;
 
     bp_buf_clear(&u->buf);
     if (!bp_buf_grow(&u->buf, (size_t) u->len)) {
         u->failed_memory = true;
         return false;
     }
-    while (done < u->buf.n) {
-        ssize_t r = pread(u->fd, u->buf.p + done, u->buf.n - done, (off_t) (u->at + done));
-
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r <= 0) {
-            note(u, BP_FINDING_DAMAGE, u->at + done, "copy the file to another disk first",
-                 "cannot be read: %s", r < 0 ? bp_strerror(-errno) : "the file became shorter");
-            return false;
-        }
-        done += (size_t) r;
-    }
-    return true;
+    r = bp_sealed_or_pread(u->sealed, u->fd, u->buf.p, u->buf.n, u->at, true);
+    if (r == (ssize_t) u->buf.n)
+        return true;
+    note(u, BP_FINDING_DAMAGE, u->at + (uint64_t) BP_MAX(r, 0),
+         "copy the file to another disk first", "cannot be read: %s",
+         r < 0 ? bp_strerror((int) r) : "the file became shorter");
+    return false;
 }
 
 void unit_check(struct unit *u) {

@@ -40,7 +40,8 @@ struct walk {
     struct verify *v;
     struct verify_file *f;
     int fd;
-    uint64_t size;
+    struct bp_sealed *sealed; /* owned; NULL = plain */
+    uint64_t size;            /* of the MCAP file */
     /* walking */
     uint8_t *window; /* owned */
     uint64_t window_at, window_n;

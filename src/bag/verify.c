@@ -100,6 +100,7 @@ struct folder {
     int proof_r; /* of bp_proof_read() */
     char proof_why[300];
     bool has_meta, has_manifest, has_manifest_file, damaged, interrupted;
+    bool blind; /* a file in it is sealed and stays so */
 };
 
 BP_PRINTF(4, 5)
@@ -180,7 +181,7 @@ static void check_against_manifest(struct folder *d) {
                 (unsigned long long) f->bytes, (unsigned long long) s->bytes);
         else if (f->sha256[0] && s->sha256[0] && !bp_streq(f->sha256, s->sha256))
             say(d, BP_FINDING_DAMAGE, f->path, "the file does not have the manifest's SHA-256");
-        if (f->damaged)
+        if (f->damaged || f->blind)
             continue;
         if (f->messages != s->messages || f->repeated != s->repeated)
             say(d, BP_FINDING_DAMAGE, f->path,
@@ -219,7 +220,7 @@ static void check_file_entries(struct folder *d) {
             if (strncmp(m->paths[k], m->files[i].path, n) == 0 && m->paths[k][n] == '.')
                 f = file_named(d, m->paths[k]);
         }
-        if (!f || f->damaged)
+        if (!f || f->damaged || f->blind)
             continue;
         if (f->messages != m->files[i].messages)
             say(d, BP_FINDING_DAMAGE, f->path,
@@ -265,7 +266,7 @@ static void check_against_metadata(struct folder *d) {
             end = BP_MAX(end, d->files[i].end_ns);
         }
     }
-    if (d->damaged)
+    if (d->damaged || d->blind)
         return;
     if (total != m->messages)
         say(d, BP_FINDING_DAMAGE, d->path, "the files hold %llu messages, metadata.yaml says %llu",
@@ -298,7 +299,7 @@ static void check_ledger(struct folder *d) {
     (void) bp_ledger_settle(&all);
     bp_ledger_totals(&all, &sum);
     d->v->ret->lost += sum.lost_all;
-    for (size_t i = 0; any && !d->damaged && i < all.n; i++) {
+    for (size_t i = 0; any && !d->damaged && !d->blind && i < all.n; i++) {
         uint64_t received = 0, messages = 0, repeated = 0;
         bool first = true;
 
@@ -431,7 +432,9 @@ static int verify_files(struct folder *d, char *const *paths, const size_t *of, 
         d->v->ret->messages += f->messages;
         d->v->ret->repeated += f->repeated;
         d->damaged |= f->damaged;
-        if (f->damaged && !f->no_magic && d->v->ret->findings[BP_FINDING_UNUSABLE] == before)
+        d->blind |= f->blind;
+        if (f->damaged && !f->blind && !f->no_magic &&
+            d->v->ret->findings[BP_FINDING_UNUSABLE] == before)
             count_readable(d, f);
     }
     return 0;

@@ -100,7 +100,7 @@ int bp_writer_configure(struct bp_writer *w, const struct bp_writer_opts *o, str
     if (!w->nworkers) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-        w->nworkers = w->codec == BP_CODEC_NONE ? 1 : (unsigned) BP_MAX(cores, 1);
+        w->nworkers = w->codec == BP_CODEC_NONE && !o->seal ? 1 : (unsigned) BP_MAX(cores, 1);
         w->nworkers = BP_MIN(w->nworkers, 4u);
     }
     w->nworkers = BP_MIN(w->nworkers, (unsigned) MAX_WORKERS);

@@ -99,6 +99,7 @@ static struct bp_segment *make_segment(struct bp_writer *w, int *ret_code) {
         .id = w->folder.id,
         .number = w->next_number,
         .direct = w->direct,
+        .sealed = w->o.seal != NULL,
         .ahead = w->ahead,
         .min_free = w->min_free,
         .wall_ns = bp_wall_ns(),

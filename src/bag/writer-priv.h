@@ -4,6 +4,7 @@
 #include "bag/journal.h"
 #include "bag/ring-ref.h"
 #include "bag/ring.h"
+#include "bag/sealed.h"
 #include "bag/segment.h"
 #include "bag/writer.h"
 #include "base/mutex.h"
@@ -34,7 +35,7 @@ enum {
     MAX_OLD = 8, /* segments split off within one tick */
     MAX_WORKERS = 16,
     MAX_CLOSING = 64,
-    SPARE_BUFFERS = 8, /* of compressed groups, kept for the next ones */
+    SPARE_BUFFERS = 16, /* of compressed groups, kept for the next ones */
     HISTOGRAM = 512,
     GOAL_RUNS = 4096, /* of an open slot that a tick journals; with more it is closed */
 };
@@ -51,6 +52,8 @@ struct slot {
     struct bp_group g;           /* [worker until READY, then writer] */
     uint8_t *out;                /* compressed group; NULL when built in place; owned */
     uint64_t out_cap;
+    struct bp_sealed_ahead ahead; /* its ciphertext; p NULL = the writer makes it; owned */
+    uint64_t ahead_cap;
     uint64_t journaled;      /* [journal_lock] bytes of records already in frames */
     uint32_t journaled_msgs; /* [journal_lock] */
     uint32_t journaled_runs; /* [journal_lock] */
@@ -129,6 +132,9 @@ struct goal_slot {
 struct bp_writer {
     struct bp_writer_opts o; /* constant; strings copied below */
     const struct bp_io *io;
+    struct bp_sealed_io sealing;  /* constant; used when o.seal is set */
+    struct bp_seal_key *seal_key; /* [lock] of the current segment */
+    uint64_t ahead_bytes;         /* [lock] held by ciphertext */
     char dir[1024], name[256];
     uint8_t session[16]; /* of this run; the session's own id is in the folder */
     bool made_folder;    /* constant: it was not there before */
@@ -238,6 +244,8 @@ uint64_t bp_writer_used_locked(const struct bp_writer *w);
 void *bp_writer_worker(void *arg);
 /** Takes the slot's buffer, if it has one, back for later groups. */
 void bp_writer_give_buffer(struct bp_writer *w, struct slot *s);
+/** The same of its ciphertext. */
+void bp_writer_give_ahead(struct bp_writer *w, struct slot *s);
 
 /* writer-segment.c: [writer] */
 int bp_writer_write_ready(struct bp_writer *w, uint64_t limit);

@@ -53,9 +53,15 @@ void bp_writer_update_room(struct bp_writer *w) {
 }
 
 static void set_segment(struct bp_writer *w, struct bp_segment *s) {
+    struct bp_seal_key *key = s && w->o.seal ? bp_sealed_key(bp_sealed_of(w->io, s->fd)) : NULL;
+    struct bp_seal_key *old;
+
     bp_mutex_lock(&w->lock);
     w->seg = s; /* the preparer looks at it to extend it */
+    old = w->seal_key;
+    w->seal_key = key;
     bp_mutex_unlock(&w->lock);
+    bp_seal_key_unref(old);
     if (!s)
         return;
     bp_mutex_lock(&w->lock);
@@ -276,6 +282,30 @@ static int note_group(struct bp_writer *w, struct slot *s, uint64_t at, uint64_t
     return e;
 }
 
+/* A sealed segment tells in the clear which messages it holds, for recovery without the key. */
+static int append_group(struct bp_writer *w, struct slot *s, uint32_t lane, uint64_t first,
+                        uint64_t last) {
+    struct bp_sealed_label label = { .lane = lane, .first = first, .last = last };
+    struct bp_segment *seg = w->seg;
+    int e = -ESTALE;
+
+    if (!w->o.seal)
+        return bp_segment_append(seg, s->g.buf, s->g.len);
+    memcpy(label.run, w->session, sizeof label.run);
+    if (s->ahead.p)
+        e = bp_sealed_append_ahead(bp_sealed_of(w->io, seg->fd), &s->ahead, s->g.buf + s->ahead.n,
+                                   s->g.len - s->ahead.n, seg->off, &label);
+    /* Tried once: what is done again gets new nonces. */
+    bp_writer_give_ahead(w, s);
+    if (e == 0) {
+        seg->off += s->g.len;
+    } else if (e == -ESTALE) { /* it was meant for the segment before */
+        bp_sealed_io_label(w->io, seg->fd, &label);
+        e = bp_segment_append(seg, s->g.buf, s->g.len);
+    }
+    return e;
+}
+
 /* @return 0 written, -ENOSPC hold, 1 the segment was abandoned */
 static int write_group(struct bp_writer *w, struct slot *s) {
     const struct bp_ring_slot *r = ring_slot(w, s);
@@ -294,7 +324,7 @@ static int write_group(struct bp_writer *w, struct slot *s) {
 
     at = w->seg->off;
     bp_group_commit(&s->g, w->session, at, r->lane, first, last);
-    e = bp_segment_append(w->seg, s->g.buf, s->g.len);
+    e = append_group(w, s, r->lane, first, last);
     if (e < 0)
         return judge(w, "cannot write", e);
     count_written(w, s);

@@ -16,6 +16,9 @@ enum {
     SMALL_MESSAGE = 64 << 10,
     SKIP_MAX = 32,
     BACKLOG = 4,
+    AHEAD_WORTH = 64 << 10, /* less is sealed by the writer, in one frame */
+    AHEAD_MOST =
+        64 << 20, /* ciphertext that waits for the disk; a stall must not double the ring */
 };
 
 struct job {
@@ -133,19 +136,53 @@ static uint8_t *take_buffer(struct bp_writer *w, uint64_t need, uint64_t *ret_ca
     return posix_memalign(&fresh, BP_BLOCK, (size_t) need) == 0 ? fresh : NULL;
 }
 
-void bp_writer_give_buffer(struct bp_writer *w, struct slot *s) {
-    uint8_t *p = BP_TAKE_PTR(s->out);
-
-    if (!p)
-        return;
+static void keep_buffer(struct bp_writer *w, uint8_t *p, uint64_t cap) {
     bp_mutex_lock(&w->lock);
     if (w->nbufs < SPARE_BUFFERS) {
         w->bufs[w->nbufs].p = p;
-        w->bufs[w->nbufs++].cap = s->out_cap;
+        w->bufs[w->nbufs++].cap = cap;
         p = NULL;
     }
     bp_mutex_unlock(&w->lock);
     free(p);
+}
+
+void bp_writer_give_buffer(struct bp_writer *w, struct slot *s) {
+    if (s->out)
+        keep_buffer(w, BP_TAKE_PTR(s->out), s->out_cap);
+}
+
+void bp_writer_give_ahead(struct bp_writer *w, struct slot *s) {
+    if (!s->ahead.p)
+        return;
+    bp_mutex_lock(&w->lock);
+    w->ahead_bytes -= s->ahead_cap;
+    bp_mutex_unlock(&w->lock);
+    keep_buffer(w, BP_TAKE_PTR(s->ahead.p), s->ahead_cap);
+}
+
+/* The group's whole blocks before its commit block, for the segment of the moment. When another one
+ * gets it, or there is no memory, the writer seals it itself. */
+static void seal_ahead(struct bp_writer *w, struct bp_sealer *sealer, struct slot *s) {
+    uint64_t n = s->g.commit_at / BP_BLOCK * BP_BLOCK, cap;
+    struct bp_seal_key *key = NULL;
+
+    cap = bp_sealed_ahead_bound(n, s->g.len - n);
+    bp_mutex_lock(&w->lock);
+    if (n >= AHEAD_WORTH && w->ahead_bytes + cap <= AHEAD_MOST)
+        key = bp_seal_key_ref(w->seal_key);
+    if (key)
+        w->ahead_bytes += cap;
+    bp_mutex_unlock(&w->lock);
+    if (!key)
+        return;
+    s->ahead.p = take_buffer(w, cap, &s->ahead_cap);
+    bp_mutex_lock(&w->lock);
+    w->ahead_bytes += (s->ahead.p ? s->ahead_cap : 0) - cap; /* what it really is */
+    bp_mutex_unlock(&w->lock);
+    if (s->ahead.p && bp_sealer_seal(sealer, key, s->g.buf, n, &s->ahead) < 0)
+        bp_writer_give_ahead(w, s);
+    bp_seal_key_unref(key);
 }
 
 static void build(struct bp_writer *w, struct bp_builder *b, struct job *j, uint8_t *scratch,
@@ -180,6 +217,7 @@ void *bp_writer_worker(void *arg) {
     struct bp_writer *w = arg;
     size_t cap = bp_compress_bound(BP_CODEC_ZSTD, TRIAL_BYTES) + TRIAL_BYTES;
     BP_AUTO_FREE uint8_t *scratch = malloc(cap);
+    struct bp_sealer sealer = { 0 };
     struct bp_builder b;
     struct job j;
 
@@ -195,11 +233,14 @@ void *bp_writer_worker(void *arg) {
             break;
         bp_mutex_unlock(&w->lock);
         build(w, &b, &j, scratch, cap);
+        if (w->o.seal)
+            seal_ahead(w, &sealer, j.s);
         bp_mutex_lock(&w->lock);
         j.s->state = SLOT_READY;
         pthread_cond_signal(&w->cv_writer);
     }
     bp_mutex_unlock(&w->lock);
     bp_builder_done(&b);
+    bp_sealer_done(&sealer);
     return NULL;
 }

@@ -166,7 +166,7 @@ static int make_journal(struct bp_writer *w, struct bp_error *err) {
     }
     (void) snprintf(path, sizeof path, "%s/journal", w->dir);
     return bp_journal_open(&w->journal, w->io, path, w->session, size, w->direct && !w->anonymous,
-                           !w->anonymous, err);
+                           !w->anonymous, w->o.seal, err);
 }
 
 static int start_threads(struct bp_writer *w, struct bp_error *err) {
@@ -232,6 +232,9 @@ static void writer_free(struct bp_writer *w, bool remove) {
         bp_ring_ref_remove(w->io, w->dir);
     for (size_t i = 0; w->slots && i < BP_RING_SLOTS; i++)
         free(w->slots[i].out);
+    for (size_t i = 0; w->slots && i < BP_RING_SLOTS; i++)
+        free(w->slots[i].ahead.p);
+    bp_seal_key_unref(w->seal_key);
     for (unsigned i = 0; i < w->nbufs; i++)
         free(w->bufs[i].p);
     for (unsigned i = 0; i < BP_LANES; i++)
@@ -288,6 +291,8 @@ static int prepare_folder(struct bp_writer *w, const struct bp_writer_opts *o,
     w->folder.durability = o->durability;
     w->folder.commit_interval = w->interval;
     w->folder.custom = o->custom_data;
+    bp_sealed_io_session(w->io, w->folder.id);
+    w->folder.hide_names = o->seal && o->hide_names;
     w->direct = bp_segment_can_direct(w->io, w->dir);
     w->st.o_direct = w->direct;
     if (!w->direct)
@@ -300,11 +305,22 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody calls setenv() */
     const char *log = getenv("BAGPIPE_TEST_DURABLE_LOG");
     struct bp_writer *w = calloc(1, sizeof *w);
+    struct bp_writer_opts sealed;
     int r;
 
     if (!w)
         return bp_fail(err, -ENOMEM, "out of memory");
+    if (o->seal && bp_keyring_empty(o->seal)) {
+        free(w);
+        return bp_fail(err, BP_EKEY, "sealed to whom? No key was given");
+    }
     init_locks(w);
+    if (o->seal) {
+        bp_sealed_io_init(&w->sealing, o->io ? o->io : &bp_io_posix, o->seal);
+        sealed = *o;
+        sealed.io = &w->sealing.io;
+        o = &sealed;
+    }
     r = init_memory(w);
     if (r == 0)
         r = prepare_folder(w, o, err);

@@ -8,6 +8,8 @@
 #include "base/io.h"
 #include "base/time.h"
 
+struct bp_keyring;
+
 /* The write path of one session: receive threads -> ring -> chunks -> segments, with a journal for
  * what is not yet in a synced chunk. The protocol and its invariants are in
  * docs/design/write-path.md and at the top of writer.c; formats in docs/formats/.
@@ -51,6 +53,8 @@ struct bp_writer_event {
 
 struct bp_writer_opts {
     const struct bp_io *io;  /* borrowed, constant; NULL = bp_io_posix */
+    bool hide_names;         /* none in metadata.yaml and manifest.json; for sealed sessions */
+    struct bp_keyring *seal; /* borrowed: seal segments and journal for these keys; NULL = plain */
     const char *dir;         /* the session folder; its base name is the session's name */
     uint64_t ring_bytes;     /* 0 = 256 MiB */
     const char *ring_dir;    /* tmpfs folder for the ring; NULL = /dev/shm; "" = no tmpfs ring */

@@ -17,6 +17,7 @@
     X(MISMATCH, 409, 65, "two things that must agree do not")    \
     X(BUSY, 409, 75, "in use by another process")                \
     X(CONFIG, 400, 78, "configuration is not valid")             \
+    X(KEY, 403, 77, "sealed, and no key given opens it")         \
     X(USAGE, 400, 2, "not used as intended")
 
 enum bp_code {

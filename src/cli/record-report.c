@@ -147,7 +147,7 @@ void bp_record_result_files(struct bp_record_result *r, const char *dir) {
         char path[4400];
         struct stat st;
 
-        bp_segment_path(dir, f.name, f.numbers[i], path, sizeof path);
+        bp_session_path(dir, &f, i, path, sizeof path);
         if (stat(path, &st) < 0)
             continue;
         r->segments++;

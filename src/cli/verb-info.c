@@ -8,11 +8,13 @@
 #include "bag/digest.h"
 #include "bag/reader.h"
 #include "base/units.h"
+#include "cli/keys.h"
 #include "cli/verb.h"
 
 struct opts {
     bool json, digest, scan, verbose;
     struct bp_opt_list topics;
+    const char *key;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -25,6 +27,7 @@ static const struct bp_opt options[] = {
       "decode every message; SHA-256 over what independent readers see too", NULL, NULL, 0, 0 },
     { "verbose", 'v', BP_OPT_FLAG, OPT(verbose), NULL, "QoS, type hashes, every writer", NULL, NULL,
       0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "print as JSON", NULL, NULL, 0, 0 },
 };
 
@@ -511,8 +514,10 @@ static void print_digests(const struct view *v) {
 
 static int info_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     BP_CLEANUP(view_done) struct view v = { .o = opts };
-    int r = gather(&v, argc, argv, err);
+    int r = bp_cli_add_keys(v.o->key, err);
 
+    if (r == 0)
+        r = gather(&v, argc, argv, err);
     if (r < 0)
         return r;
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/domains.h"
+#include "cli/keys.h"
 #include "cli/signals.h"
 #include "cli/verb.h"
 #include "play/player.h"
@@ -16,7 +17,7 @@
 
 struct opts {
     struct bp_opt_list topics, not_topics, types, remaps, prefixes, waits, domains;
-    const char *regex, *not_regex, *qos_path;
+    const char *key, *regex, *not_regex, *qos_path;
     double rate, clock;
     bp_ns_t start, until, duration, delay, wait_timeout;
     int64_t burst;
@@ -27,6 +28,7 @@ struct opts {
 #define OPT(f) offsetof(struct opts, f)
 
 static const struct bp_opt options[] = {
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "rate", 'r', BP_OPT_NUMBER, OPT(rate), "FACTOR", "speed", "1", NULL, 0.01, 1000 },
     { "start-offset", 0, BP_OPT_DURATION, OPT(start), "TIME",
       "begin that long after the recording's start; what was latched by then goes first", NULL,
@@ -262,6 +264,8 @@ static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
     uint32_t domains[1];
     int k = bp_cli_domains(&r->o->domains, domains, 1, err);
 
+    if (k >= 0)
+        k = bp_cli_add_keys(r->o->key, err);
     if (k < 0)
         return k;
     r->domain = domains[0];

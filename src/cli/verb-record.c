@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "cli/record-report.h"
 #include "cli/verb.h"
+#include "crypt/key.h"
 #include "crypt/sign.h"
 #include "record/name.h"
 #include "record/overrides.h"
@@ -29,9 +30,9 @@
 
 struct opts {
     bool all, all_topics, all_services, hidden, paused, sim_time, json, fast_zstd, no_definitions;
-    bool no_recovery, no_keys;
+    bool no_recovery, no_keys, hide_names;
     struct bp_opt_list topics, services, types, not_topics, not_types, domains, custom;
-    struct bp_opt_list max_rate, keep_every, priority, budget;
+    struct bp_opt_list max_rate, keep_every, priority, budget, seal_to, seal_keys;
     const char *regex, *not_regex, *out, *dir, *name, *mission, *qos_path, *ring_dir;
     const char *definitions, *sign_key;
     uint64_t max_bag, cache, chunk, min_free;
@@ -124,6 +125,12 @@ static const struct bp_opt options[] = {
       0 },
     { "budget", 0, BP_OPT_LIST, OPT(budget), "TOPIC=SIZE", "most of the ring a topic may hold",
       NULL, NULL, 0, 0 },
+    { "seal-to", 0, BP_OPT_LIST, OPT(seal_to), "KEY",
+      "encrypt for this public key (or file of keys); may be repeated", NULL, NULL, 0, 0 },
+    { "seal-key-file", 0, BP_OPT_LIST, OPT(seal_keys), "FILE",
+      "encrypt with this secret key or passphrase; may be repeated", NULL, NULL, 0, 0 },
+    { "hide-names", 0, BP_OPT_FLAG, OPT(hide_names), NULL,
+      "with sealing: topic names in no readable file", NULL, NULL, 0, 0 },
     { "start-paused", 0, BP_OPT_FLAG, OPT(paused), NULL, "wait for the space key", NULL, NULL, 0,
       0 },
     { "use-sim-time", 0, BP_OPT_FLAG, OPT(sim_time), NULL, "log time from /clock", NULL, NULL, 0,
@@ -150,6 +157,7 @@ struct run {
     uint32_t domains[64];
     size_t ndomains;
     char dir[4096];
+    struct bp_keyring *seal; /* owned; NULL = in the clear */
     struct bp_writer *writer;
     struct bp_recorder *recorder;
     struct bp_take *take;
@@ -164,6 +172,7 @@ static void run_done(struct run *r) {
     bp_recorder_close(r->recorder);
     (void) bp_writer_close(r->writer, NULL);
     bp_sign_key_free(r->signer);
+    bp_keyring_free(r->seal);
     bp_select_free(r->select);
     bp_qos_overrides_free(r->qos);
     for (size_t i = 0; i < BP_COUNT(r->rules); i++)
@@ -290,6 +299,27 @@ static int take_dir(struct run *r, struct bp_error *err) {
 
 /* ---- the two ends ---- */
 
+/* --seal-to, --seal-key-file and what the environment holds: any of them seals. */
+static int take_keys(struct run *r, struct bp_error *err) {
+    const struct opts *o = r->o;
+    int k;
+
+    r->seal = bp_keyring_new();
+    if (!r->seal)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    k = bp_keyring_add_env(r->seal, err);
+    k = BP_MIN(k, 0);
+    for (size_t i = 0; i < o->seal_to.n && k == 0; i++)
+        k = bp_keyring_add_recipient(r->seal, o->seal_to.v[i], err);
+    for (size_t i = 0; i < o->seal_keys.n && k == 0; i++)
+        k = bp_keyring_add_file(r->seal, o->seal_keys.v[i], err);
+    if (bp_keyring_empty(r->seal)) {
+        bp_keyring_free(r->seal);
+        r->seal = NULL;
+    }
+    return k;
+}
+
 static int start_writer(struct run *r, struct bp_error *err) {
     const struct opts *o = r->o;
     struct bp_writer_opts w = {
@@ -311,6 +341,8 @@ static int start_writer(struct run *r, struct bp_error *err) {
         .profile = (enum bp_profile) o->profile,
         .custom_data = o->custom.v,
         .signer = r->signer,
+        .seal = r->seal,
+        .hide_names = o->hide_names,
         .resume = o->out != NULL,
         .event = on_event,
         .ctx = r,
@@ -362,6 +394,8 @@ static void recover_neighbours(const struct run *r) {
 
     for (size_t i = 0; i < n; i++) {
         struct bp_recover_opts o = { .io = bp_io_from_env(),
+                                     .keys = r->seal,
+                                     .hide_names = r->o->hide_names,
                                      .ring_dir = r->o->ring_dir,
                                      .signer = r->signer };
         int k = bp_recover(found[i], &o, &rec, &err);
@@ -493,6 +527,8 @@ static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
         k = bp_sign_key_load(r->o->sign_key, &r->signer, err);
     if (k >= 0)
         k = take_dir(r, err);
+    if (k >= 0)
+        k = take_keys(r, err);
     return k;
 }
 

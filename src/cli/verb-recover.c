@@ -8,11 +8,12 @@
 #include "bag/recover.h"
 #include "base/io-fault.h"
 #include "base/time.h"
+#include "cli/keys.h"
 #include "cli/verb.h"
 #include "crypt/sign.h"
 
 struct opts {
-    const char *ring_dir, *definitions, *sign_key;
+    const char *ring_dir, *definitions, *sign_key, *key;
     struct bp_sign_key *signer; /* owned */
     bool discard, dry_run, json, quiet;
 };
@@ -30,6 +31,7 @@ static const struct bp_opt options[] = {
       "message definitions (.msg, .idl) that complete unknown types", NULL, NULL, 0, 0 },
     { "sign-key", 0, BP_OPT_TEXT, OPT(sign_key), "FILE",
       "private key that signs what was recovered (of an agent: device.key)", NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "quiet", 'q', BP_OPT_FLAG, OPT(quiet), NULL, "print only what was lost", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per path", NULL, NULL, 0, 0 },
 };
@@ -130,8 +132,10 @@ static int recover_found(const struct opts *o, const char *dir, bool *ret_any,
 }
 
 static int recover_all(const struct opts *o, int argc, char *argv[], struct bp_error *err) {
-    int worst = BP_EXIT_DONE;
+    int worst = bp_cli_add_keys(o->key, err);
 
+    if (worst < 0)
+        return worst;
     for (int i = 0; i < argc; i++) {
         bool any = false;
         int r = recover_found(o, argv[i], &any, err);

@@ -9,12 +9,14 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "base/units.h"
+#include "cli/keys.h"
 #include "cli/verb.h"
 #include "crypt/sign.h"
 
 struct opts {
     bool json, quiet;
     int64_t threads, max;
+    const char *key;
     char *signed_by;
 };
 
@@ -30,6 +32,7 @@ static const struct bp_opt options[] = {
       NULL, 0, 64 },
     { "signed-by", 0, BP_OPT_TEXT, OPT(signed_by), "KEY",
       "the public key that must have signed: a file, or hex or base64", NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
 };
 
 struct view {
@@ -200,7 +203,9 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
 
     v.next_bar = v.began + BP_SEC; /* short work needs no bar */
     v.findings = o->json ? json_array() : NULL;
-    r = bp_verify((const char *const *) argv, (size_t) argc, &vo, &result, err);
+    r = bp_cli_add_keys(o->key, err);
+    if (r == 0)
+        r = bp_verify((const char *const *) argv, (size_t) argc, &vo, &result, err);
     clear_bar(&v);
     if (r >= 0 && o->json)
         r = print_json(&v, &result, err);

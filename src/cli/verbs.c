@@ -14,6 +14,9 @@
     X(info)       \
     X(verify)     \
     X(recover)    \
+    X(key)        \
+    X(seal)       \
+    X(unseal)     \
     X(agent)      \
     X(status)     \
     X(session)    \
