@@ -94,12 +94,28 @@ static struct bp_catalog_job row_locked(const struct bp_job *job) {
     return row;
 }
 
+/* How a job ended is told once it is written down and has left the list: who has read "done" may
+ * forget the job. */
+static struct bp_catalog_job live_row_locked(struct bp_job *job) {
+    const enum state state = job->state;
+    struct bp_catalog_job row;
+
+    job->state = BP_MIN(state, RUNNING);
+    row = row_locked(job);
+    job->state = state;
+    if (state > RUNNING && row.result) {
+        row.result[0] = 0;
+        row.ended_ns = 0;
+    }
+    return row;
+}
+
 static bool is_whole(const struct bp_catalog_job *row) {
     return row->kind && row->subject && row->state && row->log && row->error && row->result;
 }
 
-/* Written down and told; returns how the writing went. */
-static int note(struct bp_job *job, const char *event, struct bp_error *err) {
+/* @param ret_news  what there is to tell, owned by the caller */
+static int write_down(struct bp_job *job, json_t **ret_news, struct bp_error *err) {
     struct bp_jobs *j = job->all;
     BP_AUTO_CATALOG_JOB row = { 0 };
     int r;
@@ -111,8 +127,20 @@ static int note(struct bp_job *job, const char *event, struct bp_error *err) {
         return bp_fail(err, -ENOMEM, "out of memory");
     r = bp_catalog_put_job(j->catalog, &row, err);
     if (r >= 0)
-        bp_bus_publish(j->bus, "jobs",
-                       json_pack("{s:s, s:o}", "event", event, "job", row_json(&row, false)));
+        *ret_news = row_json(&row, false);
+    return r;
+}
+
+static void tell(struct bp_jobs *j, const char *event, json_t *news) {
+    if (news)
+        bp_bus_publish(j->bus, "jobs", json_pack("{s:s, s:o}", "event", event, "job", news));
+}
+
+static int note(struct bp_job *job, const char *event, struct bp_error *err) {
+    json_t *news = NULL;
+    int r = write_down(job, &news, err);
+
+    tell(job->all, event, news);
     return r;
 }
 
@@ -161,7 +189,7 @@ static void work(void *arg) {
     struct bp_job *job = arg;
     struct bp_jobs *j = job->all;
     struct bp_error err = { 0 }, ignored = { 0 };
-    json_t *result = NULL;
+    json_t *result = NULL, *news = NULL;
     int r = -ECANCELED;
 
     if (!atomic_load(&job->cancel)) {
@@ -173,10 +201,11 @@ static void work(void *arg) {
         r = job->o.run(job, job->o.arg, &result, &err);
     }
     end(job, r, result, &err);
-    if (note(job, "ended", &ignored) < 0)
+    if (write_down(job, &news, &ignored) < 0)
         bp_log(BP_LOG_WARNING, "how a job ended could not be written down",
                BP_F_TEXT("job", job->id), BP_F_TEXT("why", ignored.text));
     unlist(job);
+    tell(j, "ended", news);
     job_free(job);
 }
 
@@ -259,13 +288,13 @@ static struct bp_job *find_locked(struct bp_jobs *j, const char *id) {
 
 int bp_jobs_get(struct bp_jobs *j, const char *id, json_t **ret, struct bp_error *err) {
     BP_AUTO_CATALOG_JOB row = { 0 };
-    const struct bp_job *job;
+    struct bp_job *job;
     int r = 0;
 
     (void) pthread_mutex_lock(&j->lock);
     job = find_locked(j, id);
     if (job)
-        row = row_locked(job);
+        row = live_row_locked(job);
     (void) pthread_mutex_unlock(&j->lock);
     if (!job)
         r = bp_catalog_get_job(j->catalog, id, &row, err);
