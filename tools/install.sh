@@ -10,19 +10,16 @@ declare -A packages=(
         libcurl4-openssl-dev libwslay-dev uthash-dev libcmocka-dev'
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps
-        libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev'
+        libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl promtool=prometheus clang=clang libclang-rt-14-dev'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
     [bench]='fio=fio cargo=cargo g++=g++'
     [lint]='clang-format=clang-format clang-tidy=clang-tidy shellcheck=shellcheck man=man-db'
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography'
-node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow'
+python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography jsonschema
+    openapi-spec-validator schemathesis prometheus-client'
 node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow cryptography'
-node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
 
 # Runs a command; its output is shown only when it fails.
 quietly() {

@@ -43,7 +43,7 @@ static json_t *row_json(const struct bp_catalog_session *s) {
                      parsed(s->request, json_object), "class", bp_class_name(s->class));
 }
 
-static json_t *lost_json(const uint64_t lost[static BP_LOSS_N_]) {
+json_t *bp_sessions_lost_json(const uint64_t lost[static BP_LOSS_N_]) {
     json_t *o = json_object();
 
     for (int i = 0; i < BP_LOSS_N_; i++)
@@ -64,8 +64,8 @@ static json_t *live_json(struct running *r) {
     (void) json_object_update_new(
         o, json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "topics",
                      (int) t.topics, "writers", (int) t.writers, "topics_refused",
-                     (int) t.topics_refused, "lost_by_cause", lost_json(w.lost), "ring_used",
-                     count_json(w.ring_used), "ring_size", count_json(w.ring_size),
+                     (int) t.topics_refused, "lost_by_cause", bp_sessions_lost_json(w.lost),
+                     "ring_used", count_json(w.ring_used), "ring_size", count_json(w.ring_size),
                      "durable_until_ns", time_json(w.durable_wall_ns), "disk_full",
                      (int) w.disk_full, "segment", w.segment, "commit_p99_ns",
                      count_json((uint64_t) w.commit_p99), "received", count_json(t.received)));
@@ -188,7 +188,7 @@ static json_t *topic_json(struct running *r, const struct bp_take_topic *t) {
     return json_pack("{s:s, s:s, s:s, s:i, s:b, s:o, s:o, s:o}", "topic", t->topic, "type", t->type,
                      "robot", t->robot, "writers", (int) t->writers, "has_definition",
                      (int) t->has_definition, "messages", count_json(c.messages), "bytes",
-                     count_json(c.bytes), "lost", lost_json(c.lost));
+                     count_json(c.bytes), "lost", bp_sessions_lost_json(c.lost));
 }
 
 json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {

@@ -38,8 +38,14 @@ struct running {
     struct running *next;     /* [lock] */
 };
 
+/* What sessions of this life have done; of those that ended in bp_sessions.over. */
+struct totals {
+    uint64_t started, messages, bytes, file_bytes, segments, journal_bytes, forced, rewrites;
+    uint64_t lost[BP_LOSS_N_];
+};
+
 struct bp_sessions {
-    const struct bp_agent_config *config;
+    const struct bp_agent_config *config; /* [turn] a snapshot, with a reference */
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_bus *bus;
@@ -49,9 +55,12 @@ struct bp_sessions {
     pthread_mutex_t turn, lock;
     struct running *running;        /* [lock] oldest first */
     struct bp_sessions_limit limit; /* [lock] */
+    struct totals over;             /* [turn] */
 };
 
 /* sessions.c; with `turn` held */
+/** What happened to a session, to those who listen. Without a lock: they may ask us. */
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
 /** Starts recording into `dir`. @param resume  the folder of an interrupted session that goes on
  */
 int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
@@ -69,8 +78,6 @@ struct bp_catalog_session bp_running_row(struct running *r);
 /** The folder of a new session. */
 int bp_sessions_choose_dir(const struct bp_sessions *s, const json_t *request, char *ret,
                            size_t cap, struct bp_error *err);
-/** News of a session, for the bus; no lock held. */
-void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
 
 /* sessions-limit.c; with `lock` held */
 /** The limit that is in force is put on a session that begins. */
@@ -80,3 +87,11 @@ void bp_running_limit_locked(struct bp_sessions *s, struct running *r);
 int bp_sessions_load(struct bp_sessions *s, struct bp_error *err);
 /** Sums of a finished folder into a row: counts, losses, end. @return 0 or a negative code */
 int bp_sessions_sum_up(const char *dir, struct bp_catalog_session *row, struct bp_error *err);
+
+/* sessions-json.c */
+/** {cause: count, …} of every cause. Owned by the caller. */
+json_t *bp_sessions_lost_json(const uint64_t lost[static BP_LOSS_N_]);
+
+/* sessions-metrics.c */
+/** Adds what a session has done so far. */
+void bp_running_add(struct running *r, struct totals *to);

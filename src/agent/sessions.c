@@ -485,6 +485,7 @@ static void unlink_running(struct bp_sessions *s, const struct running *r) {
 int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err) {
     struct bp_error why = { 0 }, ignored = { 0 };
     struct bp_catalog_session row;
+    uint64_t written;
     int k, c;
 
     if (r->save)
@@ -492,6 +493,8 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
     if (r->take)
         bp_take_stop(r->take);
     row = bp_running_row(r);
+    bp_running_add(r, &s->over);
+    written = row.bytes;
     unlink_running(s, r);
     k = bp_writer_close(BP_TAKE_PTR(r->writer), &why);
     row.status = k < 0 ? BP_STATUS_FAILED : BP_STATUS_FINISHED;
@@ -499,6 +502,7 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
     row.error = k < 0 ? why.text : r->trouble;
     if (k == 0)
         (void) bp_sessions_sum_up(r->dir, &row, &ignored);
+    s->over.file_bytes += row.bytes > written ? row.bytes - written : 0; /* by its end */
     c = bp_catalog_put(s->catalog, &row, k < 0 ? &ignored : err);
     bp_log(k < 0 ? BP_LOG_WARNING : BP_LOG_NOTICE, k < 0 ? why.text : "session finished",
            BP_F_TEXT("session", r->name), BP_F_UINT("messages", row.messages),
@@ -730,10 +734,14 @@ void bp_sessions_tick(struct bp_sessions *s) {
         BP_AUTO_FREE char *request = NULL;
         struct bp_error err = { 0 };
         char id[27], ignored[27];
+        bool next;
 
         if (!find_at_max(s, id, &request))
             return;
-        if (s->config->session.at_max)
+        (void) pthread_mutex_lock(&s->turn);
+        next = s->config->session.at_max != 0;
+        (void) pthread_mutex_unlock(&s->turn);
+        if (next)
             begin_next(s, request);
         if (bp_sessions_act(s, id, BP_SESSION_STOP, ignored, &err) < 0)
             bp_log(BP_LOG_WARNING, "session could not be finished", BP_F_TEXT("id", id),
@@ -741,7 +749,17 @@ void bp_sessions_tick(struct bp_sessions *s) {
     }
 }
 
-int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *recorder,
+void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now) {
+    const struct bp_agent_config *was;
+
+    (void) pthread_mutex_lock(&s->turn);
+    was = s->config;
+    s->config = bp_settings_ref(now);
+    (void) pthread_mutex_unlock(&s->turn);
+    bp_settings_put(was);
+}
+
+int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
                      struct bp_catalog *catalog, struct bp_bus *bus, const char *dir,
                      struct bp_sessions **ret, struct bp_error *err) {
     BP_CLEANUP(bp_sessions_closep) struct bp_sessions *s = calloc(1, sizeof *s);
@@ -749,16 +767,16 @@ int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *r
 
     if (!s)
         return bp_fail(err, -ENOMEM, "out of memory");
-    s->config = config;
+    s->config = bp_settings_get(settings);
     s->recorder = recorder;
     s->catalog = catalog;
     s->bus = bus;
     (void) snprintf(s->dir, sizeof s->dir, "%s", dir);
-    if (config->discovery.domains.n)
-        s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
+    if (s->config->discovery.domains.n)
+        s->domain = (unsigned) strtoul(s->config->discovery.domains.v[0], NULL, 10);
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
-    k = bp_device_open(config, dir, &s->device, err);
+    k = bp_device_open(s->config, dir, &s->device, err);
     if (k == 0)
         k = bp_sessions_load(s, err);
     if (k < 0)
@@ -779,5 +797,6 @@ void bp_sessions_close(struct bp_sessions *s) {
     bp_sign_key_free(s->device);
     (void) pthread_mutex_destroy(&s->turn);
     (void) pthread_mutex_destroy(&s->lock);
+    bp_settings_put(s->config);
     free(s);
 }

@@ -6,6 +6,7 @@
 #include "bag/writer.h"
 #include "base/error.h"
 #include "base/time.h"
+#include "wire/qos.h"
 
 struct bp_buf;
 struct bp_history_store;
@@ -40,6 +41,7 @@ struct bp_recorder_opts {
     const char *const *robot_rules; /* see bp_robots_add_rule(); read at once */
     size_t nrobot_rules;
     const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
+    const struct bp_select *seen; /* borrowed: other topics are not there for us; NULL = all */
     bool use_sim_time;   /* log time from /clock; nothing is recorded before the first one */
     bool no_definitions; /* do not ask nodes for the definition of unknown types */
     bool keep_latched;   /* remember latched messages for takes that begin later */
@@ -72,6 +74,12 @@ struct bp_recorder_topic {
     uint64_t messages, bytes; /* received since open, while anybody recorded it */
     bp_ns_t last_ns;          /* wall time of the last one, 0 = none */
     bool has_definition;
+    bool subscribed, deaf; /* we listen; we want to and cannot, since its QoS or type refuses */
+    uint32_t nqos;         /* distinct profiles its writers offer, the first of them in qos */
+    struct bp_qos qos[4];
+    bool forced; /* qos_overrides say how we listen, in `requested`; else we ask for what each
+                    writer offers */
+    struct bp_qos requested;
 };
 /** Number of topics; fills at most `cap`. */
 size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, size_t cap);

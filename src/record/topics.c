@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "record/overrides.h"
 #include "record/robots.h"
+#include "record/select.h"
 
 enum { MAX_LATCHED = 1000, LATCHED_UNKNOWN = 10 };
 
@@ -299,7 +300,7 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e) {
         if (e->node && *e->node)
             named |= bp_robots_see_node(r->robots, e->node);
     }
-    if (e->writer && e->alive)
+    if (e->writer && e->alive && (!r->o.seen || bp_select_topic(r->o.seen, e->topic, e->type)))
         t = writer_here_locked(d, e);
     else if (e->writer)
         writer_gone_locked(r, e->guid);
