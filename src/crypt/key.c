@@ -58,7 +58,7 @@ struct bp_keyring *bp_keyring_new(void) {
         return NULL;
     (void) madvise(p, sizeof *k, MADV_DONTDUMP);
     (void) madvise(p, sizeof *k, MADV_WIPEONFORK); /* a child finds an empty ring, not a hole */
-    (void) mlock(p, sizeof *k); /* as far as RLIMIT_MEMLOCK lets us */
+    (void) mlock(p, sizeof *k);                    /* as far as RLIMIT_MEMLOCK lets us */
     bp_mutex_init(&k->lock);
     return k;
 }
