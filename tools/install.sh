@@ -7,7 +7,7 @@ declare -A packages=(
     [build]='cc=gcc libc6-dev pkg-config=pkgconf meson=meson ninja=ninja-build git=git
         python3=python3-minimal cyclonedds-dev libzstd-dev liblz4-dev libisal-dev zlib1g-dev
         libssl-dev libsqlite3-dev libpcre2-dev libjansson-dev libmicrohttpd-dev
-        libcurl4-openssl-dev libwslay-dev uthash-dev libcmocka-dev'
+        libcurl4-openssl-dev libwslay-dev libncurses-dev uthash-dev libcmocka-dev'
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps
         libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl promtool=prometheus clang=clang libclang-rt-14-dev'
@@ -18,7 +18,7 @@ declare -A packages=(
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
 python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography jsonschema
-    openapi-spec-validator schemathesis prometheus-client'
+    openapi-spec-validator schemathesis prometheus-client pyte'
 node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
 
 # Runs a command; its output is shown only when it fails.

@@ -14,6 +14,11 @@ const char *bp_cli_token(void) {
 }
 
 int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err) {
+    return bp_cli_connect_for(url, 0, ret, err);
+}
+
+int bp_cli_connect_for(const char *url, bp_ns_t timeout, struct bp_client **ret,
+                       struct bp_error *err) {
     struct bp_agent_config c = { 0 };
     char path[512], text[600];
     int r = 0;
@@ -27,8 +32,10 @@ int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err
     }
     if (r < 0)
         return r;
-    return bp_client_open(
-        &(struct bp_client_options){ .url = url ? url : text, .token = bp_cli_token() }, ret, err);
+    return bp_client_open(&(struct bp_client_options){ .url = url ? url : text,
+                                                       .token = bp_cli_token(),
+                                                       .timeout = timeout },
+                          ret, err);
 }
 
 void bp_cli_print_json(const json_t *o) {

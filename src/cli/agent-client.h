@@ -10,6 +10,10 @@
  */
 BP_MUST_CHECK int bp_cli_connect(const char *url, struct bp_client **ret, struct bp_error *err);
 
+/** The same with a limit for each request. */
+BP_MUST_CHECK int bp_cli_connect_for(const char *url, bp_ns_t timeout, struct bp_client **ret,
+                                     struct bp_error *err);
+
 /** What to prove with who we are, $BAGPIPE_TOKEN, or NULL. */
 const char *bp_cli_token(void);
 

@@ -361,9 +361,13 @@ int main(int argc, char *argv[]) {
         cmocka_unit_test(every_size_holds),      cmocka_unit_test(report_tells_everything),
     };
 
+    locale_t chars;
+
     golden_dir = argc > 1 ? argv[1] : "src/cli/top-golden";
     (void) setenv("TZ", "UTC", 1);
-    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+    chars = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t) 0);
+    if (!chars)
         return 77;
+    (void) uselocale(chars);
     return cmocka_run_group_tests_name("cli/top", tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
     X(unseal)     \
     X(agent)      \
     X(status)     \
+    X(top)        \
     X(session)    \
     X(user)       \
     X(token)      \
