@@ -27,10 +27,10 @@ json_t *bp_sessions_losses(struct bp_sessions *s) {
 
     (void) pthread_mutex_lock(&s->turn);
     for (struct running *r = s->running; r; r = r->next) {
-        size_t n = bp_take_topics(r->take, NULL, 0);
+        size_t n = r->take ? bp_take_topics(r->take, NULL, 0) : 0; /* a snapshot has none */
         BP_AUTO_FREE struct bp_take_topic *v = calloc(n + 1, sizeof *v);
 
-        n = v ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
+        n = v && n ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
         for (size_t i = 0; i < n; i++) {
             struct bp_channel_stats c = { 0 };
 
