@@ -180,10 +180,17 @@ static void lists_are_bounded(void **state) {
 
 static void sessions_are_chosen(void **state) {
     struct bp_top_model m = { 0 };
+    json_t *o;
 
     (void) state;
     assert_null(bp_top_chosen(&m));
     bp_top_choose_next(&m);
+    o = parsed("{\"sessions\":[{\"id\":\"X\",\"class\":\"snapshot\",\"started_ns\":\"1\"},"
+               "{\"id\":\"Y\",\"class\":\"session\",\"started_ns\":\"2\"}]}");
+    assert_int_equal(bp_top_update(&m, &(struct bp_top_docs){ .recording = o, .paused = o }), 0);
+    json_decref(o);
+    assert_int_equal(m.nsessions, 2);
+    assert_string_equal(bp_top_chosen(&m)->id, "Y"); /* not the snapshot */
     round_of(&m, 1);
     assert_string_equal(bp_top_chosen(&m)->id, "A"); /* began first */
     bp_top_choose_next(&m);

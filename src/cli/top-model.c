@@ -339,9 +339,14 @@ void bp_top_filter(struct bp_top_model *m, const char *text) {
 
 /* ---- sessions, alerts, log ---- */
 
+/* Snapshots come last: they end by themselves and began in the past, and keys should mean what
+ * somebody has started. */
 static int by_start(const void *pa, const void *pb) {
     const struct bp_top_session *a = pa, *b = pb;
+    int late = (strcmp(a->class_, "snapshot") == 0) - (strcmp(b->class_, "snapshot") == 0);
 
+    if (late)
+        return late;
     if (a->started_ns != b->started_ns)
         return a->started_ns < b->started_ns ? -1 : 1;
     return strcmp(a->id, b->id);
