@@ -561,7 +561,7 @@ int bp_top_draw(struct bp_top_model *m, const struct bp_top_view *v, int width, 
 
 /* ---- as text ---- */
 
-static void put_utf8(struct bp_buf *b, uint32_t v) {
+void bp_top_put_rune(struct bp_buf *b, uint32_t v) {
     if (v < 0x80) {
         bp_buf_put_u8(b, (uint8_t) v);
     } else if (v < 0x800) {
@@ -580,14 +580,14 @@ static void put_utf8(struct bp_buf *b, uint32_t v) {
 }
 
 void bp_top_row(const struct bp_top_screen *s, int row, struct bp_buf *ret) {
-    const struct bp_top_cell *c = &s->cells[row * s->width];
+    const struct bp_top_cell *c = &s->cells[(ptrdiff_t) row * s->width];
     int n = s->width;
 
     while (n > 0 && c[n - 1].rune == ' ')
         n--;
     for (int i = 0; i < n; i++)
         if (c[i].rune)
-            put_utf8(ret, c[i].rune);
+            bp_top_put_rune(ret, c[i].rune);
 }
 
 static void report_topics(const struct bp_top_model *m, struct bp_buf *b) {
@@ -619,31 +619,31 @@ static void report_sessions(const struct bp_top_model *m, const struct bp_top_vi
     }
 }
 
-void bp_top_report(const struct bp_top_model *m, const struct bp_top_view *v, struct bp_buf *b) {
+void bp_top_report(const struct bp_top_model *m, const struct bp_top_view *v, struct bp_buf *ret) {
     char x[24], y[24];
 
-    bp_buf_printf(b, "agent    %s, bagpipe %s, up %s\n", v->url, m->version,
+    bp_buf_printf(ret, "agent    %s, bagpipe %s, up %s\n", v->url, m->version,
                   span_text(m->uptime_s, x, sizeof x));
-    bp_buf_printf(b, "state    %s%s%s\n", m->state, *m->degraded ? ", degraded: " : "",
+    bp_buf_printf(ret, "state    %s%s%s\n", m->state, *m->degraded ? ", degraded: " : "",
                   m->degraded);
-    bp_buf_printf(b, "in       %s msg/s, %s/s, %lld topics, %lld writers\n",
+    bp_buf_printf(ret, "in       %s msg/s, %s/s, %lld topics, %lld writers\n",
                   rate_text(m->hz, x, sizeof x), bytes_text(m->bytes_per_s, y, sizeof y),
                   (long long) m->topics, (long long) m->writers);
-    bp_buf_printf(b, "ring     %.0f %% of %s\n", m->fullest_ring * 100,
+    bp_buf_printf(ret, "ring     %.0f %% of %s\n", m->fullest_ring * 100,
                   bytes_text((double) m->ring_size, x, sizeof x));
-    bp_buf_printf(b, "lost     %lld\n", (long long) m->lost);
-    bp_buf_printf(b, "disk     %s free of %s in %s\n",
+    bp_buf_printf(ret, "lost     %lld\n", (long long) m->lost);
+    bp_buf_printf(ret, "disk     %s free of %s in %s\n",
                   bytes_text((double) m->disk_free, x, sizeof x),
                   bytes_text((double) m->disk_size, y, sizeof y), m->dir);
-    bp_buf_printf(b, "sync     no upstream\n");
+    bp_buf_printf(ret, "sync     no upstream\n");
     for (size_t i = 0; i < m->nrobots; i++)
-        bp_buf_printf(b, "robot    %s, %d topics, %s msg/s, %s/s, lost %lld\n", m->robot[i].name,
+        bp_buf_printf(ret, "robot    %s, %d topics, %s msg/s, %s/s, lost %lld\n", m->robot[i].name,
                       m->robot[i].topics, rate_text(m->robot[i].hz, x, sizeof x),
                       bytes_text(m->robot[i].bytes_per_s, y, sizeof y),
                       (long long) m->robot[i].lost);
     for (size_t i = 0; i < m->nalerts; i++)
-        bp_buf_printf(b, "alert    %s, %s: %s\n", m->alert[i].severity, m->alert[i].key,
+        bp_buf_printf(ret, "alert    %s, %s: %s\n", m->alert[i].severity, m->alert[i].key,
                       m->alert[i].text);
-    report_sessions(m, v, b);
-    report_topics(m, b);
+    report_sessions(m, v, ret);
+    report_topics(m, ret);
 }

@@ -53,6 +53,9 @@ void bp_top_screen_done(struct bp_top_screen *s);
 BP_MUST_CHECK int bp_top_draw(struct bp_top_model *m, const struct bp_top_view *v, int width,
                               int height, struct bp_top_screen *s, int *ret_page);
 
+/** Appends a code point as UTF-8. */
+void bp_top_put_rune(struct bp_buf *b, uint32_t v);
+
 /** A row as UTF-8 without blanks at its end. */
 void bp_top_row(const struct bp_top_screen *s, int row, struct bp_buf *ret);
 

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #include "base/time.h"
 #include "cli/agent-client.h"
@@ -162,9 +161,8 @@ static void answered(struct top *t, bool yes) {
 
 static void type_key(struct top *t, int key) {
     size_t n = strlen(t->typed);
-    char utf8[8];
-    mbstate_t state = { 0 };
-    size_t len = key >= 0x20 && key < BP_TOP_KEY_UP ? wcrtomb(utf8, (wchar_t) key, &state) : 0;
+    BP_AUTO_BUF typed = { 0 };
+    char clean[16];
 
     if (key == BP_TOP_KEY_BACK) {
         while (n > 0 && (t->typed[--n] & 0xc0) == 0x80)
@@ -172,14 +170,13 @@ static void type_key(struct top *t, int key) {
         t->typed[n] = 0;
     } else if (key == 'U' - '@') {
         t->typed[0] = 0;
-    } else if (len > 0 && len <= sizeof utf8 && n + len < sizeof t->typed) {
-        char clean[2 * sizeof utf8];
-
-        memcpy(t->typed + n, utf8, len);
-        t->typed[n + len] = 0;
-        bp_top_clean(clean, sizeof clean, t->typed + n);
-        if (strcmp(clean, t->typed + n) != 0) /* nothing that cannot be shown */
-            t->typed[n] = 0;
+    } else if (key >= 0x20 && key < BP_TOP_KEY_UP) {
+        bp_top_put_rune(&typed, (uint32_t) key);
+        if (!bp_buf_cstr(&typed) || n + typed.n >= sizeof t->typed)
+            return;
+        bp_top_clean(clean, sizeof clean, bp_buf_cstr(&typed));
+        if (bp_streq(clean, bp_buf_cstr(&typed))) /* nothing that cannot be shown */
+            memcpy(t->typed + n, clean, typed.n + 1);
     }
     if (t->asking == ASK_FILTER)
         bp_top_filter(&t->model, t->typed);
@@ -386,6 +383,7 @@ static int top_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     struct opts *o = opts;
     const char *shown;
     locale_t chars;
+    bool utf8;
     int r;
 
     if (argc > 0 && o->url)
@@ -402,7 +400,8 @@ static int top_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     chars = newlocale(LC_CTYPE_MASK, "", (locale_t) 0);
     if (chars)
         (void) uselocale(chars);
-    r = show(o, shown, bp_streq(nl_langinfo(CODESET), "UTF-8"), err);
+    utf8 = chars && bp_streq(nl_langinfo_l(CODESET, chars), "UTF-8");
+    r = show(o, shown, utf8, err);
     if (chars) {
         (void) uselocale(LC_GLOBAL_LOCALE);
         freelocale(chars);
