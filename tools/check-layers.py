@@ -28,6 +28,7 @@ OWNERS = {
     r"openssl/": "crypt",
     r"dds/|ddsi/|ddsrt/|dds\.h": "dds",
     r"microhttpd\.h|curl/|wslay/": "net",
+    r"n?curses\.h|term\.h": "cli",
 }
 
 

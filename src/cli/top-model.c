@@ -101,14 +101,15 @@ static int64_t sum_of(const json_t *causes) {
 
 static int64_t ns_of(const json_t *o, const char *key) {
     const char *s = json_string_value(json_object_get(o, key));
+    int64_t v = s ? strtoll(s, NULL, 10) : 0;
 
-    return s ? strtoll(s, NULL, 10) : 0;
+    return BP_MAX(v, 0); /* so that differences to now hold */
 }
 
 static void remember(struct bp_top_history *h, double v) {
     if (h->n == BP_TOP_HISTORY)
         memmove(h->v, h->v + 1, --h->n * sizeof h->v[0]);
-    h->v[h->n++] = (float) v;
+    h->v[h->n++] = (float) BP_MAX(0, BP_MIN(v, 1e30));
 }
 
 /* ---- the agent ---- */
