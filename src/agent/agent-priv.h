@@ -5,6 +5,7 @@
 #include "agent/bus.h"
 #include "agent/events.h"
 #include "agent/sessions.h"
+#include "agent/systemd.h"
 #include "agent/triggers.h"
 #include "alert/alert.h"
 #include "net/http.h"
@@ -23,6 +24,10 @@ struct bp_agent {
     struct bp_vault *vault;
     struct bp_http *http;
     struct bp_events *events;
+    struct bp_systemd systemd;
+    uint64_t told_bytes; /* life.c: what was recorded when its status was made last */
+    bp_ns_t told_mono;
+    uint64_t rate;                           /* bytes/s */
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
     bp_ns_t started_mono, started_ns;
@@ -50,6 +55,11 @@ json_t *bp_agent_topics_json(struct bp_agent *a);
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
 
+/* life.c */
+/** Once a second, by the main thread: tells the service manager how it is, and that it lives when
+ *  everything moves. */
+void bp_agent_life(struct bp_agent *a);
+
 /* device.c */
 int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 
@@ -58,7 +68,7 @@ int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct 
 /** Puts the keys of configuration and environment into those of the process. */
 BP_MUST_CHECK int bp_agent_load_keys(const struct bp_agent_config *c, struct bp_error *err);
 /* api-access.c */
-/** Addresses that others can reach need accounts. @return 0, BP_ECONFIG */
+/** Addresses that others can reach need accounts, a->listen's. @return 0, BP_ECONFIG */
 BP_MUST_CHECK int bp_agent_check_listen(struct bp_agent *a, struct bp_error *err);
 /** As `authorize` of net/http.h; ctx: the agent. */
 int bp_agent_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,
