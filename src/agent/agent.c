@@ -18,6 +18,7 @@
 #include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
@@ -322,6 +323,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     bp_systemd_swift(&a.systemd);
     bp_systemd_ready(&a.systemd);
     bp_agent_life(&a);
+    bp_memory_settle();
     live(&a, signals);
     bp_systemd_stopping(&a.systemd);
     bp_systemd_slow(&a.systemd);
