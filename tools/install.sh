@@ -11,7 +11,7 @@ declare -A packages=(
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps
         libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
-        systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap prometheus=prometheus
+        systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap promtool=prometheus
         prometheus-node-exporter=prometheus-node-exporter'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
@@ -19,12 +19,9 @@ declare -A packages=(
     [lint]='clang-format=clang-format clang-tidy=clang-tidy shellcheck=shellcheck man=man-db'
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography'
-node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow'
-node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
-python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow cryptography'
-node_packages='@mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
+python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography jsonschema
+    openapi-spec-validator schemathesis prometheus-client'
+node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization @grafana/grafana-foundation-sdk typescript@5'
 
 # Runs a command; its output is shown only when it fails.
 quietly() {

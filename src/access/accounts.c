@@ -9,7 +9,7 @@
 #include "crypt/password.h"
 #include "crypt/secret.h"
 
-static const bp_ns_t MAX_LIFETIME = 10 * 365 * (86400 * BP_SEC);
+static const bp_ns_t MAX_LIFETIME = 86400 * BP_SEC * 3650;
 
 /* Names go into logs, paths and tables: plain ones only. */
 static int check_name(const char *name, struct bp_error *err) {

@@ -4,20 +4,29 @@
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/events.h"
+#include "agent/jobs.h"
 #include "agent/sessions.h"
+#include "agent/settings.h"
+#include "agent/snapshot.h"
 #include "agent/systemd.h"
 #include "agent/triggers.h"
 #include "alert/alert.h"
 #include "net/http.h"
 
 struct bp_agent {
-    const struct bp_agent_config *config;
+    const struct bp_agent_config *config; /* as it started: for keys that are not live */
+    struct bp_settings *settings;         /* what is in effect now */
+    struct bp_qos_overrides *qos;         /* or NULL */
+    struct bp_select *seen;               /* or NULL: every topic */
     struct bp_bus *bus;
     struct bp_alerts *alerts;
     struct bp_recorder *recorder;
     struct bp_catalog *catalog;
     struct bp_access *access;
     struct bp_sessions *sessions;
+    struct bp_snapshots *snapshots;
+    struct bp_jobs *jobs;
+    struct bp_rates *rates;
     struct bp_retention *retention;
     struct bp_care *care;
     struct bp_triggers *triggers;
@@ -51,9 +60,81 @@ extern const size_t bp_agent_routes_count;
 /** What GET /api/v1/status and /topics answer; owned, NULL when out of memory. Any thread. */
 json_t *bp_agent_status_json(struct bp_agent *a);
 json_t *bp_agent_topics_json(struct bp_agent *a);
+/* api-snapshot.c */
+int bp_api_post_snapshot(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_api_get_snapshot(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* snapshot.c */
+/** For API and triggers: bp_snapshots_take(). */
+BP_MUST_CHECK int bp_agent_snapshot(struct bp_agent *a, const json_t *request,
+                                    char ret_id[static 27], struct bp_error *err);
+
 /** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
  *  @return 0, or BP_EUSAGE when it is something else */
 BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
+/** A number of the query, `otherwise` when it is not there. @return 0 or BP_EUSAGE */
+BP_MUST_CHECK int bp_agent_number(const struct bp_http_req *req, const char *name,
+                                  int64_t otherwise, int64_t min, int64_t max, int64_t *ret,
+                                  struct bp_error *err);
+/** Replies with JSON under an ETag made of its bytes, so that who has it already is told so. */
+void bp_agent_reply_known(struct bp_http_reply *reply, json_t *json);
+
+/* api-config.c */
+int bp_agent_get_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_get_config_schema(struct bp_http_req *req, struct bp_http_reply *reply,
+                               struct bp_error *err);
+int bp_agent_patch_config(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_check_config(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_reload_config(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err);
+/** Reads the configuration anew and logs what came of it. */
+void bp_agent_reload(struct bp_agent *a);
+
+/* api-sessions.c */
+/** Replies 202 with a job and where it is to be found. */
+int bp_agent_reply_job(struct bp_agent *a, const char *id, struct bp_http_reply *reply,
+                       struct bp_error *err);
+int bp_agent_patch_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err);
+int bp_agent_delete_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                            struct bp_error *err);
+int bp_agent_verify_session(struct bp_http_req *req, struct bp_http_reply *reply,
+                            struct bp_error *err);
+int bp_agent_get_ledger(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_get_session_topics(struct bp_http_req *req, struct bp_http_reply *reply,
+                                struct bp_error *err);
+int bp_agent_get_segments(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_get_segment(struct bp_http_req *req, struct bp_http_reply *reply,
+                         struct bp_error *err);
+int bp_agent_get_download(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_agent_list_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_get_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_delete_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+
+/* api-topics.c */
+/** What GET /api/v1/topics answers; owned, NULL when out of memory. Any thread. */
+json_t *bp_agent_topics_json(struct bp_agent *a);
+int bp_agent_get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+/** Samples rates; about once a second, one thread. */
+void bp_agent_tick(struct bp_agent *a);
+
+/* api-logs.c */
+int bp_agent_get_logs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+/** Lines of the log are news on the bus from now on, until bp_agent_log_stop(). */
+void bp_agent_log_start(struct bp_agent *a);
+void bp_agent_log_stop(void);
+
+/* metrics.c */
+/** Families about sessions together, rings, disk, writers, the process. */
+void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out);
+/** Replies with a page of families in the format that is asked for. @param page  emptied */
+void bp_agent_reply_metrics(const struct bp_http_req *req, struct bp_http_reply *reply,
+                            struct bp_buf *page);
 
 /* life.c */
 /** Once a second, by the main thread: tells the service manager how it is, and that it lives when

@@ -14,11 +14,14 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
+#include "agent/rates.h"
 #include "agent/retention.h"
 #include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "record/overrides.h"
+#include "record/select.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
@@ -151,21 +154,63 @@ static int block_signals(void) {
     (void) sigemptyset(&set);
     (void) sigaddset(&set, SIGINT);
     (void) sigaddset(&set, SIGTERM);
+    (void) sigaddset(&set, SIGHUP);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return -EINVAL;
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
 }
 
+/* The signal that came, or 0. */
+static uint32_t signal_of(int signals) {
+    struct signalfd_siginfo info;
+
+    return read(signals, &info, sizeof info) == (ssize_t) sizeof info ? info.ssi_signo : 0;
+}
+
+static bp_ns_t telemetry_interval(struct bp_agent *a) {
+    BP_AUTO_SETTINGS c = bp_settings_get(a->settings);
+
+    return c->telemetry.interval;
+}
+
+static void reload(struct bp_agent *a) {
+    bp_systemd_reloading(&a->systemd);
+    bp_agent_reload(a);
+    bp_systemd_ready(&a->systemd);
+}
+
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
+    bp_ns_t next_mono = 0; /* when status and topics are told again */
+    uint32_t sig = 0;
 
-    while (poll(&p, 1, 1000) <= 0) {
+    while (sig != SIGINT && sig != SIGTERM) {
+        bp_ns_t interval = telemetry_interval(a);
+
+        if (poll(&p, 1, (int) (BP_MIN(interval, BP_SEC) / BP_MS)) > 0)
+            sig = signal_of(signals);
+        if (sig == SIGHUP)
+            reload(a);
+        sig = sig == SIGHUP ? 0 : sig;
         bp_sessions_tick(a->sessions);
         bp_access_tick(a->access);
-        bp_events_tick(a->events);
+        bp_agent_tick(a);
         bp_agent_life(a);
+        if (bp_mono_ns() + BP_MS / 2 < next_mono)
+            continue;
+        next_mono = bp_mono_ns() + interval;
+        bp_events_tick(a->events);
+        bp_snapshots_tick(a->snapshots);
     }
+}
+
+static void on_settings(void *ctx, const struct bp_agent_config *now) {
+    struct bp_agent *a = ctx;
+
+    bp_log_set_level((enum bp_log_level) now->log.level);
+    if (a->sessions)
+        bp_sessions_configure(a->sessions, now);
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -201,7 +246,31 @@ static void on_alert(void *ctx, const char *event, const json_t *alert) {
 static int open_news(struct bp_agent *a, struct bp_error *err) {
     a->bus = bp_bus_new();
     a->alerts = bp_alerts_new(on_alert, a);
-    return a->bus && a->alerts ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+    a->rates = bp_rates_new();
+    if (!a->bus || !a->alerts || !a->rates)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    bp_agent_log_start(a);
+    return 0;
+}
+
+/* Which topics of the graph are there for us; NULL when all are. */
+static int choose_seen(const struct bp_agent_config *c, struct bp_select **ret,
+                       struct bp_error *err) {
+    const struct bp_config_list *topics = &c->discovery.topics, *not = &c->discovery.exclude_topics;
+
+    if (c->discovery.mode == BP_DISCOVERY_AUTO && !topics->n && !not ->n)
+        return 0;
+    return bp_select_new(
+        &(struct bp_select_opts){
+            .all = !topics->n,
+            .all_services = true,
+            .hidden = true,
+            .topics = (const char *const *) topics->v,
+            .ntopics = topics->n,
+            .not_topics = (const char *const *) not ->v,
+            .nnot_topics = not ->n,
+        },
+        ret, err);
 }
 
 static int open_graph(struct bp_agent *a, struct bp_error *err) {
@@ -215,6 +284,12 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
     };
     int r = take_domains(a->config, domains, &o.ndomains, err);
 
+    if (r >= 0 && *a->config->qos.overrides)
+        r = bp_qos_overrides_load(a->config->qos.overrides, &a->qos, err);
+    if (r >= 0)
+        r = choose_seen(a->config, &a->seen, err);
+    o.qos_overrides = a->qos;
+    o.seen = a->seen;
     return r < 0 ? r : bp_recorder_open(&o, &a->recorder, err);
 }
 
@@ -233,13 +308,10 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                                         .recorder = a->recorder,
                                                         .sessions = a->sessions,
                                                         .alerts = a->alerts,
+                                                        .retention = a->retention,
                                                         .dir = a->dir },
                                 &a->care, err);
 }
-
-/* Weak: an agent without snapshots is one without this function. */
-int bp_agent_snapshot(struct bp_agent *a, const json_t *request, char ret_id[static 27],
-                      struct bp_error *err) __attribute__((weak));
 
 static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
                        struct bp_error *err) {
@@ -256,28 +328,35 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
             .alerts = a->alerts,
             .bus = a->bus,
             .dir = a->dir,
-            .snapshot = bp_agent_snapshot ? on_snapshot : NULL,
+            .snapshot = on_snapshot,
             .ctx = a,
         },
         &a->triggers, err);
 }
 
 static void agent_done(struct bp_agent *a) {
+    bp_agent_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
     bp_triggers_close(a->triggers);
+    bp_jobs_close(a->jobs);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
+    bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
     bp_recorder_close(a->recorder);
     bp_access_close(a->access);
+    bp_select_free(a->seen);
+    bp_qos_overrides_free(a->qos);
     bp_catalog_close(a->catalog);
     bp_vault_close(a->vault);
+    bp_rates_free(a->rates);
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
+    bp_settings_close(a->settings);
     bp_systemd_done(&a->systemd);
 }
 
@@ -294,6 +373,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_fail(err, signals, "cannot receive signals: %s", bp_strerror(signals));
     bp_systemd_slow(&a.systemd); /* what an earlier life left may take long to recover */
     if (r == 0)
+        r = bp_settings_open(config, on_settings, &a, &a.settings, err);
+    if (r == 0)
         r = open_news(&a, err);
     if (r == 0)
         r = bp_agent_load_keys(config, err);
@@ -304,11 +385,15 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_graph(&a, err);
     if (r == 0)
-        r = bp_sessions_open(config, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+        r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
+    if (r == 0)
+        r = bp_jobs_open(a.catalog, a.bus, &a.jobs, err);
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)
         r = bp_events_open(&a, &a.events, err);
+    if (r == 0)
+        r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)
         r = open_triggers(&a, err);
     if (r == 0)

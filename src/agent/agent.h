@@ -1,5 +1,7 @@
 #pragma once
 
+#include <jansson.h>
+
 #include "access/access.h"
 #include "agent/config.h"
 #include "base/error.h"
@@ -25,3 +27,5 @@ BP_MUST_CHECK int bp_agent_run(const struct bp_agent_config *config, struct bp_e
 BP_MUST_CHECK int bp_agent_access_open(const struct bp_agent_config *c, const char *dir,
                                        struct bp_catalog *catalog, struct bp_access **ret,
                                        struct bp_error *err);
+/** The description of its HTTP API, OpenAPI 3.1; owned by the caller, NULL when out of memory. */
+json_t *bp_agent_openapi(void);

@@ -3,6 +3,7 @@
 #include "agent/agent-priv.h"
 #include "agent/api-storage.h"
 #include "agent/care.h"
+#include "agent/openapi.h"
 #include "agent/retention.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <sys/statvfs.h>
 
 #include "base/metrics.h"
+#include "base/units.h"
 #include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
@@ -106,6 +108,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
                       "Packets that this host's receive buffers dropped since the start.");
     bp_metrics_sample(&out, "bagpipe_udp_drops_total", NULL, 0, (double) r.udp_drops);
     bp_sessions_metrics(a->sessions, &out);
+    bp_snapshots_metrics(a->snapshots, &out);
     bp_retention_metrics(a->retention, &out);
     bp_care_metrics(a->care, &out);
     bp_triggers_metrics(a->triggers, &out);
@@ -113,7 +116,8 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
-    bp_http_reply_buf(reply, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    bp_agent_put_metrics(a, &out);
+    bp_agent_reply_metrics(req, reply, &out);
     return 0;
 }
 
@@ -123,32 +127,6 @@ static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, stru
     (void) err;
     bp_http_reply_json(reply, 200,
                        bp_alerts_json(agent_of(req)->alerts, past && !bp_streq(past, "0")));
-    return 0;
-}
-
-json_t *bp_agent_topics_json(struct bp_agent *a) {
-    size_t n = bp_recorder_topics(a->recorder, NULL, 0);
-    BP_AUTO_FREE struct bp_recorder_topic *v = calloc(n + 1, sizeof *v);
-    json_t *list = json_array();
-
-    if (!v || !list) {
-        json_decref(list);
-        return NULL;
-    }
-    n = BP_MIN(n, bp_recorder_topics(a->recorder, v, n));
-    for (size_t i = 0; i < n; i++)
-        (void) json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:b}", "topic", v[i].topic,
-                            "type", v[i].type, "robot", v[i].robot, "domain", (int) v[i].domain,
-                            "writers", (int) v[i].writers, "sessions", (int) v[i].takes, "messages",
-                            count_json(v[i].messages), "bytes", count_json(v[i].bytes),
-                            "has_definition", (int) v[i].has_definition));
-    return json_pack("{s:o}", "topics", list);
-}
-
-static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    (void) err;
-    bp_http_reply_json(reply, 200, bp_agent_topics_json(agent_of(req)));
     return 0;
 }
 
@@ -194,18 +172,16 @@ static int post_session(struct bp_http_req *req, struct bp_http_reply *reply,
     return r < 0 ? r : reply_session(a, id, 201, reply, err);
 }
 
-static int number_of(const struct bp_http_req *req, const char *name, int64_t otherwise,
-                     int64_t *ret, struct bp_error *err) {
+int bp_agent_number(const struct bp_http_req *req, const char *name, int64_t otherwise, int64_t min,
+                    int64_t max, int64_t *ret, struct bp_error *err) {
     const char *text = bp_http_query(req, name);
-    char *end;
 
     *ret = otherwise;
     if (!text)
         return 0;
-    errno = 0;
-    *ret = strtoll(text, &end, 10);
-    return errno || end == text || *end || *ret < 0
-               ? bp_fail(err, BP_EUSAGE, "%s=%s: expected a whole number", name, text)
+    return bp_parse_int(text, ret) < 0 || *ret < min || *ret > max
+               ? bp_fail(err, BP_EUSAGE, "%s=%s: expected a whole number, %lld to %lld", name, text,
+                         (long long) min, (long long) max)
                : 0;
 }
 
@@ -217,16 +193,14 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
                                   .before = bp_http_query(req, "before") };
     int64_t limit;
     json_t *page = NULL;
-    int r = number_of(req, "limit", 100, &limit, err);
+    int r = bp_agent_number(req, "limit", 100, 1, 999, &limit, err);
 
     if (r == 0)
-        r = number_of(req, "from_ns", 0, &q.from, err);
+        r = bp_agent_number(req, "from_ns", 0, 0, INT64_MAX, &q.from, err);
     if (r == 0)
-        r = number_of(req, "to_ns", 0, &q.to, err);
+        r = bp_agent_number(req, "to_ns", 0, 0, INT64_MAX, &q.to, err);
     if (r < 0)
         return r;
-    if (limit < 1 || limit > 999)
-        return bp_fail(err, BP_EUSAGE, "limit=%lld: expected 1 to 999", (long long) limit);
     if (status && (q.status = bp_status_from_name(status)) < 0)
         return bp_fail(err, BP_EUSAGE,
                        "status=%s: expected recording, paused, finished, failed or deleted",
@@ -240,17 +214,6 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
 
 static int get_session(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     return reply_session(agent_of(req), bp_http_param(req, "id"), 200, reply, err);
-}
-
-static int get_session_topics(struct bp_http_req *req, struct bp_http_reply *reply,
-                              struct bp_error *err) {
-    const char *key = bp_http_param(req, "id");
-    json_t *o = bp_sessions_topics(agent_of(req)->sessions, key);
-
-    if (!o)
-        return bp_fail(err, -ENOENT, "no session '%s' is being recorded", key);
-    bp_http_reply_json(reply, 200, o);
-    return 0;
 }
 
 static int act(struct bp_http_req *req, enum bp_session_action action, struct bp_http_reply *reply,
@@ -282,17 +245,19 @@ static int post_split(struct bp_http_req *req, struct bp_http_reply *reply, stru
 static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     struct bp_agent *a = agent_of(req);
     const char *key = bp_http_param(req, "id"), *text;
-    json_t *body = NULL;
+    json_t *body = NULL, *values;
     int r = bp_agent_body(req, &body, err);
 
     if (r < 0)
         return r;
     text = json_string_value(json_object_get(body, "text"));
+    values = json_object_get(body, "values");
     if (!text || !*text)
         r = bp_fail(err, BP_EUSAGE, "'text' is missing: what happened?");
+    else if (values && !json_is_object(values))
+        r = bp_fail(err, BP_EUSAGE, "'values' must be an object of texts");
     else
-        r = bp_sessions_mark(a->sessions, bp_streq(key, "current") ? NULL : key, text,
-                             json_object_get(body, "values"), err);
+        r = bp_sessions_mark(a->sessions, bp_streq(key, "current") ? NULL : key, text, values, err);
     json_decref(body);
     if (r == 0)
         bp_http_reply_empty(reply, 204);
@@ -316,9 +281,18 @@ const struct bp_http_route bp_agent_routes[] = {
       "Makes a token and tells it, once." },
     { "DELETE", "/api/v1/tokens/:name", bp_agent_accounts, BP_HTTP_ADMIN, "Removes a token." },
     { "GET", "/metrics", get_metrics, BP_HTTP_VIEWER, "Numbers in Prometheus' text format." },
+    { "GET", "/api/v1/openapi.json", bp_agent_get_openapi, BP_HTTP_VIEWER,
+      "This description, OpenAPI 3.1." },
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
+    { "GET", "/api/v1/topics", bp_agent_get_topics, BP_HTTP_VIEWER,
+      "Topics of the graph: rates, QoS, losses." },
+    { "GET", "/api/v1/logs", bp_agent_get_logs, BP_HTTP_VIEWER, "The last lines of the log." },
+    { "GET", "/api/v1/jobs", bp_agent_list_jobs, BP_HTTP_VIEWER, "Long work, newest first." },
+    { "GET", "/api/v1/jobs/:id", bp_agent_get_job, BP_HTTP_VIEWER, "One job, with its log." },
+    { "DELETE", "/api/v1/jobs/:id", bp_agent_delete_job, BP_HTTP_OPERATOR,
+      "Cancels what waits or runs; forgets what has ended." },
     { "GET", "/api/v1/host", bp_api_get_host, BP_HTTP_VIEWER,
       "The machine: processor, memory, disks, network, temperatures, power, clock." },
     { "GET", "/api/v1/robots", bp_api_get_robots, BP_HTTP_VIEWER,
@@ -329,19 +303,42 @@ const struct bp_http_route bp_agent_routes[] = {
       "The public key that recordings are signed with." },
     { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
       "Names in the vault and when they were set; never a value." },
-    { "GET", "/api/v1/topics", get_topics, BP_HTTP_VIEWER, "Topics of the graph." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
       "Lets retention look now; dry_run=1 only tells what it would delete." },
+    { "GET", "/api/v1/config", bp_agent_get_config, BP_HTTP_VIEWER,
+      "The configuration in effect, and where each value comes from." },
+    { "PATCH", "/api/v1/config", bp_agent_patch_config, BP_HTTP_ADMIN,
+      "Sets live keys until the agent ends." },
+    { "GET", "/api/v1/config/schema", bp_agent_get_config_schema, BP_HTTP_VIEWER,
+      "JSON schema of the configuration file." },
+    { "POST", "/api/v1/config/check", bp_agent_check_config, BP_HTTP_OPERATOR,
+      "Says what is wrong with a configuration file." },
+    { "POST", "/api/v1/config/reload", bp_agent_reload_config, BP_HTTP_ADMIN,
+      "Reads the configuration file anew, all of it or nothing." },
     { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
       "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },
     { "POST", "/api/v1/sessions", post_session, BP_HTTP_OPERATOR, "Starts a session." },
     { "GET", "/api/v1/sessions/:id", get_session, BP_HTTP_VIEWER, "One session, by id or name." },
-    { "GET", "/api/v1/sessions/:id/topics", get_session_topics, BP_HTTP_VIEWER,
-      "Topics of a session that is recorded, with counts and losses." },
+    { "PATCH", "/api/v1/sessions/:id", bp_agent_patch_session, BP_HTTP_OPERATOR,
+      "Changes mission, operator, notes, tags, or whether it is kept." },
+    { "DELETE", "/api/v1/sessions/:id", bp_agent_delete_session, BP_HTTP_ADMIN,
+      "Deletes it; its files go in small steps afterwards." },
+    { "GET", "/api/v1/sessions/:id/topics", bp_agent_get_session_topics, BP_HTTP_VIEWER,
+      "Its topics with counts and losses." },
+    { "GET", "/api/v1/sessions/:id/ledger", bp_agent_get_ledger, BP_HTTP_VIEWER,
+      "What became of every message of every writer." },
+    { "GET", "/api/v1/sessions/:id/segments", bp_agent_get_segments, BP_HTTP_VIEWER,
+      "Its files with sizes, times and digests." },
+    { "GET", "/api/v1/sessions/:id/segments/:name", bp_agent_get_segment, BP_HTTP_VIEWER,
+      "One of its files." },
+    { "GET", "/api/v1/sessions/:id/download", bp_agent_get_download, BP_HTTP_VIEWER,
+      "All of its files as a tar stream." },
+    { "POST", "/api/v1/sessions/:id/verify", bp_agent_verify_session, BP_HTTP_OPERATOR,
+      "Checks every byte of it, as a job." },
     { "POST", "/api/v1/sessions/:id/stop", post_stop, BP_HTTP_OPERATOR,
       "Finishes it; 'current' is the only one that runs." },
     { "POST", "/api/v1/sessions/:id/pause", post_pause, BP_HTTP_OPERATOR, "Pauses it." },
@@ -362,6 +359,10 @@ const struct bp_http_route bp_agent_routes[] = {
       "Switches it on or off until the agent ends: {enabled}." },
     { "POST", "/api/v1/triggers/:name/fire", bp_agent_fire_trigger, BP_HTTP_OPERATOR,
       "Fires it, or makes external(name) true for a moment: {values}." },
+    { "POST", "/api/v1/snapshot", bp_api_post_snapshot, BP_HTTP_OPERATOR,
+      "Saves what came before and what comes after now as a session." },
+    { "GET", "/api/v1/snapshot", bp_api_get_snapshot, BP_HTTP_VIEWER,
+      "The history that snapshots are taken from, and those being saved." },
 };
 
 const size_t bp_agent_routes_count = BP_COUNT(bp_agent_routes);

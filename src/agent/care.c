@@ -15,7 +15,8 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 
-#define EVERY BP_SEC
+#define EVERY      BP_SEC
+#define KICK_EVERY (10 * BP_SEC)
 
 struct bp_care {
     struct bp_care_opts o; /* constant */
@@ -30,6 +31,7 @@ struct bp_care {
     struct bp_robots_view *robots; /* [lock] owned; written by the thread alone */
     struct bp_robots_view *spare;  /* [thread] owned: the next look is taken here */
     struct bp_autostart autostart; /* [thread] */
+    bp_ns_t kicked_mono;           /* [thread] */
 };
 
 /* ---- less load ---- */
@@ -150,6 +152,16 @@ static uint64_t low_water(const struct bp_agent_config *c, uint64_t disk_size) {
     return 2 * (c->storage.min_free ? c->storage.min_free : least);
 }
 
+/* A disk fills by gigabytes in the minute between two looks of retention. */
+static void hurry(struct bp_care *c, const struct bp_watch_facts *f, bp_ns_t mono) {
+    bool needed = f->sessions.disk_full || f->disk_free < c->o.config->retention.min_free;
+
+    if (!needed || (c->kicked_mono && mono - c->kicked_mono < KICK_EVERY))
+        return;
+    c->kicked_mono = mono;
+    bp_retention_kick(c->o.retention);
+}
+
 static void look(struct bp_care *c) {
     const struct bp_agent_config *config = c->o.config;
     struct bp_watch_limits limits = { .ring = config->buffer.alert_threshold / 100 };
@@ -169,6 +181,7 @@ static void look(struct bp_care *c) {
     f.clock_steps = h.clock.steps;
     f.clock_step_s = h.clock.last_step_s;
     bp_watch_update(&c->watch, c->o.alerts, &limits, &f, mono);
+    hurry(c, &f, mono);
     degrade(c, &h, &f.sessions, mono);
     look_at_robots(c);
     start_when_due(c, &f.sessions);

@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "agent/config.h"
+#include "agent/retention.h"
 #include "agent/sessions.h"
 #include "alert/alert.h"
 #include "monitor/host.h"
@@ -18,6 +19,7 @@ struct bp_care_opts {
     struct bp_recorder *recorder;
     struct bp_sessions *sessions;
     struct bp_alerts *alerts;
+    struct bp_retention *retention;
     const char *dir; /* the agent's folder */
 };
 

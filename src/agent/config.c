@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/access.h"
@@ -14,6 +15,7 @@
 #include "base/units.h"
 #include "net/addr.h"
 #include "record/name.h"
+#include "record/overrides.h"
 #include "record/robots.h"
 #include "record/rules.h"
 #include "record/select.h"
@@ -32,57 +34,70 @@ enum { FILE_MAX = 1 << 20 };
 static const struct bp_config_row rows[] = {
     { "discovery.domains", BP_CONFIG_LIST, AT(discovery.domains), NULL,
       .help = "ROS domains to watch, 0 to 232; none given: ROS_DOMAIN_ID, else 0" },
+    { "discovery.mode", BP_CONFIG_CHOICE, AT(discovery.mode), "auto", .choices = "auto|list",
+      .help = "auto: every topic that appears in the graph; list: only those in discovery.topics" },
+    { "discovery.topics", BP_CONFIG_LIST, AT(discovery.topics), NULL,
+      .help = "topics to see, `*` matches anything; with mode auto none given means all" },
+    { "discovery.exclude_topics", BP_CONFIG_LIST, AT(discovery.exclude_topics), NULL,
+      .help = "topics that are not there for us, whatever a session asks for" },
+
+    { "qos.overrides", BP_CONFIG_TEXT, AT(qos.overrides), NULL,
+      .help =
+          "file with QoS per topic, as `ros2 bag record --qos-profile-overrides-path` reads it" },
 
     { "robots.rules", BP_CONFIG_LIST, AT(robots.rules), NULL,
       .help = "how robots are told apart, the first that fits: `NAME=domain:7`, `NAME=/namespace` "
               "or `NAME=~REGEX` (`$1` in NAME is its first group)" },
 
-    { "record.topics", BP_CONFIG_LIST, AT(record.topics), NULL,
+    { "record.topics", BP_CONFIG_LIST, AT(record.topics), NULL, .live = true,
       .help = "topics to record, `*` matches anything; none given here, by type or by regex: all" },
-    { "record.exclude_topics", BP_CONFIG_LIST, AT(record.exclude_topics), NULL,
+    { "record.exclude_topics", BP_CONFIG_LIST, AT(record.exclude_topics), NULL, .live = true,
       .help = "but not these" },
-    { "record.types", BP_CONFIG_LIST, AT(record.types), NULL, .help = "topics of these types" },
-    { "record.exclude_types", BP_CONFIG_LIST, AT(record.exclude_types), NULL,
+    { "record.types", BP_CONFIG_LIST, AT(record.types), NULL, .live = true,
+      .help = "topics of these types" },
+    { "record.exclude_types", BP_CONFIG_LIST, AT(record.exclude_types), NULL, .live = true,
       .help = "but not of these" },
-    { "record.regex", BP_CONFIG_TEXT, AT(record.regex), NULL,
+    { "record.regex", BP_CONFIG_TEXT, AT(record.regex), NULL, .live = true,
       .help = "topics whose name contains a match of this regular expression (PCRE)" },
-    { "record.exclude_regex", BP_CONFIG_TEXT, AT(record.exclude_regex), NULL,
+    { "record.exclude_regex", BP_CONFIG_TEXT, AT(record.exclude_regex), NULL, .live = true,
       .help = "but not those with a match of this one" },
-    { "record.hidden", BP_CONFIG_BOOL, AT(record.hidden), "false",
+    { "record.hidden", BP_CONFIG_BOOL, AT(record.hidden), "false", .live = true,
       .help = "also topics with a name part that begins with `_`" },
-    { "record.services", BP_CONFIG_BOOL, AT(record.services), "false",
+    { "record.services", BP_CONFIG_BOOL, AT(record.services), "false", .live = true,
       .help = "also the events of all services" },
     { "record.max_topics", BP_CONFIG_INT, AT(record.max_topics), "0", .min = 0, .max = 65535,
-      .help = "refuse topics of a session beyond so many, counted; 0 = no limit" },
-    { "record.max_rate", BP_CONFIG_LIST, AT(record.max_rate), NULL,
+      .live = true, .help = "refuse topics of a session beyond so many, counted; 0 = no limit" },
+    { "record.max_rate", BP_CONFIG_LIST, AT(record.max_rate), NULL, .live = true,
       .help = "`TOPIC=HZ`: keep at most this rate" },
-    { "record.keep_every", BP_CONFIG_LIST, AT(record.keep_every), NULL,
+    { "record.keep_every", BP_CONFIG_LIST, AT(record.keep_every), NULL, .live = true,
       .help = "`TOPIC=N`: keep every N-th message" },
-    { "record.priority", BP_CONFIG_LIST, AT(record.priority), NULL,
+    { "record.priority", BP_CONFIG_LIST, AT(record.priority), NULL, .live = true,
       .help = "`TOPIC=low`, `normal` or `high`: who is refused first when the ring fills up" },
-    { "record.budget", BP_CONFIG_LIST, AT(record.budget), NULL,
+    { "record.budget", BP_CONFIG_LIST, AT(record.budget), NULL, .live = true,
       .help = "`TOPIC=SIZE`: most of the ring that a topic may hold" },
     { "record.compression", BP_CONFIG_CHOICE, AT(record.compression), "none",
-      .choices = "none|lz4|zstd", .help = "how chunks are compressed" },
+      .choices = "none|lz4|zstd", .live = true, .help = "how chunks are compressed" },
     { "record.compression_level", BP_CONFIG_INT, AT(record.compression_level), "0", .min = -7,
-      .max = 19, .help = "0 = the codec's fast default" },
+      .max = 19, .live = true, .help = "0 = the codec's fast default" },
     { "record.durability", BP_CONFIG_CHOICE, AT(record.durability), "commit",
-      .choices = "fast|commit|strict",
+      .choices = "fast|commit|strict", .live = true,
       .help = "fast: no sync; commit: sync each commit interval; strict: sync each batch" },
     { "record.profile", BP_CONFIG_CHOICE, AT(record.profile), "auto", .choices = "auto|disk|flash",
+      .live = true,
       .help = "flash: fewer, larger writes for cards; auto: flash on SD cards and eMMC" },
     { "record.segment_size", BP_CONFIG_SIZE, AT(record.segment_size), "1GiB", .min = MIB,
-      .max = TIB, .help = "new segment at this size" },
+      .max = TIB, .live = true, .help = "new segment at this size" },
     { "record.segment_time", BP_CONFIG_DURATION, AT(record.segment_time), "0", .min = 0,
-      .max = 30 * DAY, .help = "new segment after this time; 0 = by size alone" },
+      .max = 30 * DAY, .live = true, .help = "new segment after this time; 0 = by size alone" },
     { "record.commit_interval", BP_CONFIG_DURATION, AT(record.commit_interval), "100ms",
-      .min = 0.001, .max = 60, .help = "at most this much is lost by a power cut" },
+      .min = 0.001, .max = 60, .live = true, .help = "at most this much is lost by a power cut" },
     { "record.definitions", BP_CONFIG_TEXT, AT(record.definitions), NULL,
       .help = "folder of .msg or .idl files for types of your own" },
 
     { "buffer.ring_size", BP_CONFIG_SIZE, AT(buffer.ring_size), "256MiB", .min = 4 * MIB,
-      .max = 64 * GIB, .help = "memory of a session for what is not yet on the disk" },
-    { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL,
+      .max = 64 * GIB, .live = true,
+      .help = "memory of a session for what is not yet on the disk" },
+    { "buffer.ring_dir", BP_CONFIG_TEXT, AT(buffer.ring_dir), NULL, .live = true,
       .help = "tmpfs folder of the ring (/dev/shm); `none` = without, then `kill -9` loses it" },
     { "buffer.alert_threshold", BP_CONFIG_REAL, AT(buffer.alert_threshold), "80", .min = 1,
       .max = 100, .help = "raise an alert when a ring is so full, percent" },
@@ -90,12 +105,12 @@ static const struct bp_config_row rows[] = {
     { "storage.dir", BP_CONFIG_TEXT, AT(storage.dir), NULL,
       .help = "folder for recordings and state; none given: `$STATE_DIRECTORY`, else "
               "`~/.local/share/bagpipe`" },
-    { "storage.min_free", BP_CONFIG_SIZE, AT(storage.min_free), "0",
+    { "storage.min_free", BP_CONFIG_SIZE, AT(storage.min_free), "0", .live = true,
       .help = "leave this much of the disk free; 0 = the smaller of 1 GiB and 5 %" },
     { "storage.alert_free", BP_CONFIG_SIZE, AT(storage.alert_free), "0",
       .help = "raise an alert when less of the disk is free; 0 = twice what is left free" },
     { "storage.on_full", BP_CONFIG_CHOICE, AT(storage.on_full), "wait",
-      .choices = "wait|stop|rotate",
+      .choices = "wait|stop|rotate", .live = true,
       .help = "wait for space, stop the session, or delete its oldest segments" },
 
     { "degrade.cpu.enter", BP_CONFIG_REAL, AT(degrade.cpu.enter), "0", .min = 0, .max = 100,
@@ -166,17 +181,18 @@ static const struct bp_config_row rows[] = {
     { "session.auto_start", BP_CONFIG_TEXT, AT(session.begin), "false",
       .help = "record without being told: `boot` (or `true`), `first_topic`, or with a topic such "
               "as `/robot1/*`; `false` = when told" },
-    { "session.name", BP_CONFIG_TEXT, AT(session.name), "{robot}_{date}_{time}",
+    { "session.name", BP_CONFIG_TEXT, AT(session.name), "{robot}_{date}_{time}", .live = true,
       .help = "name of new sessions: {date} {time} {host} {robot} {domain} {mission}" },
-    { "session.mission", BP_CONFIG_TEXT, AT(session.mission), NULL,
+    { "session.mission", BP_CONFIG_TEXT, AT(session.mission), NULL, .live = true,
       .help = "mission of new sessions, what {mission} stands for" },
-    { "session.operator", BP_CONFIG_TEXT, AT(session.operator_), NULL,
+    { "session.operator", BP_CONFIG_TEXT, AT(session.operator_), NULL, .live = true,
       .help = "operator of new sessions" },
     { "session.max_time", BP_CONFIG_DURATION, AT(session.max_time), "0", .min = 0, .max = 365 * DAY,
-      .help = "sessions end after this time; 0 = when told" },
+      .live = true, .help = "sessions end after this time; 0 = when told" },
     { "session.max_size", BP_CONFIG_SIZE, AT(session.max_size), "0", .min = 0, .max = 1024 * TIB,
-      .help = "sessions end when they are so large; 0 = when told" },
+      .live = true, .help = "sessions end when they are so large; 0 = when told" },
     { "session.at_max", BP_CONFIG_CHOICE, AT(session.at_max), "stop", .choices = "stop|next",
+      .live = true,
       .help =
           "what follows a session that has reached its limit: nothing, or the next one, without "
           "a gap" },
@@ -197,6 +213,42 @@ static const struct bp_config_row rows[] = {
               "`RECORDER_ENCRYPTION_KEY` and the systemd credential `recorder-encryption-key`" },
     { "crypto.hide_names", BP_CONFIG_BOOL, AT(crypto.hide_names), "false",
       .help = "topic names of sealed recordings in no readable file" },
+
+    { "snapshot.enabled", BP_CONFIG_BOOL, AT(snapshot.enabled), "false",
+      .help = "keep a history of what came lately, so that what came before a fault can be saved" },
+    { "snapshot.before", BP_CONFIG_DURATION, AT(snapshot.before), "60s", .min = 0, .max = 30 * DAY,
+      .help = "how far back a snapshot reaches, if the history does" },
+    { "snapshot.after", BP_CONFIG_DURATION, AT(snapshot.after), "10s", .min = 0, .max = 3600,
+      .help = "how long it goes on" },
+    { "snapshot.max_bytes", BP_CONFIG_SIZE, AT(snapshot.max_bytes), "128MiB", .min = MIB,
+      .max = 64 * GIB, .help = "memory of the history" },
+    { "snapshot.max_age", BP_CONFIG_DURATION, AT(snapshot.max_age), "0", .min = 0, .max = 30 * DAY,
+      .help = "memory lets go of messages older than this; 0 = when it is full" },
+    { "snapshot.topics", BP_CONFIG_LIST, AT(snapshot.topics), NULL,
+      .help = "topics of the history, `*` matches anything; none given: all" },
+    { "snapshot.exclude_topics", BP_CONFIG_LIST, AT(snapshot.exclude_topics), NULL,
+      .help = "but not these" },
+    { "snapshot.max_rate", BP_CONFIG_LIST, AT(snapshot.max_rate), NULL,
+      .help = "`TOPIC=HZ`: keep at most this rate in the history" },
+    { "snapshot.keep_every", BP_CONFIG_LIST, AT(snapshot.keep_every), NULL,
+      .help = "`TOPIC=N`: keep every N-th message in the history" },
+    { "snapshot.name", BP_CONFIG_TEXT, AT(snapshot.name), "snapshot_{robot}_{date}_{time}",
+      .help = "name of snapshots, words as in session.name" },
+    { "snapshot.cooldown", BP_CONFIG_DURATION, AT(snapshot.cooldown), "0", .min = 0, .max = DAY,
+      .help = "refuse a new one within this time of the last; one being saved still grows" },
+    { "snapshot.max_per_hour", BP_CONFIG_INT, AT(snapshot.max_per_hour), "60", .min = 0,
+      .max = 1000, .help = "refuse new ones beyond so many an hour; 0 = no limit" },
+    { "snapshot.disk_bytes", BP_CONFIG_SIZE, AT(snapshot.disk_bytes), "0", .max = 64 * TIB,
+      .help = "files that continue the history and outlive a restart, at least 16 MiB; 0 = memory "
+              "alone" },
+    { "snapshot.disk_age", BP_CONFIG_DURATION, AT(snapshot.disk_age), "0", .min = 0,
+      .max = 365 * DAY, .help = "remove files older than this; 0 = when they are too many" },
+    { "snapshot.disk_dir", BP_CONFIG_TEXT, AT(snapshot.disk_dir), NULL,
+      .help = "their folder; none given: `history` in storage.dir" },
+    { "snapshot.write_interval", BP_CONFIG_DURATION, AT(snapshot.write_interval), "100ms",
+      .min = 0.01, .max = 60, .help = "how often memory goes to files: what `kill -9` may lose" },
+    { "snapshot.sync_interval", BP_CONFIG_DURATION, AT(snapshot.sync_interval), "1s", .min = 0.01,
+      .max = 3600, .help = "how often files are synced: what a power cut may lose" },
 
     { "http.listen", BP_CONFIG_LIST, AT(http.listen), "127.0.0.1:9090",
       .help = "addresses of the API, `HOST:PORT` or `unix:PATH`; an empty list: the socket alone" },
@@ -242,12 +294,17 @@ static const struct bp_config_row rows[] = {
       .help = "file with the vault's key; none given: `$BAGPIPE_VAULT_KEY`, a systemd credential, "
               "the kernel keyring, else `vault.key` in the data folder" },
 
+    { "telemetry.interval", BP_CONFIG_DURATION, AT(telemetry.interval), "1s", .min = 0.1, .max = 60,
+      .live = true, .help = "how often status and rates of topics are told to those who listen" },
+
     { "log.level", BP_CONFIG_CHOICE, AT(log.level), "notice",
-      .choices = "error|warning|notice|info|debug", .help = "lines below this are not written" },
+      .choices = "error|warning|notice|info|debug", .live = true,
+      .help = "lines below this are not written" },
 };
 
 const struct bp_config_table bp_agent_config_table = { rows, BP_COUNT(rows),
-                                                       sizeof(struct bp_agent_config) };
+                                                       sizeof(struct bp_agent_config),
+                                                       AT(origins) };
 
 /* Choices are stored as the enums they become. */
 static_assert(BP_COMPRESS_LZ4 == 1 && BP_COMPRESS_ZSTD == 2, "none|lz4|zstd");
@@ -288,6 +345,8 @@ static int check_rules(const struct bp_agent_config *c, struct bp_error *err) {
         { "record.keep_every", BP_RULE_KEEP, &c->record.keep_every },
         { "record.priority", BP_RULE_PRIORITY, &c->record.priority },
         { "record.budget", BP_RULE_BUDGET, &c->record.budget },
+        { "snapshot.max_rate", BP_RULE_RATE, &c->snapshot.max_rate },
+        { "snapshot.keep_every", BP_RULE_KEEP, &c->snapshot.keep_every },
     };
     int r = 0;
 
@@ -325,6 +384,19 @@ static int check_listen(const struct bp_agent_config *c, struct bp_error *err) {
     return r;
 }
 
+static int check_discovery(const struct bp_agent_config *c, struct bp_error *err) {
+    BP_CLEANUP(bp_qos_overrides_freep) struct bp_qos_overrides *q = NULL;
+    struct stat st;
+
+    if (c->discovery.mode == BP_DISCOVERY_LIST && !c->discovery.topics.n)
+        return bp_fail(err, BP_ECONFIG, "discovery.mode: 'list' needs discovery.topics");
+    if (!*c->qos.overrides)
+        return 0;
+    if (stat(c->qos.overrides, &st) == 0 && !S_ISREG(st.st_mode)) /* a pipe would never end */
+        return bp_fail(err, BP_ECONFIG, "qos.overrides: '%s' is not a file", c->qos.overrides);
+    return blame(bp_qos_overrides_load(c->qos.overrides, &q, err), "qos.overrides", err);
+}
+
 static int check_robots(const struct bp_agent_config *c, struct bp_error *err) {
     BP_CLEANUP(bp_robots_freep) struct bp_robots *robots = bp_robots_new(false);
     int r = robots ? 0 : bp_fail(err, -ENOMEM, "out of memory");
@@ -340,10 +412,22 @@ static int check_triggers(const struct bp_agent_config *c, struct bp_error *err)
     return bp_trigger_rules_parse(&c->triggers, &rules, err);
 }
 
-static int check(const struct bp_agent_config *c, struct bp_error *err) {
+static int check_snapshot(const struct bp_agent_config *c, struct bp_error *err) {
+    char name[256];
+
+    if (c->snapshot.disk_bytes && c->snapshot.disk_bytes < (uint64_t) (16 * MIB))
+        return bp_fail(err, BP_ECONFIG, "snapshot.disk_bytes: 16 MiB at least, or 0");
+    return blame(bp_record_name(c->snapshot.name, bp_wall_ns(), 0, c->session.mission, name,
+                                sizeof name, err),
+                 "snapshot.name", err);
+}
+
+int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err) {
     char name[256];
     int r = check_domains(c, err);
 
+    if (r >= 0)
+        r = check_discovery(c, err);
     if (r >= 0)
         r = check_rules(c, err);
     if (r >= 0)
@@ -354,6 +438,8 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
         r = blame(bp_record_name(c->session.name, bp_wall_ns(), 0, c->session.mission, name,
                                  sizeof name, err),
                   "session.name", err);
+    if (r >= 0)
+        r = check_snapshot(c, err);
     if (r >= 0)
         r = bp_degrade_check(c, err);
     if (r >= 0)
@@ -367,22 +453,9 @@ static int check(const struct bp_agent_config *c, struct bp_error *err) {
 
 /* ---- loading ---- */
 
-static int read_file(const char *path, struct bp_agent_config *c, struct bp_error *err) {
-    BP_AUTO_FREE char *text = NULL;
-    size_t n;
-    int r =
-        bp_io_read_file(&bp_io_posix, path ? path : BP_AGENT_CONFIG_FILE, FILE_MAX, &text, &n, err);
-
-    if (r == -ENOENT && !path)
-        return 0;
-    if (r < 0)
-        return r;
-    return bp_config_read(&bp_agent_config_table, c, path ? path : BP_AGENT_CONFIG_FILE,
-                          (struct bp_str){ text, n }, err);
-}
-
 /* Texts that nobody has set are empty, not NULL. */
 static int fill_texts(struct bp_agent_config *c, struct bp_error *err) {
+    c->origins.now = BP_CONFIG_DEFAULT;
     for (size_t i = 0; i < BP_COUNT(rows); i++) {
         char *text;
 
@@ -399,21 +472,75 @@ static int fill_texts(struct bp_agent_config *c, struct bp_error *err) {
     return 0;
 }
 
-int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
-                         struct bp_agent_config *ret, struct bp_error *err) {
+static int remember(struct bp_config_from *from, const char *path, const char *const *set,
+                    size_t nset) {
+    from->path = path ? strdup(path) : NULL;
+    from->set = calloc(nset + 1, sizeof *from->set);
+    if ((path && !from->path) || !from->set)
+        return -ENOMEM;
+    for (; from->nset < nset; from->nset++) {
+        from->set[from->nset] = strdup(set[from->nset]);
+        if (!from->set[from->nset])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int bp_agent_config_parse(const char *name, struct bp_str text, const char *const *set, size_t nset,
+                          struct bp_agent_config *ret, struct bp_error *err) {
     int r = bp_config_init(&bp_agent_config_table, ret, err);
 
+    if (r >= 0 && remember(&ret->from, NULL, set, nset) < 0)
+        r = bp_fail(err, -ENOMEM, "out of memory");
+    ret->origins.now = BP_CONFIG_FILE;
     if (r >= 0)
-        r = read_file(path, ret, err);
+        r = bp_config_read(&bp_agent_config_table, ret, name, text, err);
+    ret->origins.now = BP_CONFIG_ENVIRONMENT;
     if (r >= 0)
         r = bp_config_set_env(&bp_agent_config_table, ret, environ, err);
+    ret->origins.now = BP_CONFIG_ARGUMENT;
     for (size_t i = 0; r >= 0 && i < nset; i++)
         r = bp_config_set_arg(&bp_agent_config_table, ret, set[i], err);
     if (r >= 0)
         r = fill_texts(ret, err);
-    return r < 0 ? r : check(ret, err);
+    return r < 0 ? r : bp_agent_config_check(ret, err);
+}
+
+int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
+                         struct bp_agent_config *ret, struct bp_error *err) {
+    const char *name = path ? path : BP_AGENT_CONFIG_FILE;
+    BP_AUTO_FREE char *text = NULL;
+    size_t n = 0;
+    int r = bp_io_read_file(&bp_io_posix, name, FILE_MAX, &text, &n, err);
+
+    *ret = (struct bp_agent_config){ 0 };
+    if (r < 0 && !(r == -ENOENT && !path))
+        return r;
+    r = bp_agent_config_parse(name, (struct bp_str){ text ? text : "", n }, set, nset, ret, err);
+    if (r >= 0 && path) {
+        ret->from.path = strdup(path);
+        if (!ret->from.path)
+            return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    return r;
+}
+
+int bp_agent_config_copy(const struct bp_agent_config *from, struct bp_agent_config *ret) {
+    int r;
+
+    *ret = (struct bp_agent_config){ 0 };
+    r = remember(&ret->from, from->from.path, (const char *const *) from->from.set,
+                 from->from.nset);
+    for (size_t i = 0; r >= 0 && i < BP_COUNT(rows); i++)
+        r = bp_config_copy(&bp_agent_config_table, &rows[i], from, ret);
+    return r;
 }
 
 void bp_agent_config_done(struct bp_agent_config *c) {
     bp_config_done(&bp_agent_config_table, c);
+    for (size_t i = 0; i < c->from.nset; i++)
+        free(c->from.set[i]);
+    free(c->from.set);
+    free(c->from.path);
+    c->from = (struct bp_config_from){ 0 };
 }

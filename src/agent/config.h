@@ -1,5 +1,7 @@
 #pragma once
 
+#include <jansson.h>
+
 #include "base/config.h"
 #include "base/error.h"
 
@@ -8,7 +10,12 @@
 struct bp_agent_config {
     struct {
         struct bp_config_list domains; /* empty: ROS_DOMAIN_ID, else 0 */
+        int mode;                      /* BP_DISCOVERY_* */
+        struct bp_config_list topics, exclude_topics;
     } discovery;
+    struct {
+        char *overrides; /* file */
+    } qos;
     struct {
         struct bp_config_list rules;
     } robots;
@@ -73,6 +80,19 @@ struct bp_agent_config {
     } session;
     struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
+        bool enabled;
+        bp_ns_t before, after;
+        uint64_t max_bytes;
+        bp_ns_t max_age;
+        struct bp_config_list topics, exclude_topics, max_rate, keep_every;
+        char *name;
+        bp_ns_t cooldown;
+        int64_t max_per_hour;
+        uint64_t disk_bytes; /* 0 = memory alone */
+        bp_ns_t disk_age, write_interval, sync_interval;
+        char *disk_dir; /* "" = `history` in storage.dir */
+    } snapshot;
+    struct {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
         int64_t workers, max_connections;
@@ -83,13 +103,25 @@ struct bp_agent_config {
         bool public_metrics;
     } http;
     struct {
+        bp_ns_t interval;
+    } telemetry;
+    struct {
         bool sign;
         char *device_key, *vault_key;
     } proof; /* keys "crypto.…" */
     struct {
         int level;
     } log;
+
+    struct bp_config_origins origins;
+    struct bp_config_from { /* what it was loaded from; owned */
+        char *path;         /* NULL: BP_AGENT_CONFIG_FILE when it is there */
+        char **set;
+        size_t nset;
+    } from;
 };
+
+enum { BP_DISCOVERY_AUTO, BP_DISCOVERY_LIST };
 
 extern const struct bp_config_table bp_agent_config_table;
 
@@ -108,6 +140,21 @@ extern const struct bp_config_table bp_agent_config_table;
 BP_MUST_CHECK int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
                                        struct bp_agent_config *ret, struct bp_error *err);
 void bp_agent_config_done(struct bp_agent_config *c);
+/** The same with the YAML text of a file at hand, called `name` in errors. */
+BP_MUST_CHECK int bp_agent_config_parse(const char *name, struct bp_str text,
+                                        const char *const *set, size_t nset,
+                                        struct bp_agent_config *ret, struct bp_error *err);
+/** What no row can tell, see bp_agent_config_load(). */
+BP_MUST_CHECK int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err);
+/** @param ret  release with bp_agent_config_done(), also after a failure; @return 0 or -ENOMEM */
+BP_MUST_CHECK int bp_agent_config_copy(const struct bp_agent_config *from,
+                                       struct bp_agent_config *ret);
+
+/** Appends a value as a file would say it; a secret one as stars. */
+void bp_agent_config_put_value(struct bp_buf *out, const struct bp_agent_config *c,
+                               const struct bp_config_row *row);
+/** The same as JSON: sizes in bytes, durations in seconds. Owned by the caller. */
+json_t *bp_agent_config_json(const struct bp_agent_config *c, const struct bp_config_row *row);
 
 /**
  * The folder for data and state, made 0700 with its parents when missing: the configured one ("~/"

@@ -19,7 +19,7 @@ enum {
 struct bp_events_topic {
     const char *name, *about;
     unsigned replay_frames;
-    size_t replay_bytes;
+    unsigned replay_bytes;
 };
 
 extern const struct bp_events_topic bp_events_topics[BP_EVENTS_TOPICS];

@@ -16,6 +16,7 @@
 
 enum { SLOTS = 16, TICK_MS = 50 };
 
+static const bp_ns_t ASK_AGAIN = 2 * BP_SEC;
 static const bp_ns_t KEEP = 2 * BP_SEC; /* without subscribers, in case one comes back */
 
 struct topic {
@@ -29,6 +30,7 @@ struct topic {
     const char *long_type;    /* [atomic] its type */
     bp_ns_t touched;          /* [lock] mono, when somebody looked for it, or it had a subscriber */
     struct bp_schema *schema; /* [samples thread] of `type`; NULL = `why` */
+    bp_ns_t ask_again;        /* [samples thread] mono */
     char type[256];           /* [samples thread] */
     struct bp_error why;      /* [samples thread] */
     bool told;                /* [samples thread] that it cannot be watched */
@@ -47,20 +49,25 @@ struct bp_samples {
 
 /* --- the samples thread --- */
 
+/* Nodes may tell a definition late: what is not known is asked for again after a while. */
 static void learn_type(struct topic *t, const struct bp_watch_sample *m) {
     BP_AUTO_BUF text = { 0 };
+    bp_ns_t now = bp_mono_ns();
     int r;
 
+    if (bp_streq(t->type, m->type) && (t->schema || now < t->ask_again))
+        return;
     bp_schema_free(BP_TAKE_PTR(t->schema));
+    t->ask_again = now + ASK_AGAIN;
     (void) snprintf(t->type, sizeof t->type, "%s", m->type);
-    r = bp_typedb_text(m->type, &text, &t->why);
+    r = bp_recorder_definition(t->all->recorder, m->domain, m->graph, m->type, &text);
     if (r == 0 && text.failed)
-        r = bp_fail(&t->why, -ENOMEM, "out of memory");
-    if (r == -ENOENT)
+        r = -ENOMEM;
+    if (r < 0)
         (void) bp_fail(&t->why, r, "the definition of '%.200s' is not known here", m->type);
-    if (r == 0)
-        r = bp_schema_parse(m->type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n },
-                            &t->schema, &t->why);
+    else if (bp_schema_parse(m->type, "ros2msg", (struct bp_str){ (const char *) text.p, text.n },
+                             &t->schema, &t->why) < 0)
+        t->schema = NULL;
 }
 
 static void put_message(struct bp_buf *out, struct topic *t, const struct bp_watch_sample *m,
@@ -68,8 +75,7 @@ static void put_message(struct bp_buf *out, struct topic *t, const struct bp_wat
     size_t before = out->n;
     struct bp_error err = { 0 };
 
-    if (!bp_streq(t->type, m->type))
-        learn_type(t, m);
+    learn_type(t, m);
     if (!t->schema)
         err = t->why;
     else if (bp_schema_to_json(t->schema, cdr, m->size, true, out, &err) == 0)

@@ -19,7 +19,7 @@ struct bp_retention {
     struct bp_clock_watch clock; /* [thread] */
     struct bp_mutex lock;        /* leaf */
     pthread_cond_t wake;         /* with lock; monotonic */
-    bool stop, kick, erase;      /* [lock] erase: folders wait for it */
+    bool stop, kick;             /* [lock] */
     bp_ns_t clock_ok_mono;       /* [lock] from then on ages are believed again */
     bp_ns_t space_ok_mono;       /* [lock] from then on deleting is believed to give space */
     uint64_t deleted[BP_RETENTION_VERDICTS_N_]; /* [lock] sessions; [BP_RETAIN]: by hand */

@@ -191,7 +191,6 @@ static int bury(struct bp_retention *r, const struct bp_catalog_keep *k,
     if (e < 0)
         return e;
     bp_mutex_lock(&r->lock);
-    r->erase = true;
     r->deleted[verdict]++;
     r->deleted_bytes += k->bytes;
     bp_mutex_unlock(&r->lock);
@@ -355,6 +354,18 @@ static void tell_limits(struct bp_retention *r, const struct bp_retention_view *
     bp_alerts_raise(r->o.alerts, "retention.over", BP_SEVERITY_WARNING, text);
 }
 
+/* @return its bytes, at least 1, or 0 when it cannot go */
+static uint64_t bury_planned(struct bp_retention *r, const struct bp_retention_view *v, size_t i) {
+    const struct bp_retention_row *row = &v->rows[i];
+    struct bp_error err = { 0 };
+
+    if (bury(r, &v->keep[i], row->verdict, bp_retention_verdict_text(row->verdict), &err) == 0)
+        return BP_MAX(row->bytes, 1u);
+    bp_log(BP_LOG_WARNING, "a session cannot be deleted", BP_F_TEXT("session", v->keep[i].name),
+           BP_F_TEXT("why", err.text));
+    return 0;
+}
+
 /* Deletes one session after the other; what each next one is is decided anew, since meanwhile it
  * may have got a mark, and somebody else may have made space. @return bytes that should be free
  * now */
@@ -364,21 +375,16 @@ static uint64_t delete_some(struct bp_retention *r, uint64_t most) {
     while (freed < most && !is_stopping(r)) {
         BP_AUTO_VIEW v = { 0 };
         struct bp_error err = { 0 };
-        const struct bp_retention_row *row;
-        int e = bp_retention_look(r, &v, &err);
+        uint64_t one = 0;
 
-        if (e == 0 && v.sums.ndeleted == 0)
+        if (bp_retention_look(r, &v, &err) < 0)
             break;
-        if (e == 0) {
-            row = &v.rows[v.order[0]];
-            e = bury(r, &v.keep[v.order[0]], row->verdict, bp_retention_verdict_text(row->verdict),
-                     &err);
-            freed += BP_MAX(row->bytes, 1u);
-        }
-        if (e < 0) {
-            bp_log(BP_LOG_WARNING, "a session cannot be deleted", BP_F_TEXT("why", err.text));
+        /* one that cannot go, since somebody repairs it, does not keep the others */
+        for (size_t i = 0; i < v.sums.ndeleted && one == 0; i++)
+            one = bury_planned(r, &v, v.order[i]);
+        if (one == 0)
             break;
-        }
+        freed += one;
         (void) erase_all(r);
     }
     return freed;
@@ -450,17 +456,9 @@ static void *retention_thread(void *arg) {
 
     be_humble();
     (void) bp_clock_watch_step(&r->clock, CLOCK_STEP);
-    (void) erase_all(r);
     do {
-        bool erase;
-
         watch_clock(r);
-        bp_mutex_lock(&r->lock);
-        erase = r->erase;
-        r->erase = false;
-        bp_mutex_unlock(&r->lock);
-        if (erase)
-            (void) erase_all(r); /* deleted by hand */
+        (void) erase_all(r); /* what an earlier life left, or was deleted by hand */
         run(r);
     } while (wait_for_turn(r, r->o.config->retention.interval));
     return NULL;

@@ -30,19 +30,20 @@ static json_t *parsed(const char *text, json_t *(*otherwise)(void) ) {
 }
 
 static json_t *row_json(const struct bp_catalog_session *s) {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, "
-        "s:s?, s:o}",
-        "id", s->id, "name", s->name, "status", bp_status_name(s->status), "dir", s->dir, "mission",
-        s->mission ? s->mission : "", "operator", s->operator_ ? s->operator_ : "", "notes",
-        s->notes ? s->notes : "", "tags", parsed(s->tags, json_array), "started_ns",
-        time_json(s->started_ns), "ended_ns", time_json(s->ended_ns), "messages",
-        count_json(s->messages), "bytes", count_json(s->bytes), "lost", count_json(s->lost),
-        "segments", (int) s->segments, "outages", (int) s->outages, "error",
-        s->error && *s->error ? s->error : NULL, "request", parsed(s->request, json_object));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, "
+                     "s:s?, s:o, s:s}",
+                     "id", s->id, "name", s->name, "status", bp_status_name(s->status), "dir",
+                     s->dir, "mission", s->mission ? s->mission : "", "operator",
+                     s->operator_ ? s->operator_ : "", "notes", s->notes ? s->notes : "", "tags",
+                     parsed(s->tags, json_array), "started_ns", time_json(s->started_ns),
+                     "ended_ns", time_json(s->ended_ns), "messages", count_json(s->messages),
+                     "bytes", count_json(s->bytes), "lost", count_json(s->lost), "segments",
+                     (int) s->segments, "outages", (int) s->outages, "error",
+                     s->error && *s->error ? s->error : NULL, "request",
+                     parsed(s->request, json_object), "class", bp_class_name(s->class));
 }
 
-static json_t *lost_json(const uint64_t lost[static BP_LOSS_N_]) {
+json_t *bp_sessions_lost_json(const uint64_t lost[static BP_LOSS_N_]) {
     json_t *o = json_object();
 
     for (int i = 0; i < BP_LOSS_N_; i++)
@@ -54,16 +55,17 @@ static json_t *lost_json(const uint64_t lost[static BP_LOSS_N_]) {
 static json_t *live_json(struct running *r) {
     struct bp_catalog_session row = bp_running_row(r);
     json_t *o = row_json(&row);
-    struct bp_take_stats t;
+    struct bp_take_stats t = { 0 };
     struct bp_writer_stats w;
 
-    bp_take_stats(r->take, &t);
+    if (r->take)
+        bp_take_stats(r->take, &t);
     bp_writer_stats(r->writer, &w);
     (void) json_object_update_new(
         o, json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "topics",
                      (int) t.topics, "writers", (int) t.writers, "topics_refused",
-                     (int) t.topics_refused, "lost_by_cause", lost_json(w.lost), "ring_used",
-                     count_json(w.ring_used), "ring_size", count_json(w.ring_size),
+                     (int) t.topics_refused, "lost_by_cause", bp_sessions_lost_json(w.lost),
+                     "ring_used", count_json(w.ring_used), "ring_size", count_json(w.ring_size),
                      "durable_until_ns", time_json(w.durable_wall_ns), "disk_full",
                      (int) w.disk_full, "segment", w.segment, "commit_p99_ns",
                      count_json((uint64_t) w.commit_p99), "received", count_json(t.received)));
@@ -153,9 +155,9 @@ static void refresh(struct bp_sessions *s, json_t *list) {
         (void) pthread_mutex_lock(&s->lock);
         for (r = s->running; r && !bp_streq(r->id, id);)
             r = r->next;
-        (void) pthread_mutex_unlock(&s->lock);
         if (r)
             (void) json_array_set_new(list, i, live_json(r));
+        (void) pthread_mutex_unlock(&s->lock);
     }
 }
 
@@ -168,11 +170,9 @@ int bp_sessions_list(struct bp_sessions *s, const struct bp_catalog_query *q, js
     if (!p.list)
         return bp_fail(err, -ENOMEM, "out of memory");
     one_more.limit = BP_MIN(p.left + 1, 1000u);
-    (void) pthread_mutex_lock(&s->turn);
     r = bp_catalog_list(s->catalog, &one_more, put_row, &p, err);
     if (r >= 0)
         refresh(s, p.list);
-    (void) pthread_mutex_unlock(&s->turn);
     if (r < 0) {
         json_decref(p.list);
         return r;
@@ -188,7 +188,7 @@ static json_t *topic_json(struct running *r, const struct bp_take_topic *t) {
     return json_pack("{s:s, s:s, s:s, s:i, s:b, s:o, s:o, s:o}", "topic", t->topic, "type", t->type,
                      "robot", t->robot, "writers", (int) t->writers, "has_definition",
                      (int) t->has_definition, "messages", count_json(c.messages), "bytes",
-                     count_json(c.bytes), "lost", lost_json(c.lost));
+                     count_json(c.bytes), "lost", bp_sessions_lost_json(c.lost));
 }
 
 json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {
@@ -197,19 +197,17 @@ json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {
     struct running *r;
     size_t n;
 
-    (void) pthread_mutex_lock(&s->turn);
     (void) pthread_mutex_lock(&s->lock);
     r = bp_running_find_locked(s, key);
-    (void) pthread_mutex_unlock(&s->lock);
     if (r) {
-        n = bp_take_topics(r->take, NULL, 0);
+        n = r->take ? bp_take_topics(r->take, NULL, 0) : 0;
         v = calloc(n + 1, sizeof *v);
         list = v ? json_array() : NULL;
-        n = v ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
+        n = v && r->take ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
         for (size_t i = 0; i < n; i++)
             (void) json_array_append_new(list, topic_json(r, &v[i]));
     }
-    (void) pthread_mutex_unlock(&s->turn);
+    (void) pthread_mutex_unlock(&s->lock);
     return list ? json_pack("{s:o}", "topics", list) : NULL;
 }
 
@@ -222,7 +220,7 @@ void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret) {
         struct bp_writer_stats w;
 
         bp_writer_stats(r->writer, &w);
-        st.running++;
+        st.running += row.class == BP_CLASS_SESSION;
         st.paused += row.status == BP_STATUS_PAUSED;
         st.messages += row.messages;
         st.bytes += row.bytes;

@@ -15,7 +15,8 @@ static void write_mark(struct running *r, const char *text) {
 
 static void apply(const struct bp_sessions_limit *l, struct running *r) {
     bp_writer_set_plain(r->writer, l->plain);
-    bp_take_set_limit(r->take, l->limit, l->gap);
+    if (r->take) /* a snapshot has been chosen by its history already */
+        bp_take_set_limit(r->take, l->limit, l->gap);
     write_mark(r, l->text);
 }
 

@@ -11,6 +11,7 @@
 
 #include "bag/ledger.h"
 #include "bag/manifest.h"
+#include "bag/metadata.h"
 #include "bag/recover.h"
 #include "base/log.h"
 
@@ -61,6 +62,7 @@ static int keep(void *ctx, const struct bp_catalog_session *s) {
     *x = (struct bp_catalog_session){ .status = s->status,
                                       .started_ns = s->started_ns,
                                       .outages = s->outages,
+                                      .class = s->class,
                                       .name = strdup(s->name),
                                       .dir = strdup(s->dir),
                                       .request = strdup(s->request) };
@@ -133,7 +135,8 @@ static int take_up(struct bp_sessions *s, struct bp_error *err) {
             return r;
     }
     for (size_t i = u.n; i-- > 0;) /* oldest first */
-        go_on(s, &u.v[i]);
+        if (u.v[i].class == BP_CLASS_SESSION)
+            go_on(s, &u.v[i]);
     return 0;
 }
 
@@ -175,6 +178,19 @@ static void recover_others(struct bp_sessions *s) {
     free(found);
 }
 
+/* What a catalogue that was lost knew, and the folder's metadata.yaml still tells. */
+static enum bp_session_class class_of(const char *dir) {
+    BP_AUTO_METADATA m = { 0 };
+    int class = BP_CLASS_SESSION;
+
+    if (bp_metadata_read(&bp_io_posix, dir, &m, NULL) < 0)
+        return BP_CLASS_SESSION;
+    for (size_t i = 0; i < m.ncustom; i++)
+        if (bp_streq(m.custom[i].key, "bagpipe.class"))
+            class = bp_class_from_name(m.custom[i].value);
+    return class < 0 ? BP_CLASS_SESSION : (enum bp_session_class) class;
+}
+
 static void enter(struct bp_sessions *s, const char *dir, const char *name) {
     struct bp_catalog_session row = { .status = BP_STATUS_FINISHED,
                                       .name = (char *) (uintptr_t) name,
@@ -189,6 +205,7 @@ static void enter(struct bp_sessions *s, const char *dir, const char *name) {
          known.status == BP_STATUS_PAUSED) &&
         bp_streq(known.dir, dir))
         return;
+    row.class = class_of(dir);
     if (bp_catalog_put(s->catalog, &row, &err) < 0)
         bp_log(BP_LOG_WARNING, "session could not be entered into the catalogue",
                BP_F_TEXT("path", dir), BP_F_TEXT("why", err.text));
@@ -211,6 +228,38 @@ static void enter_folders(struct bp_sessions *s) {
         (void) closedir(d);
 }
 
+/* A snapshot that was being saved has what was saved by then: recovered, it is finished. */
+static void settle_snapshot(struct bp_sessions *s, const struct bp_catalog_session *old) {
+    BP_AUTO_CATALOG_SESSION row = { 0 };
+    struct bp_error err = { 0 };
+    int r = bp_catalog_get(s->catalog, old->id, &row, &err);
+
+    if (r == 0)
+        r = bp_sessions_sum_up(row.dir, &row, &err);
+    if (r == 0) {
+        row.status = BP_STATUS_FINISHED;
+        row.outages++;
+        r = bp_catalog_put(s->catalog, &row, &err);
+    }
+    if (r < 0) {
+        bp_log(BP_LOG_WARNING, "snapshot cannot be finished", BP_F_TEXT("session", old->name),
+               BP_F_TEXT("why", err.text));
+        (void) fail_row(s, old, err.text);
+    }
+}
+
+static void settle_snapshots(struct bp_sessions *s) {
+    BP_CLEANUP(unfinished_done) struct unfinished u = { 0 };
+    struct bp_catalog_query q = { .status = BP_STATUS_RECORDING, .limit = 1000 };
+    struct bp_error err;
+
+    if (bp_catalog_list(s->catalog, &q, keep, &u, &err) < 0)
+        return; /* the next start looks again */
+    for (size_t i = 0; i < u.n; i++)
+        if (u.v[i].class == BP_CLASS_SNAPSHOT)
+            settle_snapshot(s, &u.v[i]);
+}
+
 int bp_sessions_load(struct bp_sessions *s, struct bp_error *err) {
     int r = take_up(s, err);
 
@@ -218,5 +267,6 @@ int bp_sessions_load(struct bp_sessions *s, struct bp_error *err) {
         return r;
     recover_others(s);
     enter_folders(s);
+    settle_snapshots(s);
     return 0;
 }

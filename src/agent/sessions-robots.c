@@ -19,11 +19,11 @@ static void add_channel(struct running *r, const struct bp_take_topic *t,
 
 /* Adds up what the session has of the robot; false when it has no topic of it. */
 static bool add_session(struct running *r, const char *robot, struct bp_robot_sums *sums) {
-    size_t n = bp_take_topics(r->take, NULL, 0);
+    size_t n = r->take ? bp_take_topics(r->take, NULL, 0) : 0; /* a snapshot has none */
     BP_AUTO_FREE struct bp_take_topic *v = calloc(n + 1, sizeof *v);
     bool any = false;
 
-    n = v ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
+    n = v && n ? BP_MIN(n, bp_take_topics(r->take, v, n)) : 0;
     for (size_t i = 0; i < n; i++)
         if (bp_streq(v[i].robot, robot)) {
             any = true;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "crypt/key.h"
 #include "record/name.h"
+#include "record/save.h"
 
 #define MIB 1048576.0
 
@@ -145,6 +146,28 @@ static int make_select(const struct bp_agent_config *c, const json_t *request,
         ret, err);
 }
 
+/* What the history holds was chosen by snapshot.topics; a request may take a part of it. */
+static int make_snapshot_select(const json_t *request, struct bp_select **ret,
+                                struct bp_error *err) {
+    static const struct bp_config_list none;
+    BP_CLEANUP(words_done) struct words topics = { 0 };
+    BP_CLEANUP(words_done) struct words not_topics = { 0 };
+    int r = words_of(request, "topics", &none, &topics, err);
+
+    if (r == 0)
+        r = words_of(request, "exclude_topics", &none, &not_topics, err);
+    if (r < 0)
+        return r;
+    return bp_select_new(&(struct bp_select_opts){ .all = !topics.n,
+                                                   .all_services = true,
+                                                   .hidden = true,
+                                                   .topics = topics.v,
+                                                   .ntopics = topics.n,
+                                                   .not_topics = not_topics.v,
+                                                   .nnot_topics = not_topics.n },
+                         ret, err);
+}
+
 static int make_rules(const struct bp_agent_config *c, struct running *r, struct bp_error *err) {
     const struct {
         const char *key;
@@ -190,7 +213,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
     struct bp_writer_opts o = {
         .io = bp_io_from_env(),
         .dir = r->dir,
-        .ring_bytes = c->buffer.ring_size,
+        .ring_bytes = r->ring_bytes ? r->ring_bytes : c->buffer.ring_size,
         .ring_dir = c->buffer.ring_dir && bp_streq(c->buffer.ring_dir, "none") ? ""
                     : c->buffer.ring_dir && *c->buffer.ring_dir                ? c->buffer.ring_dir
                                                                                : NULL,
@@ -203,6 +226,7 @@ static int open_writer(const struct bp_agent_config *c, const json_t *request, s
         .signer = r->all->device,
         .seal = bp_keyring_empty(bp_keyring_process()) ? NULL : bp_keyring_process(),
         .hide_names = c->crypto.hide_names,
+        .custom_data = r->custom[0] ? r->custom : NULL,
         .resume = resume,
         .event = on_event,
         .ctx = r,
@@ -261,6 +285,8 @@ static void running_free(struct running *r) {
     bp_select_free(r->select);
     for (size_t i = 0; i < BP_COUNT(r->rules); i++)
         bp_rules_done(&r->rules[i]);
+    for (size_t i = 0; i < BP_COUNT(r->words); i++)
+        free(r->words[i]);
     free(r->request);
     free(r->mission);
     free(r->operator_);
@@ -314,20 +340,72 @@ static int take_limit(const struct bp_agent_config *c, const json_t *request, st
     return k;
 }
 
-int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
-                     uint32_t outages, struct running **ret, struct bp_error *err) {
-    BP_CLEANUP(running_freep) struct running *r = calloc(1, sizeof *r);
-    const char *slash = strrchr(dir, '/');
+static void link_running(struct bp_sessions *s, struct running *r) {
     struct running **end;
+
+    (void) pthread_mutex_lock(&s->lock);
+    for (end = &s->running; *end; end = &(*end)->next)
+        ;
+    *end = r;
+    bp_running_limit_locked(s, r);
+    (void) pthread_mutex_unlock(&s->lock);
+}
+
+static struct running *running_new(struct bp_sessions *s, const char *dir) {
+    struct running *r = calloc(1, sizeof *r);
+    const char *slash = strrchr(dir, '/');
+
+    if (!r)
+        return NULL;
+    r->all = s;
+    r->started_ns = bp_wall_ns();
+    (void) snprintf(r->dir, sizeof r->dir, "%s", dir);
+    (void) snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : dir);
+    return r;
+}
+
+static int copy_custom(struct running *r, const char *const *custom, struct bp_error *err) {
+    for (size_t i = 0; custom && custom[i] && i < BP_COUNT(r->words); i++) {
+        r->custom[i] = r->words[i] = strdup(custom[i]);
+        if (!r->words[i])
+            return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+int bp_running_begin_snapshot(struct bp_sessions *s, const json_t *request, const char *dir,
+                              const char *const *custom, uint64_t ring_bytes, struct running **ret,
+                              struct bp_error *err) {
+    BP_CLEANUP(running_freep) struct running *r = running_new(s, dir);
     int k;
 
     if (!r)
         return bp_fail(err, -ENOMEM, "out of memory");
-    r->all = s;
+    r->class = BP_CLASS_SNAPSHOT;
+    r->ring_bytes = ring_bytes;
+    k = copy_custom(r, custom, err);
+    if (k == 0)
+        k = copy_texts(s->config, request, r, err);
+    if (k == 0)
+        k = make_snapshot_select(request, &r->select, err);
+    if (k == 0)
+        k = open_writer(s->config, request, r, false, err);
+    if (k < 0)
+        return k;
+    (void) snprintf(r->id, sizeof r->id, "%s", bp_writer_id(r->writer));
+    link_running(s, r);
+    *ret = BP_TAKE_PTR(r);
+    return 0;
+}
+
+int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
+                     uint32_t outages, struct running **ret, struct bp_error *err) {
+    BP_CLEANUP(running_freep) struct running *r = running_new(s, dir);
+    int k;
+
+    if (!r)
+        return bp_fail(err, -ENOMEM, "out of memory");
     r->outages = outages;
-    r->started_ns = bp_wall_ns();
-    (void) snprintf(r->dir, sizeof r->dir, "%s", dir);
-    (void) snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : dir);
     k = copy_texts(s->config, request, r, err);
     if (k == 0)
         k = take_limit(s->config, request, r, err);
@@ -344,12 +422,7 @@ int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *d
     if (k < 0)
         return k;
 
-    (void) pthread_mutex_lock(&s->lock);
-    for (end = &s->running; *end; end = &(*end)->next)
-        ;
-    *end = r;
-    bp_running_limit_locked(s, r);
-    (void) pthread_mutex_unlock(&s->lock);
+    link_running(s, r);
     *ret = BP_TAKE_PTR(r);
     return 0;
 }
@@ -357,7 +430,7 @@ int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *d
 struct bp_catalog_session bp_running_row(struct running *r) {
     struct bp_writer_stats w;
     struct bp_catalog_session row = {
-        .status = bp_take_paused(r->take) ? BP_STATUS_PAUSED : BP_STATUS_RECORDING,
+        .status = r->take && bp_take_paused(r->take) ? BP_STATUS_PAUSED : BP_STATUS_RECORDING,
         .name = r->name,
         .dir = r->dir,
         .request = r->request,
@@ -367,6 +440,7 @@ struct bp_catalog_session bp_running_row(struct running *r) {
         .tags = r->tags,
         .started_ns = r->started_ns,
         .outages = r->outages,
+        .class = r->class,
         .error = r->trouble,
     };
 
@@ -381,11 +455,18 @@ struct bp_catalog_session bp_running_row(struct running *r) {
 }
 
 struct running *bp_running_find_locked(struct bp_sessions *s, const char *key) {
-    struct running *r = s->running;
+    struct running *only = NULL, *r;
 
+    for (r = s->running; r && !key; r = r->next) {
+        if (r->class == BP_CLASS_SNAPSHOT) /* it ends by itself: nobody means it without a word */
+            continue;
+        if (only)
+            return NULL;
+        only = r;
+    }
     if (!key)
-        return r && !r->next ? r : NULL;
-    for (; r; r = r->next)
+        return only;
+    for (r = s->running; r; r = r->next)
         if (bp_streq(r->id, key) || bp_streq(r->name, key))
             return r;
     return NULL;
@@ -404,10 +485,16 @@ static void unlink_running(struct bp_sessions *s, const struct running *r) {
 int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err) {
     struct bp_error why = { 0 }, ignored = { 0 };
     struct bp_catalog_session row;
+    uint64_t written;
     int k, c;
 
-    bp_take_stop(r->take);
+    if (r->save)
+        bp_save_halt(r->save); /* it hands nothing to the writer any more */
+    if (r->take)
+        bp_take_stop(r->take);
     row = bp_running_row(r);
+    bp_running_add(r, &s->over);
+    written = row.bytes;
     unlink_running(s, r);
     k = bp_writer_close(BP_TAKE_PTR(r->writer), &why);
     row.status = k < 0 ? BP_STATUS_FAILED : BP_STATUS_FINISHED;
@@ -415,6 +502,7 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
     row.error = k < 0 ? why.text : r->trouble;
     if (k == 0)
         (void) bp_sessions_sum_up(r->dir, &row, &ignored);
+    s->over.file_bytes += row.bytes > written ? row.bytes - written : 0; /* by its end */
     c = bp_catalog_put(s->catalog, &row, k < 0 ? &ignored : err);
     bp_log(k < 0 ? BP_LOG_WARNING : BP_LOG_NOTICE, k < 0 ? why.text : "session finished",
            BP_F_TEXT("session", r->name), BP_F_UINT("messages", row.messages),
@@ -427,8 +515,8 @@ int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *er
 
 /* ---- starting and acting ---- */
 
-static int choose_dir(const struct bp_sessions *s, const json_t *request, char *ret, size_t cap,
-                      struct bp_error *err) {
+int bp_sessions_choose_dir(const struct bp_sessions *s, const json_t *request, char *ret,
+                           size_t cap, struct bp_error *err) {
     const char *pattern = NULL, *mission = NULL;
     char name[256], robot[128];
     int k = text_of(request, "name", &pattern, err);
@@ -453,7 +541,7 @@ static void tell_mark(struct bp_sessions *s, const char *event, const char *id, 
                              bp_sessions_brief(s, id), "mark", mark));
 }
 
-static void tell(struct bp_sessions *s, const char *event, const char *id) {
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id) {
     tell_mark(s, event, id, NULL);
 }
 
@@ -467,7 +555,7 @@ int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[
     if (k < 0)
         return k;
     (void) pthread_mutex_lock(&s->turn);
-    k = choose_dir(s, request, dir, sizeof dir, err);
+    k = bp_sessions_choose_dir(s, request, dir, sizeof dir, err);
     if (k == 0)
         k = bp_running_begin(s, request, dir, false, 0, &r, err);
     if (k == 0) {
@@ -481,20 +569,24 @@ int bp_sessions_start(struct bp_sessions *s, const json_t *request, char ret_id[
     }
     (void) pthread_mutex_unlock(&s->turn);
     if (k >= 0)
-        tell(s, "started", ret_id);
+        bp_sessions_tell(s, "started", ret_id);
     return k;
 }
 
 static int not_found(struct bp_sessions *s, const char *key, struct bp_error *err) {
     if (key)
         return bp_fail(err, -ENOENT, "no session '%s' is being recorded", key);
-    return s->running ? bp_fail(err, BP_EUSAGE, "several sessions are being recorded: say which")
-                      : bp_fail(err, -ENOENT, "nothing is being recorded");
+    for (const struct running *r = s->running; r; r = r->next)
+        if (r->class == BP_CLASS_SESSION)
+            return bp_fail(err, BP_EUSAGE, "several sessions are being recorded: say which");
+    return bp_fail(err, -ENOENT, "nothing is being recorded");
 }
 
 static int set_paused(struct bp_sessions *s, struct running *r, bool paused, struct bp_error *err) {
     struct bp_catalog_session row;
 
+    if (!r->take)
+        return bp_fail(err, BP_EUSAGE, "'%s' is a snapshot: it cannot be paused", r->name);
     bp_take_pause(r->take, paused);
     row = bp_running_row(r);
     return bp_catalog_put(s->catalog, &row, err);
@@ -534,7 +626,7 @@ int bp_sessions_act(struct bp_sessions *s, const char *key, enum bp_session_acti
     }
     (void) pthread_mutex_unlock(&s->turn);
     if (r)
-        tell(s, events[action], ret_id);
+        bp_sessions_tell(s, events[action], ret_id);
     return k;
 }
 
@@ -637,14 +729,19 @@ static void begin_next(struct bp_sessions *s, const char *text) {
 }
 
 void bp_sessions_tick(struct bp_sessions *s) {
-    for (;;) {
+    for (int i = 0; i < BP_TAKES;
+         i++) { /* the next one may be at its end at once, by its request */
         BP_AUTO_FREE char *request = NULL;
         struct bp_error err = { 0 };
         char id[27], ignored[27];
+        bool next;
 
         if (!find_at_max(s, id, &request))
             return;
-        if (s->config->session.at_max)
+        (void) pthread_mutex_lock(&s->turn);
+        next = s->config->session.at_max != 0;
+        (void) pthread_mutex_unlock(&s->turn);
+        if (next)
             begin_next(s, request);
         if (bp_sessions_act(s, id, BP_SESSION_STOP, ignored, &err) < 0)
             bp_log(BP_LOG_WARNING, "session could not be finished", BP_F_TEXT("id", id),
@@ -652,7 +749,17 @@ void bp_sessions_tick(struct bp_sessions *s) {
     }
 }
 
-int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *recorder,
+void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now) {
+    const struct bp_agent_config *was;
+
+    (void) pthread_mutex_lock(&s->turn);
+    was = s->config;
+    s->config = bp_settings_ref(now);
+    (void) pthread_mutex_unlock(&s->turn);
+    bp_settings_put(was);
+}
+
+int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
                      struct bp_catalog *catalog, struct bp_bus *bus, const char *dir,
                      struct bp_sessions **ret, struct bp_error *err) {
     BP_CLEANUP(bp_sessions_closep) struct bp_sessions *s = calloc(1, sizeof *s);
@@ -660,16 +767,16 @@ int bp_sessions_open(const struct bp_agent_config *config, struct bp_recorder *r
 
     if (!s)
         return bp_fail(err, -ENOMEM, "out of memory");
-    s->config = config;
+    s->config = bp_settings_get(settings);
     s->recorder = recorder;
     s->catalog = catalog;
     s->bus = bus;
     (void) snprintf(s->dir, sizeof s->dir, "%s", dir);
-    if (config->discovery.domains.n)
-        s->domain = (unsigned) strtoul(config->discovery.domains.v[0], NULL, 10);
+    if (s->config->discovery.domains.n)
+        s->domain = (unsigned) strtoul(s->config->discovery.domains.v[0], NULL, 10);
     (void) pthread_mutex_init(&s->turn, NULL);
     (void) pthread_mutex_init(&s->lock, NULL);
-    k = bp_device_open(config, dir, &s->device, err);
+    k = bp_device_open(s->config, dir, &s->device, err);
     if (k == 0)
         k = bp_sessions_load(s, err);
     if (k < 0)
@@ -690,5 +797,6 @@ void bp_sessions_close(struct bp_sessions *s) {
     bp_sign_key_free(s->device);
     (void) pthread_mutex_destroy(&s->turn);
     (void) pthread_mutex_destroy(&s->lock);
+    bp_settings_put(s->config);
     free(s);
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "agent/bus.h"
-#include "agent/config.h"
+#include "agent/settings.h"
 #include "base/buf.h"
 #include "catalog/catalog.h"
 #include "crypt/sign.h"
@@ -20,16 +20,17 @@ struct bp_sessions;
  * Interrupted sessions in the data folder are recovered; those that were being recorded go on as
  * the same session, with the outage marked.
  *
- * @param config, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
+ * @param settings, recorder, catalog, bus  borrowed, outlive it; the bus hears "sessions":
  *                                        {event: started, stopped, paused, resumed, split, mark;
  *                                        session: as bp_sessions_brief() tells it;
  *                                        mark: {time_ns, text, values}}
  * @param dir                             where session folders are made
  */
-BP_MUST_CHECK int bp_sessions_open(const struct bp_agent_config *config,
-                                   struct bp_recorder *recorder, struct bp_catalog *catalog,
-                                   struct bp_bus *bus, const char *dir, struct bp_sessions **ret,
-                                   struct bp_error *err);
+BP_MUST_CHECK int bp_sessions_open(struct bp_settings *settings, struct bp_recorder *recorder,
+                                   struct bp_catalog *catalog, struct bp_bus *bus, const char *dir,
+                                   struct bp_sessions **ret, struct bp_error *err);
+/** What sessions that start from now on go by. @param now  a snapshot, referenced here */
+void bp_sessions_configure(struct bp_sessions *s, const struct bp_agent_config *now);
 /** The key that signs recordings; NULL when they are not signed. Borrowed. */
 const struct bp_sign_key *bp_sessions_device(const struct bp_sessions *s);
 /** Finishes what is being recorded. Takes NULL. */
@@ -64,6 +65,33 @@ BP_MUST_CHECK int bp_sessions_mark(struct bp_sessions *s, const char *key, const
 /** The same into every session that runs. @return how many, or the last failure */
 BP_MUST_CHECK int bp_sessions_mark_all(struct bp_sessions *s, const char *text,
                                        const json_t *values, struct bp_error *err);
+struct bp_save;
+struct bp_save_opts;
+/**
+ * Starts a session that is filled from the history. bp_save_run() fills it, then
+ * bp_sessions_end_snapshot() finishes it; stopped by others before, bp_save_run() returns early.
+ *
+ * @param request     name, topics, exclude_topics, mission, operator, notes, tags, compression
+ * @param custom      "key=value" for its metadata.yaml, ending with NULL; borrowed for the call
+ * @param ring_bytes  of its writer
+ * @param window      history, from and until; writer and selection are the session's
+ * @param ret         owned by the caller; close it after bp_sessions_end_snapshot()
+ */
+BP_MUST_CHECK int bp_sessions_start_snapshot(struct bp_sessions *s, const json_t *request,
+                                             const char *const *custom, uint64_t ring_bytes,
+                                             const struct bp_save_opts *window,
+                                             char ret_id[static 27], struct bp_save **ret,
+                                             struct bp_error *err);
+/** Finishes it, unless somebody has. */
+int bp_sessions_end_snapshot(struct bp_sessions *s, const char *id, struct bp_error *err);
+/**
+ * Changes what people say about a session, running or not: mission, operator, notes (texts), tags
+ * (list of texts). Its name is that of its folder and stays. All of it or nothing.
+ *
+ * @return 0, -ENOENT, BP_EUSAGE naming the key, or why it could not be written down
+ */
+BP_MUST_CHECK int bp_sessions_edit(struct bp_sessions *s, const char *key, const json_t *patch,
+                                   struct bp_error *err);
 
 /** One session as JSON (live counters when it runs), or NULL: not there. Owned by the caller. */
 json_t *bp_sessions_get(struct bp_sessions *s, const char *key);
@@ -105,8 +133,14 @@ struct bp_sessions_stats {
     bp_ns_t ticked_mono;     /* the same of when their writers came around their loops */
 };
 void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret);
+/** Families of metrics about all sessions of this life together. */
+void bp_sessions_totals(struct bp_sessions *s, struct bp_buf *out);
 /** Families of metrics about running sessions. */
 void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
+
+/** What running sessions have lost: {topic: {cause: count}}, without what is zero. Owned by the
+ *  caller. */
+json_t *bp_sessions_losses(struct bp_sessions *s);
 
 /** Stops sessions whose time is over or that are as large as they may be; where the configuration
  *  says so the next one begins, with the same request. Called about once a second. */

@@ -74,7 +74,7 @@ static int span_of(const struct reading *r, const json_t *o, const char *key, bp
 
     if (k < 0 || !text)
         return k;
-    if (bp_parse_duration(text, ret) < 0 || *ret < 0 || *ret > 7 * 86400 * BP_SEC)
+    if (bp_parse_duration(text, ret) < 0 || *ret < 0 || *ret > BP_SEC * 86400 * 7)
         return bp_fail(r->err, BP_ECONFIG,
                        "%s: trigger '%s': %s: '%s' is not a duration from 0 to 7d", r->where,
                        r->name, key, text);
@@ -106,6 +106,7 @@ static int severity_of(const char *text, enum bp_severity *ret) {
 
 /* "$NAME" or "${NAME}" stands for a variable of the environment: for tokens in addresses. */
 static char *resolve(const char *arg) {
+    const char *value;
     char name[128];
     size_t n;
 
@@ -115,7 +116,8 @@ static char *resolve(const char *arg) {
     (void) snprintf(name, sizeof name, "%.*s", (int) (n - (arg[1] == '{' ? 2 : 1)),
                     arg + (arg[1] == '{' ? 2 : 1));
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody calls setenv() */
-    return strdup(getenv(name) ? getenv(name) : "");
+    value = getenv(name);
+    return strdup(value ? value : "");
 }
 
 static int check_action(const struct reading *r, struct bp_trigger_rule *rule,

@@ -24,6 +24,7 @@ struct open_segment {
     struct bp_segment *closed; /* as loaded, when it has its end; owned */
     struct bp_walk walk;       /* otherwise */
     bool blind;                /* sealed, and no key opens it */
+    bool headless;             /* to be sealed, but its header was not written, or is damaged */
     bool foreign;              /* not written by us, whatever its name says */
     uint32_t number;
 };
@@ -96,19 +97,38 @@ static void count_walk(struct session *s, const struct bp_walk *w) {
     s->ret->torn_bytes += w->size - BP_MIN(w->size, w->s->off);
 }
 
-static bool is_blind(const struct session *s, const char *path) {
-    int fd = bp_sealed_name(path) ? s->io->open(s->io->ctx, path, O_RDONLY, 0) : -1;
-    bool blind = fd >= 0 && bp_sealed_is_blind(s->io, fd);
+/* @return 1 no key opens it, 0 plain or readable, a negative code: not even its header */
+static int is_blind(const struct session *s, const char *path) {
+    int fd, blind;
 
-    if (fd >= 0)
-        (void) s->io->close(s->io->ctx, fd);
+    if (!bp_sealed_name(path))
+        return 0;
+    fd = s->io->open(s->io->ctx, path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    blind = bp_sealed_is_blind(s->io, fd);
+    (void) s->io->close(s->io->ctx, fd);
     return blind;
 }
 
-static int walk_one(struct session *s, struct open_segment *x, struct bp_error *err) {
-    int r;
+/* Nothing in it can be opened by anybody. */
+static int walk_headless(struct open_segment *x) {
+    x->walk.s = calloc(1, sizeof *x->walk.s);
+    if (!x->walk.s)
+        return -ENOMEM;
+    x->walk.s->fd = -1;
+    x->headless = true;
+    return 0;
+}
 
-    x->blind = is_blind(s, x->path);
+static int walk_one(struct session *s, struct open_segment *x, struct bp_error *err) {
+    int r = is_blind(s, x->path);
+
+    if (r == BP_EFORMAT || r == BP_ETRUNCATED || r == BP_ECORRUPT)
+        return walk_headless(x);
+    if (r < 0)
+        return bp_fail(err, r, "cannot open '%s': %s", x->path, bp_strerror(r));
+    x->blind = r > 0;
     r = x->blind ? bp_sealed_walk(s->io, x->path, s->covered, &x->walk, err)
                  : bp_walk(s->io, x->path, s->covered, &s->defs, &x->walk, err);
     if (r < 0)
@@ -234,7 +254,7 @@ static int read_definitions(struct session *s, struct bp_error *err) {
     for (size_t i = 0; i < s->n && r == 0; i++) {
         struct bp_walk w = { 0 };
 
-        if (!s->v[i].closed || is_blind(s, s->v[i].path) ||
+        if (!s->v[i].closed || is_blind(s, s->v[i].path) != 0 ||
             memcmp(s->v[i].closed->session, s->found.run, 16) != 0)
             continue;
         r = bp_walk(s->io, s->v[i].path, NULL, &s->defs, &w, err);
@@ -250,7 +270,7 @@ static int cut_tails(struct session *s, struct bp_error *err) {
         struct open_segment *x = &s->v[i];
         int fd, r;
 
-        if (x->closed || x->blind || x->walk.resumes_at || x->foreign)
+        if (x->closed || x->blind || x->headless || x->walk.resumes_at || x->foreign)
             continue; /* rotten in the middle: never cut */
         fd = s->io->open(s->io->ctx, x->path, O_WRONLY, 0);
         r = fd < 0 ? fd : s->io->truncate(s->io->ctx, fd, x->walk.s->off);
@@ -260,6 +280,27 @@ static int cut_tails(struct session *s, struct bp_error *err) {
             return bp_fail(err, r, "cannot cut '%s': %s", x->path, bp_strerror(r));
     }
     return 0;
+}
+
+/* Empty, it was just being made; else it is kept where no verb counts it. */
+static int end_headless(struct session *s, struct open_segment *x, struct bp_error *err) {
+    const struct bp_io *below = bp_io_below(s->io);
+    int fd = below->open(below->ctx, x->path, O_RDONLY, 0);
+    int64_t size = fd < 0 ? fd : below->size(below->ctx, fd);
+    int r = size < 0 ? (int) size : 0;
+
+    if (fd >= 0)
+        (void) below->close(below->ctx, fd);
+    if (r == 0 && size > BP_SEALED_HEADER && !s->o->discard) {
+        bp_recover_note(s->ret, "'%s' has no usable header: it is kept in .damaged/", x->path);
+        r = bp_recover_set_aside(s->io, x->path, err);
+    }
+    if (r == 0)
+        r = below->unlink(below->ctx, x->path);
+    s->ret->segments_removed++;
+    return r < 0 && r != -ENOENT
+               ? bp_fail(err, r, "cannot remove '%s': %s", x->path, bp_strerror(r))
+               : 0;
 }
 
 /* Cut behind its last whole frame; damaged in the middle it stays, to be mended with the key. */
@@ -286,7 +327,9 @@ static int end_segments(struct session *s, struct bp_error *err) {
 
         if (x->closed)
             continue;
-        if (x->blind) {
+        if (x->headless) {
+            r = end_headless(s, x, err);
+        } else if (x->blind) {
             r = end_blind(s, x, err);
         } else if (x->foreign) {
             r = bp_recover_file(x->path, s->o, s->ret, err);

@@ -38,9 +38,16 @@ void bp_recover_note(struct bp_recovery *ret, const char *fmt, ...) {
 
 int bp_recover_sign_with(struct bp_folder *f, const struct bp_recover_opts *o,
                          struct bp_recovery *ret, struct bp_error *err) {
+    const struct bp_io *io = o->io ? o->io : &bp_io_posix;
+    struct bp_error why = { 0 };
     BP_AUTO_BUF notes = { 0 };
-    int r = bp_folder_sign_with(f, o->io ? o->io : &bp_io_posix, o->signer, &notes, err);
+    int r = bp_folder_sign_with(f, io, o->signer, &notes, err);
 
+    /* A sector that cannot be read must not keep the rest from being recovered. */
+    if (r == 0 && f->signer && bp_folder_hash(f, io, NULL, NULL, &why) < 0) {
+        bp_buf_printf(&notes, "not signed any more: %s\n", why.text);
+        f->signer = NULL;
+    }
     if (r == 0 && notes.n > 1)
         bp_recover_note(ret, "%.*s", (int) notes.n - 1, bp_buf_cstr(&notes));
     return r;

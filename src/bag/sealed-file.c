@@ -223,7 +223,7 @@ int bp_sealed_verify(struct bp_sealed *s, void (*fn)(void *ctx, const char *text
     if (bp_sealed_state(s) == BP_SEALED_OPEN)
         fault(&f, "sealed container without its end: interrupted, or cut");
     else if (bp_sealed_state(s) == BP_SEALED_CUT)
-        fault(&f, "sealed container closed without key: 'bagpipe recover --key' ends it");
+        fault(&f, BP_SEALED_CLOSED_TEXT ": 'bagpipe recover --key' ends it");
     if (bp_sealed_holes(s))
         fault(&f, "%llu stretches of sealed frames are damaged or missing",
               (unsigned long long) bp_sealed_holes(s));

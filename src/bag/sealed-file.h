@@ -31,8 +31,9 @@ BP_MUST_CHECK int bp_unseal_file(const struct bp_seal_opts *o, const char *from,
 
 /**
  * Seals, or unseals, every MCAP file of a finished session folder, and tells metadata.yaml and
- * manifest.json. The files as they were go when all that stands for them is on disk; interrupted,
- * it is done again by calling again.
+ * manifest.json; a signature, which was for the files as they were, becomes manifest.sig.old. The
+ * files as they were go when all that stands for them is on disk; interrupted, it is done again by
+ * calling again.
  *
  * @return 0; BP_EBUSY while it is recorded or was interrupted; as the above
  */
@@ -45,6 +46,9 @@ BP_MUST_CHECK int bp_sealed_open_path(const struct bp_io *io, const char *path,
                                       struct bp_error *err);
 /** "sealed to key id …: give --key FILE" as an error of `path`; returns BP_EKEY. */
 int bp_sealed_no_key(const struct bp_sealed *s, const char *path, struct bp_error *err);
+
+/* How the fault of one that was closed without its key begins. */
+#define BP_SEALED_CLOSED_TEXT "sealed container closed without key"
 
 /**
  * Looks at every frame of a container: with a key, that each is genuine and in its place; without,

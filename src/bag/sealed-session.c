@@ -4,6 +4,7 @@
 #include "bag/manifest.h"
 #include "bag/metadata.h"
 #include "bag/paths.h"
+#include "bag/proof.h"
 #include "bag/sealed-file.h"
 #include "bag/session.h"
 
@@ -107,6 +108,22 @@ static int load(struct change *c, struct bp_error *err) {
     return 0;
 }
 
+/* The device signed the files as they were. Nobody here can sign for it; what it signed is kept. */
+static int set_proof_aside(struct change *c, struct bp_error *err) {
+    char from[4200], to[4200];
+    int r;
+
+    (void) snprintf(from, sizeof from, "%s/%s", c->dir, BP_PROOF_FILE);
+    (void) snprintf(to, sizeof to, "%s/%s.old", c->dir, BP_PROOF_FILE);
+    r = c->o->io->rename(c->o->io->ctx, from, to);
+    if (c->manifest.signed_by)
+        c->manifest.signed_by[0] = 0;
+    for (size_t i = 0; i < c->manifest.nsegments; i++)
+        memset(c->manifest.segments[i].chain, 0, sizeof c->manifest.segments[i].chain);
+    return r < 0 && r != -ENOENT ? bp_fail(err, r, "cannot rename '%s': %s", from, bp_strerror(r))
+                                 : 0;
+}
+
 static int change_all(struct change *c, const struct bp_paths *p, struct bp_error *err) {
     const struct bp_io *io = c->o->io;
     int r = load(c, err);
@@ -116,6 +133,8 @@ static int change_all(struct change *c, const struct bp_paths *p, struct bp_erro
             r = change_file(c, p->files[i], err);
             c->done++;
         }
+    if (r >= 0)
+        r = set_proof_aside(c, err);
     if (r >= 0 && c->has_meta)
         r = bp_metadata_write(io, c->dir, &c->meta, err);
     if (r >= 0 && c->has_manifest)

@@ -143,7 +143,7 @@ uint64_t bp_sealed_frames(const struct bp_sealed *s) {
 }
 
 size_t bp_sealed_frame_most(const struct bp_sealed *s) {
-    return s->frame_max;
+    return (size_t) BP_MIN((uint64_t) s->frame_max, s->size + 1);
 }
 
 uint64_t bp_sealed_stored(const struct bp_sealed *s) {

@@ -100,7 +100,8 @@ int bp_segment_create(const struct bp_segment_opts *o, const uint8_t session[16]
         (void) snprintf(s->path, sizeof s->path, "%s", o->path);
     else
         bp_segment_path(o->dir, o->name, o->number, o->sealed, s->path, sizeof s->path);
-    s->sha = o->hash ? bp_sha256_new() : NULL; /* without, somebody reads the file later */
+    /* without, or where the file is not what is appended, somebody reads it later */
+    s->sha = o->hash && !o->sealed ? bp_sha256_new() : NULL;
 
     r = s->fd = o->io->open(o->io->ctx, s->path,
                             O_RDWR | O_CREAT | O_EXCL | (o->direct ? O_DIRECT : 0), 0644);

@@ -6,11 +6,23 @@
 #include "bag/test-writer.h"
 #include "bag/verify.h"
 #include "base/io-fault.h"
+#include "crypt/key.h"
 #include "crypt/sign.h"
+
+/* A pair, made once. */
+#define PRIVATE \
+    "bagpipe-x25519-private:77076d0a7318a57d3c16c17251b26645df4c2f0c8f5a0a2a4a4a2f5d7a2a6a2a"
+#define PUBLIC \
+    "bagpipe-x25519-public:431e122838398bceb2091624e3af2ea2eca5f26eb672a34df1cdaeb7e6cbff52"
 
 /* The disk fails: at each call once, at every fourth sync, or for good. Whatever happens to the
  * writer, every message it accepted is readable after a recovery on a disk that works again, none
  * twice; and the sweep is proven able to fail by leaving out what it tests (last tests). */
+
+/* With BP_TEST_SEALED all of it is sealed to a public key, and recovered first without the private
+ * one.
+ */
+static struct bp_keyring *sealed; /* NULL = in the clear */
 
 enum { MESSAGES = 400 };
 
@@ -59,6 +71,7 @@ static void offer(struct run *r, struct bp_writer *w, uint32_t id, uint32_t i, u
 static void record(struct run *r, const struct bp_io *io, bool compress) {
     struct bp_writer_opts o = { .io = io,
                                 .dir = r->dir.session,
+                                .seal = sealed,
                                 .ring_dir = r->ring_dir,
                                 .ring_bytes = 8 << 20,
                                 .max_segment_bytes = 1 << 20,
@@ -97,14 +110,25 @@ static void record(struct run *r, const struct bp_io *io, bool compress) {
     r->close_code = bp_writer_close(w, NULL);
 }
 
-static void recover(const struct run *r) {
-    struct bp_recover_opts o = { .ring_dir = r->ring_dir, .signer = r->signs ? signer : NULL };
+static void recover_with(const struct run *r, struct bp_keyring *keys) {
+    struct bp_recover_opts o = { .ring_dir = r->ring_dir,
+                                 .keys = keys,
+                                 .signer = r->signs ? signer : NULL };
     struct bp_recovery found = { 0 };
     struct bp_error err = { 0 };
 
     if (bp_recover(r->dir.session, &o, &found, &err) < 0)
         fail_msg("recover: %s", err.text);
     bp_recovery_done(&found);
+}
+
+/* A ring that made files remembers their keys: the blind one has to be another. */
+static void recover(const struct run *r) {
+    BP_CLEANUP(bp_keyring_freep) struct bp_keyring *blind = sealed ? bp_keyring_copy(sealed) : NULL;
+
+    if (blind)
+        recover_with(r, blind);
+    recover_with(r, NULL);
 }
 
 static const char *now; /* what is being tried, for messages */
@@ -204,10 +228,10 @@ static void test_repeated(void **state) {
     static const char *const specs[] = {
         "op=datasync,every=3,errno=EIO",
         "op=datasync,from=3,errno=EIO", /* never again */
-        "op=pwrite,path=*.mcap,every=7,errno=EIO",
-        "op=pwrite,path=*.mcap,every=9,errno=EIO,half",
+        "op=pwrite,path=*.mcap*,every=7,errno=EIO",
+        "op=pwrite,path=*.mcap*,every=9,errno=EIO,half",
         "op=pwrite,path=journal,from=17,errno=EIO",
-        "op=pwrite,path=*.mcap,from=5,to=30,errno=ENOSPC",
+        "op=pwrite,path=*.mcap*,from=5,to=30,errno=ENOSPC",
         "op=allocate,from=2,errno=ENOSPC",
         "op=sync,from=5,errno=EIO",
         "op=open,from=9,errno=EMFILE",
@@ -265,13 +289,14 @@ static void test_mark_once(void **state) {
         struct run r = run_new();
         struct bp_writer *w = NULL;
         struct bp_writer_opts o = { .dir = r.dir.session,
+                                    .seal = sealed,
                                     .ring_dir = r.ring_dir,
                                     .ring_bytes = 8 << 20,
                                     .commit_interval = 5 * BP_MS,
                                     .durability = BP_SYNC_COMMIT };
         char spec[64];
 
-        (void) snprintf(spec, sizeof spec, "op=pwrite,path=*.mcap,at=%u,errno=ENOSPC", k);
+        (void) snprintf(spec, sizeof spec, "op=pwrite,path=*.mcap*,at=%u,errno=ENOSPC", k);
         assert_int_equal(bp_io_fault_new(&bp_io_posix, spec, &f, NULL), 0);
         o.io = bp_io_fault_io(f);
         if (bp_writer_open(&o, &w, NULL) < 0) {
@@ -296,8 +321,8 @@ static void test_mark_once(void **state) {
 /* A ring that is gone and writes that did nothing must be noticed by the same judge. */
 static void test_can_fail(void **state) {
     static const char *const specs[] = {
-        "op=pwrite,path=*.mcap,from=8,skip;op=pwrite,path=journal,skip",
-        "op=pwrite,path=*.mcap,from=8,errno=EIO;op=pwrite,path=journal,skip",
+        "op=pwrite,path=*.mcap*,from=8,skip;op=pwrite,path=journal,skip",
+        "op=pwrite,path=*.mcap*,from=8,errno=EIO;op=pwrite,path=journal,skip",
     };
 
     (void) state;
@@ -323,6 +348,12 @@ int main(void) {
         cmocka_unit_test(test_mark_once),      cmocka_unit_test(test_can_fail),
     };
 
+    if (getenv("BP_TEST_SEALED")) { /* NOLINT(concurrency-mt-unsafe) */
+        sealed = bp_keyring_new();
+        if (!sealed || bp_keyring_add_text(sealed, BP_STR(PUBLIC), "test", NULL) < 0 ||
+            bp_keyring_add_text(bp_keyring_process(), BP_STR(PRIVATE), "test", NULL) < 0)
+            return 1;
+    }
     if (bp_sign_key_new(&signer, NULL) < 0)
         return 1;
     return cmocka_run_group_tests_name("bag/failures", tests, NULL, NULL);

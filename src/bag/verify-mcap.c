@@ -615,8 +615,16 @@ static void run(struct walk *w) {
     }
 }
 
+/* A robot without the key closes what was interrupted, and that is all it can do. */
+static bool closed_blind(const struct walk *w) {
+    return bp_sealed_state(w->sealed) == BP_SEALED_CUT && !bp_sealed_readable(w->sealed);
+}
+
 static void on_seal_fault(void *ctx, const char *fault) {
-    walk_say(ctx, BP_FINDING_DAMAGE, 0, "bagpipe recover --key FILE", "%s", fault);
+    struct walk *w = ctx;
+    bool mere = closed_blind(w) && bp_starts_with(fault, BP_SEALED_CLOSED_TEXT);
+
+    walk_say(w, mere ? BP_FINDING_NOTE : BP_FINDING_DAMAGE, 0, NULL, "%s", fault);
 }
 
 /* A sealed file: its frames first; what is inside only with a key. */
@@ -638,7 +646,7 @@ static int look_inside(struct walk *w, const char *path, struct bp_error *err) {
         r = bp_sealed_verify(w->sealed, on_seal_fault, w);
     if (r < 0)
         return bp_fail(err, r, "'%s' as a sealed file: %s", path, bp_strerror(r));
-    w->damaged |= r > 0;
+    w->damaged |= r > (closed_blind(w) ? 1 : 0);
     w->f->blind = !bp_sealed_readable(w->sealed);
     if (w->f->blind) {
         (void) bp_sealed_no_key(w->sealed, path, &why);

@@ -236,7 +236,10 @@ static void check_all(struct check *c) {
         check_segment(c, i);
     check_others(c);
     if (!c->p->closed && !c->d->interrupted && !c->broken)
-        broken(c, path, "is from before the end: the recording was completed without the key");
+        broken(
+            c, path,
+            "is from before the end: the recording was completed without the key (the manifest's "
+            "recoveries may tell why)");
 }
 
 void verify_proof(struct verify *v, const struct verify_folder *d, const struct bp_proof *p, int r,

@@ -419,6 +419,8 @@ static int verify_files(struct folder *d, char *const *paths, const size_t *of, 
 
         if (of[i] != which)
             continue;
+        if (d->v->o->cancelled && d->v->o->cancelled(d->v->o->ctx))
+            return bp_fail(err, -ECANCELED, "cancelled");
         for (size_t k = 0; k < d->manifest.nsegments; k++)
             want_sha256 |= bp_streq(d->manifest.segments[k].file, base_name(paths[i]));
         want_sha256 |= d->proof.session[0] != 0;

@@ -44,6 +44,8 @@ struct bp_verify_opts {
     /* Both on the calling thread; may be NULL. Progress is in bytes. */
     void (*finding)(void *ctx, const struct bp_finding *f);
     void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    /** True: end between two files with -ECANCELED. May be NULL. */
+    bool (*cancelled)(void *ctx);
     void *ctx;
 };
 

@@ -35,13 +35,18 @@ static void close_later(struct bp_writer *w, struct closing c, int code,
     bp_segment_free(c.s);
 }
 
-/* The chain so far, signed. When it cannot be written the recording goes on: the end of it, or
- * recovery, signs. */
+/* The chain so far, signed. It lists every segment, so of many it is not written for each one more.
+ * When it cannot be written the recording goes on: the end of it, or recovery, signs. */
 static void prove(struct bp_writer *w) {
+    uint64_t n = w->folder.gone + w->folder.nfiles;
     struct bp_error err = { 0 };
 
+    if (n <= w->proven + w->folder.nfiles / 100)
+        return;
+    w->proven = n;
     if (bp_folder_prove(&w->folder, w->io, NULL, &err) < 0)
-        bp_writer_event(w, BP_WRITER_IO_ERROR, w->dir, "%s", err.text);
+        bp_writer_event(w, BP_WRITER_NOTICE, w->dir, "cannot sign what is recorded so far: %s",
+                        err.text);
 }
 
 static void close_segment(struct bp_writer *w, struct closing *c) {
@@ -248,6 +253,7 @@ static void hash_segments(struct bp_writer *w) {
     if (r == -ECANCELED)
         return;
     w->unhashed = false;
+    w->proven = 0; /* what was written lacks those */
     prove(w);
 }
 

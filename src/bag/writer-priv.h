@@ -213,9 +213,10 @@ struct bp_writer {
     struct bp_folder folder;  /* [preparer] closed segments, metadata.yaml, manifest */
     bp_ns_t retry_at;         /* [preparer] when the disk is asked again */
     bool unhashed;            /* [preparer] a closed segment has no SHA-256 yet */
-    unsigned unclosed;        /* [preparer] segments that could not be finished */
-    int failed;               /* [lock] first error that kept something from the disk */
-    char failed_text[300];    /* [lock] */
+    uint64_t proven;       /* [preparer] segments there were when manifest.sig was last written */
+    unsigned unclosed;     /* [preparer] segments that could not be finished */
+    int failed;            /* [lock] first error that kept something from the disk */
+    char failed_text[300]; /* [lock] */
 
     struct bp_mutex journal_lock;
     struct bp_journal journal;     /* [journal_lock] */

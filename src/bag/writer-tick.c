@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "bag/bag-metrics.h"
 #include "bag/writer-priv.h"
 
 /* The commit tick (I3): when one that began at T ends well, everything accepted before T is in a
@@ -248,6 +249,7 @@ static void note_duration(struct bp_writer *w, bp_ns_t d) {
     w->st.commit_max = BP_MAX(w->st.commit_max, d);
     w->st.commits++;
     bp_mutex_unlock(&w->lock);
+    bp_bag_count_commit(d);
 }
 
 static void note_rate(struct bp_writer *w) {

@@ -29,6 +29,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "bag/bag-metrics.h"
 #include "bag/proof.h"
 #include "bag/session.h"
 #include "base/thread.h"
@@ -44,6 +45,7 @@ void bp_writer_event(struct bp_writer *w, enum bp_writer_event_kind kind, const 
     char text[600];
     va_list ap;
 
+    bp_bag_count_event(kind);
     if (!w->o.event)
         return;
     va_start(ap, fmt);

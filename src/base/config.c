@@ -217,7 +217,40 @@ static int set_value(const struct setting *s, const char *text) {
     }
 }
 
-static const struct bp_config_row *find(const struct bp_config_table *t, const char *key) {
+const char *bp_config_source_text(enum bp_config_source s) {
+    static const char *const texts[] = {
+        [BP_CONFIG_DEFAULT] = "default",
+        [BP_CONFIG_FILE] = "file",
+        [BP_CONFIG_ENVIRONMENT] = "environment",
+        [BP_CONFIG_ARGUMENT] = "--set",
+        [BP_CONFIG_LIVE] = "live",
+    };
+    static_assert(BP_COUNT(texts) == BP_CONFIG_SOURCES_N_, "every source has a name");
+
+    return (unsigned) s < BP_COUNT(texts) ? texts[s] : "";
+}
+
+static struct bp_config_origins *origins_of(const struct bp_config_table *t, const void *values) {
+    return t->origins ? (struct bp_config_origins *) ((uintptr_t) values + t->origins) : NULL;
+}
+
+static void note_origin(const struct bp_config_table *t, void *values,
+                        const struct bp_config_row *row) {
+    struct bp_config_origins *o = origins_of(t, values);
+
+    assert(!o || t->nrows <= BP_CONFIG_ROWS_MAX);
+    if (o)
+        o->of[row - t->rows] = o->now;
+}
+
+enum bp_config_source bp_config_origin(const struct bp_config_table *t, const void *values,
+                                       const struct bp_config_row *row) {
+    const struct bp_config_origins *o = origins_of(t, values);
+
+    return o ? (enum bp_config_source) o->of[row - t->rows] : BP_CONFIG_DEFAULT;
+}
+
+const struct bp_config_row *bp_config_find(const struct bp_config_table *t, const char *key) {
     for (size_t i = 0; i < t->nrows; i++)
         if (bp_streq(t->rows[i].key, key))
             return &t->rows[i];
@@ -270,18 +303,23 @@ void bp_config_done(const struct bp_config_table *t, void *values) {
 
 int bp_config_set(const struct bp_config_table *t, void *values, const char *where, const char *key,
                   const char *text, struct bp_error *err) {
-    struct setting s = { .row = find(t, key), .where = where, .err = err };
+    struct setting s = { .row = bp_config_find(t, key), .where = where, .err = err };
+    int r;
 
     if (!s.row)
         return unknown(t, where, key, err);
 
     s.to = (char *) values + s.row->offset;
-    return set_value(&s, text);
+    r = set_value(&s, text);
+    if (r >= 0)
+        note_origin(t, values, s.row);
+    return r;
 }
 
 int bp_config_set_list(const struct bp_config_table *t, void *values, const char *where,
                        const char *key, const char *const *words, size_t n, struct bp_error *err) {
-    struct setting s = { .row = find(t, key), .where = where, .err = err };
+    struct setting s = { .row = bp_config_find(t, key), .where = where, .err = err };
+    int r;
 
     if (!s.row)
         return unknown(t, where, key, err);
@@ -293,7 +331,66 @@ int bp_config_set_list(const struct bp_config_table *t, void *values, const char
         return n == 1 ? bp_config_set(t, values, where, key, words[0], err) : fail(&s, "a list");
 
     s.to = (char *) values + s.row->offset;
-    return set_words(&s, words, n);
+    r = set_words(&s, words, n);
+    if (r >= 0)
+        note_origin(t, values, s.row);
+    return r;
+}
+
+/* ---- two sets of values ---- */
+
+static size_t size_of(enum bp_config_type type) {
+    switch (type) {
+    case BP_CONFIG_BOOL:
+        return sizeof(bool);
+    case BP_CONFIG_CHOICE:
+        return sizeof(int);
+    default:
+        return 8;
+    }
+}
+
+static bool same_list(const struct bp_config_list *a, const struct bp_config_list *b) {
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (!bp_streq(a->v[i], b->v[i]))
+            return false;
+    return true;
+}
+
+bool bp_config_same(const struct bp_config_row *row, const void *a, const void *b) {
+    const void *va = (const char *) a + row->offset, *vb = (const char *) b + row->offset;
+    const char *ta, *tb;
+
+    if (row->type == BP_CONFIG_LIST || row->type == BP_CONFIG_MAPS)
+        return same_list(va, vb);
+    if (row->type != BP_CONFIG_TEXT)
+        return memcmp(va, vb, size_of(row->type)) == 0;
+    memcpy(&ta, va, sizeof ta);
+    memcpy(&tb, vb, sizeof tb);
+    return bp_streq(ta ? ta : "", tb ? tb : "");
+}
+
+int bp_config_copy(const struct bp_config_table *t, const struct bp_config_row *row,
+                   const void *from, void *to) {
+    const void *v = (const char *) from + row->offset;
+    struct setting s = { .row = row, .to = (char *) to + row->offset, .where = "" };
+    const struct bp_config_list *list = v;
+    const char *text;
+    int r = 0;
+
+    if (row->type == BP_CONFIG_LIST || row->type == BP_CONFIG_MAPS) {
+        r = set_words(&s, (const char *const *) list->v, list->n);
+    } else if (row->type == BP_CONFIG_TEXT) {
+        memcpy(&text, v, sizeof text);
+        r = set_text(&s, text ? text : "");
+    } else {
+        memcpy(s.to, v, size_of(row->type));
+    }
+    if (r >= 0 && t->origins)
+        origins_of(t, to)->of[row - t->rows] = (uint8_t) bp_config_origin(t, from, row);
+    return r;
 }
 
 int bp_config_set_arg(const struct bp_config_table *t, void *values, const char *arg,

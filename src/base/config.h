@@ -41,12 +41,36 @@ struct bp_config_row {
     const char *choices; /* "a|b|c" */
     const char *help;    /* one sentence fragment, no full stop */
     bool live;           /* takes effect without a restart */
+    bool secret;         /* its value is never shown */
+};
+
+/* Where a value comes from; later ones win. */
+enum bp_config_source {
+    BP_CONFIG_DEFAULT,
+    BP_CONFIG_FILE,
+    BP_CONFIG_ENVIRONMENT,
+    BP_CONFIG_ARGUMENT, /* --set */
+    BP_CONFIG_LIVE,     /* set while it runs */
+    BP_CONFIG_SOURCES_N_
+};
+
+/** "default", "file", "environment", "--set", "live". */
+const char *bp_config_source_text(enum bp_config_source s);
+
+enum { BP_CONFIG_ROWS_MAX = 256 };
+
+/* A member of the struct of values that remembers it. */
+struct bp_config_origins {
+    uint8_t now;                    /* what is being read */
+    uint8_t of[BP_CONFIG_ROWS_MAX]; /* by row */
 };
 
 struct bp_config_table {
     const struct bp_config_row *rows;
     size_t nrows;
-    size_t size; /* of the struct of values */
+    size_t size;    /* of the struct of values */
+    size_t origins; /* offset of its struct bp_config_origins, 0 = none; at most
+                       BP_CONFIG_ROWS_MAX rows then */
 };
 
 /**
@@ -86,6 +110,17 @@ BP_MUST_CHECK int bp_config_set_arg(const struct bp_config_table *t, void *value
 BP_MUST_CHECK int bp_config_set_env(const struct bp_config_table *t, void *values, char *const *env,
                                     struct bp_error *err);
 
+/** The row of a key, or NULL. */
+const struct bp_config_row *bp_config_find(const struct bp_config_table *t, const char *key);
+/** Where a row's value comes from. */
+enum bp_config_source bp_config_origin(const struct bp_config_table *t, const void *values,
+                                       const struct bp_config_row *row);
+/** Are the row's values equal? */
+bool bp_config_same(const struct bp_config_row *row, const void *a, const void *b);
+/** Copies one value and its origin. @return 0 or -ENOMEM: `to` is as it was */
+BP_MUST_CHECK int bp_config_copy(const struct bp_config_table *t, const struct bp_config_row *row,
+                                 const void *from, void *to);
+
 /** True when some row's key lies in this section: "record.ring" of "record.ring.size". */
 bool bp_config_is_section(const struct bp_config_table *t, const char *name);
 
@@ -93,3 +128,5 @@ bool bp_config_is_section(const struct bp_config_table *t, const char *name);
 void bp_config_put_sample(struct bp_buf *out, const struct bp_config_table *t);
 /** Appends a Markdown table: key, type and range, default, help, whether it takes a restart. */
 void bp_config_put_reference(struct bp_buf *out, const struct bp_config_table *t);
+/** Appends a JSON schema (2020-12) of the YAML file: nested sections, or dotted keys. */
+void bp_config_put_schema(struct bp_buf *out, const struct bp_config_table *t);

@@ -21,7 +21,7 @@ static const struct {
     { ENOSPC, 507, 74 },     { EDQUOT, 507, 74 }, { EIO, 500, 74 },     { EROFS, 507, 73 },
     { ENOMEM, 503, 71 },     { EINVAL, 400, 65 }, { ENOTDIR, 404, 66 }, { EISDIR, 400, 66 },
     { ETIMEDOUT, 504, 75 },  { EAGAIN, 503, 75 }, { ENOTSUP, 501, 69 }, { ECONNREFUSED, 502, 69 },
-    { EADDRINUSE, 409, 69 },
+    { EADDRINUSE, 409, 69 }, { EBUSY, 409, 75 },
 };
 
 const char *bp_strerror(int code) {

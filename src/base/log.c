@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/mutex.h"
 #include "base/time.h"
 
 /* One line is built whole and written by one call, so that lines of several threads do not mix. */
@@ -24,9 +25,9 @@ static const struct {
     [BP_LOG_DEBUG] = { "debug", "\033[2m", 7 },
 };
 
-/* Set at start-up, then constant. */
+/* Set at start-up, then constant but for the level. */
 static struct {
-    enum bp_log_level max;
+    int max; /* [atomic] enum bp_log_level */
     enum bp_log_form form;
     int journal; /* socket, or -1 */
     bool color;
@@ -66,7 +67,7 @@ void bp_log_setup(enum bp_log_level max, enum bp_log_form form) {
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody calls setenv() */
     const char *no_color = getenv("NO_COLOR");
 
-    setup.max = max;
+    bp_log_set_level(max);
     setup.form = form == BP_LOG_AUTO ? choose_form() : form;
     setup.color = isatty(STDERR_FILENO) == 1 && !(no_color && *no_color);
     if (setup.journal >= 0)
@@ -74,6 +75,14 @@ void bp_log_setup(enum bp_log_level max, enum bp_log_form form) {
     setup.journal = setup.form == BP_LOG_JOURNAL ? open_journal() : -1;
     if (setup.form == BP_LOG_JOURNAL && setup.journal < 0)
         setup.form = BP_LOG_PLAIN;
+}
+
+void bp_log_set_level(enum bp_log_level max) {
+    __atomic_store_n(&setup.max, (int) max, __ATOMIC_RELAXED);
+}
+
+const char *bp_log_level_text(enum bp_log_level level) {
+    return (unsigned) level < BP_COUNT(levels) ? levels[level].name : "";
 }
 
 int bp_log_level_from_text(const char *s) {
@@ -184,13 +193,123 @@ static void write_stderr(const struct bp_buf *b) {
     while (r < 0 && errno == EINTR);
 }
 
+/* ---- the last lines ---- */
+
+/* A ring of lines with room for their text: nothing is allocated when one is written. */
+static struct {
+    struct bp_mutex lock; /* leaf */
+    uint64_t n;           /* [lock] written so far */
+    struct kept {
+        uint64_t number;
+        int64_t wall_ns;
+        enum bp_log_level level;
+        bool cut;
+        char text[BP_LOG_TEXT];
+    } lines[BP_LOG_LINES]; /* [lock] */
+} kept = { .lock = BP_MUTEX_INIT };
+
+/* Taken for reading by whoever tells the tap, so that taking it away waits for them. */
+static pthread_rwlock_t tap_lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct {
+    void (*fn)(void *ctx, const struct bp_log_line *line);
+    void *ctx;
+} tap;                            /* [tap_lock] */
+static _Thread_local bool in_tap; /* what a tap logs is not told to it */
+
+static void append(char *text, size_t *n, bool *cut, const char *word) {
+    for (; *word; word++) {
+        if (*n + 1 >= BP_LOG_TEXT) {
+            *cut = true;
+            break;
+        }
+        text[(*n)++] = iscntrl((unsigned char) *word) ? ' ' : *word;
+    }
+    text[*n] = 0;
+}
+
+static void line_text(struct kept *to, const char *sentence, const struct bp_field *f, size_t n) {
+    char number[40] = "";
+    size_t at = 0;
+
+    append(to->text, &at, &to->cut, sentence);
+    for (size_t i = 0; i < n; i++) {
+        append(to->text, &at, &to->cut, "  ");
+        append(to->text, &at, &to->cut, f[i].key);
+        append(to->text, &at, &to->cut, "=");
+        if (f[i].type == BP_FIELD_INT)
+            (void) snprintf(number, sizeof number, "%" PRId64, f[i].i);
+        else if (f[i].type == BP_FIELD_UINT)
+            (void) snprintf(number, sizeof number, "%" PRIu64, f[i].u);
+        else if (f[i].type == BP_FIELD_REAL)
+            (void) snprintf(number, sizeof number, "%.9g", f[i].real);
+        append(to->text, &at, &to->cut,
+               f[i].type != BP_FIELD_TEXT ? number
+               : f[i].text                ? f[i].text
+                                          : "");
+    }
+}
+
+static struct bp_log_line line_of(const struct kept *k) {
+    return (struct bp_log_line){ .number = k->number,
+                                 .wall_ns = k->wall_ns,
+                                 .level = k->level,
+                                 .text = k->text,
+                                 .cut = k->cut };
+}
+
+static void remember(enum bp_log_level level, const char *sentence, const struct bp_field *f,
+                     size_t n) {
+    struct kept fresh = { .wall_ns = bp_wall_ns(), .level = level };
+    struct bp_log_line line;
+
+    line_text(&fresh, sentence, f, n);
+    bp_mutex_lock(&kept.lock);
+    fresh.number = ++kept.n;
+    kept.lines[fresh.number % BP_LOG_LINES] = fresh;
+    bp_mutex_unlock(&kept.lock);
+    if (in_tap)
+        return;
+    in_tap = true;
+    (void) pthread_rwlock_rdlock(&tap_lock);
+    line = line_of(&fresh);
+    if (tap.fn)
+        tap.fn(tap.ctx, &line);
+    (void) pthread_rwlock_unlock(&tap_lock);
+    in_tap = false;
+}
+
+uint64_t bp_log_recent(uint64_t after, int (*fn)(void *ctx, const struct bp_log_line *line),
+                       void *ctx) {
+    uint64_t first, last;
+
+    bp_mutex_lock(&kept.lock);
+    last = kept.n;
+    first = last > BP_LOG_LINES ? last - BP_LOG_LINES + 1 : 1;
+    for (uint64_t i = BP_MAX(first, after + 1); i <= last && fn; i++) {
+        struct bp_log_line line = line_of(&kept.lines[i % BP_LOG_LINES]);
+
+        if (fn(ctx, &line) != 0)
+            break;
+    }
+    bp_mutex_unlock(&kept.lock);
+    return last;
+}
+
+void bp_log_tap(void (*fn)(void *ctx, const struct bp_log_line *line), void *ctx) {
+    (void) pthread_rwlock_wrlock(&tap_lock);
+    tap.fn = fn;
+    tap.ctx = ctx;
+    (void) pthread_rwlock_unlock(&tap_lock);
+}
+
 void bp_log_fields(enum bp_log_level level, const char *sentence, const struct bp_field *f,
                    size_t n) {
     BP_AUTO_BUF b = { 0 };
     int saved = errno;
 
-    if (level > setup.max)
+    if ((int) level > __atomic_load_n(&setup.max, __ATOMIC_RELAXED))
         return;
+    remember(level, sentence, f, n);
     if (setup.form == BP_LOG_JOURNAL) {
         journal_entry(&b, level, sentence, f, n);
         if (!b.failed && send(setup.journal, b.p, b.n, MSG_NOSIGNAL) >= 0) {

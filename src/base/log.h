@@ -42,8 +42,41 @@ enum bp_log_form { BP_LOG_AUTO, BP_LOG_PLAIN, BP_LOG_JSON, BP_LOG_JOURNAL };
 
 /** Start-up, one thread: lines above `max` are dropped; default NOTICE, auto. */
 void bp_log_setup(enum bp_log_level max, enum bp_log_form form);
+/** Lines above it are dropped from now on. Any thread. */
+void bp_log_set_level(enum bp_log_level max);
+/** "error" … "debug". */
+const char *bp_log_level_text(enum bp_log_level level);
 /** Level by name ("error" … "debug"), or -EINVAL. */
 int bp_log_level_from_text(const char *s);
+
+/* A line that was written, as text: the sentence and then its fields, "  key=value". */
+struct bp_log_line {
+    uint64_t number; /* of the process's lines, from 1 */
+    int64_t wall_ns;
+    enum bp_log_level level;
+    const char *text;
+    bool cut; /* it was longer */
+};
+
+enum { BP_LOG_LINES = 2048, BP_LOG_TEXT = 500 };
+
+/**
+ * The newest lines that were written, oldest first; BP_LOG_LINES are kept. Any thread.
+ *
+ * @param after  only lines with a higher number
+ * @param fn     borrowed for the call; under the log's lock: it must not log. Nonzero stops
+ * @return number of the last line written so far
+ */
+uint64_t bp_log_recent(uint64_t after, int (*fn)(void *ctx, const struct bp_log_line *line),
+                       void *ctx);
+
+/**
+ * Told of each line, on the thread that writes it, without a lock; must not wait. What it logs
+ * itself is not told. One at a time per process.
+ *
+ * @param fn  NULL: nobody any more; when it returns the former one runs no more
+ */
+void bp_log_tap(void (*fn)(void *ctx, const struct bp_log_line *line), void *ctx);
 
 /* At most one line per `interval`; what was held back is counted into the next one's field
  * "suppressed". Zero-initialise, static, shared by threads. */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/json.h"
 
@@ -61,6 +62,14 @@ void bp_metrics_sample(struct bp_buf *out, const char *name, const struct bp_lab
     bp_buf_put_u8(out, '\n');
 }
 
+/* As Go writes it, which OpenMetrics asks for: 1.0, 0.25. */
+static void put_bound(char *to, size_t cap, double v) {
+    int n = snprintf(to, cap, "%.9g", v);
+
+    if (n > 0 && (size_t) n + 2 < cap && !strpbrk(to, ".eni"))
+        memcpy(to + n, ".0", 3);
+}
+
 static void render_histogram(struct bp_buf *out, const struct bp_metric *m,
                              const struct bp_label *label, size_t nlabels, double scale) {
     struct bp_label labels[2];
@@ -72,7 +81,7 @@ static void render_histogram(struct bp_buf *out, const struct bp_metric *m,
     (void) snprintf(name, sizeof name, "%s_bucket", m->name);
     for (size_t i = 0; i <= m->nbounds; i++) {
         if (i < m->nbounds)
-            (void) snprintf(bound, sizeof bound, "%.9g", (double) m->bounds[i] * scale);
+            put_bound(bound, sizeof bound, (double) m->bounds[i] * scale);
         below += __atomic_load_n(&m->histogram->counts[i], __ATOMIC_RELAXED);
         labels[nlabels] = (struct bp_label){ "le", i < m->nbounds ? bound : "+Inf" };
         bp_metrics_sample(out, name, labels, nlabels + 1, (double) below);
@@ -110,4 +119,71 @@ void bp_metrics_render(struct bp_buf *out, const struct bp_metric *rows, size_t 
             bp_metrics_family(out, rows[i].name, rows[i].type, rows[i].help);
         render_row(out, &rows[i]);
     }
+}
+
+/* ---- OpenMetrics ---- */
+
+/* "# HELP name_total text" and "# TYPE name_total counter" lose the suffix; quotes in a help are
+ * escaped. */
+static void put_comment(struct bp_buf *out, const char *line, size_t n) {
+    static const char suffix[] = "_total";
+    size_t head = BP_MIN(n, sizeof "# HELP " - 1), name = 0;
+    bool help = n > head && line[2] == 'H';
+
+    while (head + name < n && line[head + name] != ' ')
+        name++;
+    bp_buf_put(out, line, head + name);
+    if (name > sizeof suffix - 1 &&
+        memcmp(line + head + name - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0)
+        out->n -= out->failed ? 0 : sizeof suffix - 1;
+    for (size_t i = head + name; i < n; i++) {
+        if (help && line[i] == '"')
+            bp_buf_put_u8(out, '\\');
+        bp_buf_put_u8(out, (uint8_t) line[i]);
+    }
+}
+
+void bp_metrics_openmetrics(const struct bp_buf *text, struct bp_buf *out) {
+    const char *p = (const char *) text->p, *end = p + text->n;
+
+    while (p < end) {
+        const char *eol = memchr(p, '\n', (size_t) (end - p));
+        size_t n = (size_t) ((eol ? eol : end) - p);
+
+        if (*p == '#')
+            put_comment(out, p, n);
+        else
+            bp_buf_put(out, p, n);
+        bp_buf_put_u8(out, '\n');
+        p += n + 1;
+    }
+    bp_buf_put_str(out, "# EOF\n");
+    if (text->failed)
+        out->failed = true;
+}
+
+/* The weight of the range at `p`, n bytes: "text/plain;version=0.0.4;q=0.5". */
+static double weight_of(const char *p, size_t n) {
+    for (size_t i = 0; i + 3 < n; i++)
+        if ((p[i] == ';' || p[i] == ' ') && p[i + 1] == 'q' && p[i + 2] == '=')
+            return strtod(p + i + 3, NULL);
+    return 1;
+}
+
+bool bp_metrics_wants_openmetrics(const char *accept) {
+    static const char open[] = "application/openmetrics-text", plain[] = "text/plain";
+    double q_open = 0, q_plain = 0;
+
+    while (accept && *accept) {
+        size_t n = strcspn(accept, ",");
+        const char *p = accept + strspn(accept, " \t");
+        size_t m = (size_t) (accept + n - p);
+
+        if (p < accept + n && strncasecmp(p, open, sizeof open - 1) == 0)
+            q_open = BP_MAX(q_open, weight_of(p, m));
+        else if (p < accept + n && strncasecmp(p, plain, sizeof plain - 1) == 0)
+            q_plain = BP_MAX(q_plain, weight_of(p, m));
+        accept += n + (accept[n] == ',');
+    }
+    return q_open > 0 && q_open >= q_plain;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -68,6 +69,16 @@ void bp_histogram_add(struct bp_histogram *h, const int64_t *bounds, size_t nbou
 
 /** Appends the rows in Prometheus' text format 0.0.4. Any thread. */
 void bp_metrics_render(struct bp_buf *out, const struct bp_metric *rows, size_t n);
+
+/**
+ * The same page as OpenMetrics 1.0: what renders 0.0.4 stays the one place that names families.
+ *
+ * @param text  whole page in 0.0.4 as made here: counters, and only they, end in _total
+ * @param out   gets it with "# EOF" at its end
+ */
+void bp_metrics_openmetrics(const struct bp_buf *text, struct bp_buf *out);
+/** Does an Accept header prefer OpenMetrics over plain text? @param accept  or NULL */
+bool bp_metrics_wants_openmetrics(const char *accept);
 
 struct bp_label {
     const char *name, *value;

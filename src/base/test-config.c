@@ -16,6 +16,7 @@ struct settings {
     bp_ns_t interval;
     int codec;
     struct bp_config_list topics;
+    struct bp_config_origins origins;
 };
 
 #define AT(m) offsetof(struct settings, m)
@@ -34,7 +35,8 @@ static const struct bp_config_row rows[] = {
     { "http.listen", BP_CONFIG_TEXT, AT(listen), NULL, .help = "where" },
 };
 
-static const struct bp_config_table table = { rows, BP_COUNT(rows), sizeof(struct settings) };
+static const struct bp_config_table table = { rows, BP_COUNT(rows), sizeof(struct settings),
+                                              AT(origins) };
 
 static void defaults(void **state) {
     struct settings s;
@@ -131,9 +133,68 @@ static void pages(void **state) {
                            "a restart |\n"));
 }
 
+/* Who set it, and what a copy of one value leaves alone. */
+static void origins_and_copies(void **state) {
+    struct settings a, b;
+    struct bp_error err = { 0 };
+
+    (void) state;
+    assert_int_equal(bp_config_init(&table, &a, &err), 0);
+    assert_int_equal(bp_config_init(&table, &b, &err), 0);
+    for (size_t i = 0; i < BP_COUNT(rows); i++)
+        assert_true(bp_config_same(&rows[i], &a, &b));
+    a.origins.now = BP_CONFIG_FILE;
+    assert_int_equal(bp_config_set(&table, &a, "", "record.topics", "/x", &err), 0);
+    assert_int_equal(bp_config_set(&table, &a, "", "http.listen", "here", &err), 0);
+    assert_int_equal(bp_config_set(&table, &a, "", "record.count", "10", &err), BP_ECONFIG);
+    a.origins.now = BP_CONFIG_LIVE;
+    assert_int_equal(bp_config_set(&table, &a, "", "record.codec", "zstd", &err), 0);
+    for (size_t i = 0; i < BP_COUNT(rows); i++) {
+        bool list = i == 6, text = i == 7, codec = i == 5;
+
+        assert_int_equal(bp_config_same(&rows[i], &a, &b), !(list || text || codec));
+        assert_int_equal(bp_config_origin(&table, &a, &rows[i]), codec ? BP_CONFIG_LIVE
+                                                                 : list || text
+                                                                     ? BP_CONFIG_FILE
+                                                                     : BP_CONFIG_DEFAULT);
+    }
+    assert_string_equal(bp_config_source_text(BP_CONFIG_ARGUMENT), "--set");
+    for (size_t i = 0; i < BP_COUNT(rows); i++) {
+        assert_int_equal(bp_config_copy(&table, &rows[i], &a, &b), 0);
+        assert_true(bp_config_same(&rows[i], &a, &b));
+        assert_int_equal(bp_config_origin(&table, &b, &rows[i]),
+                         bp_config_origin(&table, &a, &rows[i]));
+    }
+    bp_config_done(&table, &a);
+    assert_string_equal(b.listen, "here");
+    assert_string_equal(b.topics.v[0], "/x");
+    bp_config_done(&table, &b);
+}
+
+/* Each key once, nested and dotted. What it allows is tried on real files by the system tests. */
+static void schema(void **state) {
+    BP_AUTO_BUF out = { 0 };
+
+    (void) state;
+    bp_config_put_schema(&out, &table);
+    assert_non_null(
+        strstr(bp_buf_cstr(&out),
+               "\"record\":{\"type\":[\"object\",\"null\"],\"additionalProperties\":false,"
+               "\"properties\":{\"count\":{\"$ref\":\"#/$defs/record.count\"}"));
+    assert_non_null(strstr(bp_buf_cstr(&out), "\"ring\":{\"type\":[\"object\",\"null\"],"
+                                              "\"additionalProperties\":false,\"properties\":{"
+                                              "\"size\":{\"$ref\":\"#/$defs/record.ring.size\"}"));
+    assert_non_null(strstr(bp_buf_cstr(&out),
+                           "\"record.codec\":{\"enum\":[\"none\",\"lz4\",\"zstd\"],"
+                           "\"description\":\"which\",\"x-default\":\"none\",\"x-live\":false}"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(defaults), cmocka_unit_test(sources),
-                                        cmocka_unit_test(refusals), cmocka_unit_test(pages) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),           cmocka_unit_test(sources),
+        cmocka_unit_test(refusals),           cmocka_unit_test(pages),
+        cmocka_unit_test(origins_and_copies), cmocka_unit_test(schema)
+    };
 
     return cmocka_run_group_tests_name("base/config", tests, NULL, NULL);
 }

@@ -81,12 +81,70 @@ static void limit(void **state) {
     assert_int_equal(held, 2);
 }
 
+struct seen {
+    unsigned n;
+    uint64_t first, last;
+    char text[BP_LOG_TEXT];
+    bool cut;
+};
+
+static int see(void *ctx, const struct bp_log_line *l) {
+    struct seen *s = ctx;
+
+    s->first = s->n++ == 0 ? l->number : s->first;
+    s->last = l->number;
+    s->cut = l->cut;
+    (void) snprintf(s->text, sizeof s->text, "%s", l->text);
+    return 0;
+}
+
+static void tap_and_log(void *ctx, const struct bp_log_line *l) {
+    (void) see(ctx, l);
+    bp_log(BP_LOG_NOTICE, "said by the tap"); /* kept, but not told again */
+}
+
+/* The newest lines are kept, and told to whoever listens. */
+static void recent(void **state) {
+    struct seen s = { 0 }, t = { 0 };
+    uint64_t last = bp_log_recent(0, NULL, NULL);
+    char longer[2 * BP_LOG_TEXT];
+    int quiet = open("/dev/null", O_WRONLY), err = dup(STDERR_FILENO);
+
+    (void) state;
+    assert_true(quiet >= 0 && err >= 0 && dup2(quiet, STDERR_FILENO) >= 0);
+    bp_log_setup(BP_LOG_NOTICE, BP_LOG_PLAIN);
+    bp_log(BP_LOG_DEBUG, "not written, not kept");
+    bp_log(BP_LOG_NOTICE, "one", BP_F_TEXT("path", "/a\nb"), BP_F_INT("n", -3));
+    assert_int_equal(bp_log_recent(last, see, &s), last + 1);
+    assert_true(s.n == 1 && !s.cut);
+    assert_string_equal(s.text, "one  path=/a b  n=-3");
+
+    bp_log_tap(tap_and_log, &t);
+    bp_log(BP_LOG_WARNING, "two");
+    bp_log_tap(NULL, NULL);
+    bp_log(BP_LOG_WARNING, "three");
+    assert_true(t.n == 1 && strcmp(t.text, "two") == 0);
+
+    memset(longer, 'x', sizeof longer);
+    longer[sizeof longer - 1] = 0;
+    for (int i = 0; i < BP_LOG_LINES + 7; i++)
+        bp_log(BP_LOG_NOTICE, longer);
+    s.n = 0;
+    last = bp_log_recent(0, see, &s);
+    assert_true(s.n == BP_LOG_LINES && s.last == last && s.first == last - BP_LOG_LINES + 1);
+    assert_true(s.cut && strlen(s.text) == BP_LOG_TEXT - 1);
+    bp_log_set_level(BP_LOG_ERROR);
+    bp_log(BP_LOG_NOTICE, "no more");
+    assert_int_equal(bp_log_recent(0, NULL, NULL), last);
+    assert_true(dup2(err, STDERR_FILENO) >= 0);
+    (void) close(err);
+    (void) close(quiet);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),
-        cmocka_unit_test(json),
-        cmocka_unit_test(levels),
-        cmocka_unit_test(limit),
+        cmocka_unit_test(plain), cmocka_unit_test(json),   cmocka_unit_test(levels),
+        cmocka_unit_test(limit), cmocka_unit_test(recent),
     };
 
     return cmocka_run_group_tests_name("base/log", tests, NULL, NULL);

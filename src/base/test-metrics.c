@@ -62,14 +62,48 @@ static void renders(void **state) {
                         "# TYPE bagpipe_commit_seconds histogram\n"
                         "bagpipe_commit_seconds_bucket{le=\"1e-06\"} 1\n"
                         "bagpipe_commit_seconds_bucket{le=\"0.001\"} 2\n"
-                        "bagpipe_commit_seconds_bucket{le=\"1\"} 2\n"
+                        "bagpipe_commit_seconds_bucket{le=\"1.0\"} 2\n"
                         "bagpipe_commit_seconds_bucket{le=\"+Inf\"} 3\n"
                         "bagpipe_commit_seconds_sum 2.000002001\n"
                         "bagpipe_commit_seconds_count 3\n");
 }
 
+static void openmetrics(void **state) {
+    static const struct {
+        const char *accept;
+        bool want;
+    } cases[] = {
+        { NULL, false },
+        { "*/*", false },
+        { "text/plain", false },
+        { "application/openmetrics-text; version=1.0.0", true },
+        { "text/plain;q=0.5, application/openmetrics-text;version=1.0.0;q=0.75", true },
+        { "application/openmetrics-text;q=0.2,text/plain", false },
+        { "application/openmetrics-text;q=0", false },
+        /* Prometheus 2.42 */
+        { "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+          "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+          true },
+        { ",,application/openmetrics-text,", true },
+    };
+    BP_AUTO_BUF text = { 0 };
+    BP_AUTO_BUF out = { 0 };
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(cases); i++)
+        if (bp_metrics_wants_openmetrics(cases[i].accept) != cases[i].want)
+            fail_msg("Accept: %s", cases[i].accept);
+    bp_buf_put_str(&text,
+                   "# HELP a_total say \"how\"\n# TYPE a_total counter\na_total{x=\"_total\"} 1\n"
+                   "# HELP b totals\n# TYPE b gauge\nb 2\n");
+    bp_metrics_openmetrics(&text, &out);
+    assert_string_equal(bp_buf_cstr(&out),
+                        "# HELP a say \\\"how\\\"\n# TYPE a counter\na_total{x=\"_total\"} 1\n"
+                        "# HELP b totals\n# TYPE b gauge\nb 2\n# EOF\n");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(renders) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(openmetrics), cmocka_unit_test(renders) };
 
     return cmocka_run_group_tests_name("base/metrics", tests, NULL, NULL);
 }

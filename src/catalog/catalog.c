@@ -58,6 +58,14 @@ static const char *const migrations[] = {
     " created_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL"
     ") STRICT;"
     "CREATE INDEX logins_by_user ON logins (user);",
+
+    "CREATE TABLE IF NOT EXISTS jobs ("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " kind TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,"
+    " log TEXT NOT NULL, error TEXT NOT NULL, result TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL,"
+    " done INTEGER NOT NULL, total INTEGER NOT NULL"
+    ") STRICT;",
 };
 
 /* ---- sqlite's errors as ours ---- */

@@ -26,10 +26,23 @@ const char *bp_status_name(enum bp_session_status s);
 /** @return the status or -EINVAL */
 int bp_status_from_name(const char *name);
 
+/* What a session is kept for; nothing else about it differs. */
+enum bp_session_class {
+    BP_CLASS_SESSION,  /* somebody started it */
+    BP_CLASS_SNAPSHOT, /* what came before and after a moment, saved from the history */
+    BP_CLASS_N_
+};
+
+/** "session", "snapshot". */
+const char *bp_class_name(enum bp_session_class c);
+/** @return the class or -EINVAL */
+int bp_class_from_name(const char *name);
+
 /* Texts are never NULL in what a function here returned; NULL is read as "". */
 struct bp_catalog_session {
     char id[27]; /* ULID, that of the folder's manifest */
     enum bp_session_status status;
+    enum bp_session_class class;
     char *name, *dir; /* owned */
     char *request;    /* owned: JSON of what was asked for, to go on after a crash */
     char *mission, *operator_, *notes;

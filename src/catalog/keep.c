@@ -65,8 +65,10 @@ static int step_locked(struct bp_catalog *c, sqlite3_stmt *s, struct bp_catalog_
 
     if (r == SQLITE_DONE)
         return 0;
-    if (r != SQLITE_ROW)
-        return bp_catalog_fail(c, err);
+    if (r != SQLITE_ROW) {
+        r = bp_catalog_fail(c, err);
+        return r < 0 ? r : -EIO; /* never, but the analyzer does not see it */
+    }
     r = read_row(s, ret);
     if (r < 0)
         return bp_fail(err, r, "cannot read a session from '%s': %s", c->path, bp_strerror(r));
@@ -100,13 +102,14 @@ static int get_locked(struct bp_catalog *c, const char *id, struct bp_catalog_ke
                       struct bp_error *err) BP_REQUIRES(c->lock) {
     BP_CLEANUP(finalizep) sqlite3_stmt *s = NULL;
     BP_AUTO_CATALOG_KEEP copy = { 0 };
-    struct bp_catalog_keep k;
+    struct bp_catalog_keep k = { 0 };
     int r = prepare_locked(c, "SELECT " COLUMNS " FROM sessions WHERE id = ?1", &s, err);
 
-    if (r == 0 && sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC) != SQLITE_OK)
-        r = bp_catalog_fail(c, err);
-    if (r == 0)
-        r = step_locked(c, s, &k, err);
+    if (r < 0)
+        return r;
+    if (sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC) != SQLITE_OK)
+        return bp_catalog_fail(c, err);
+    r = step_locked(c, s, &k, err);
     if (r == 0)
         return bp_fail(err, -ENOENT, "there is no session '%s'", id);
     if (r < 0)

@@ -16,9 +16,15 @@ static const char *const status_names[] = {
 };
 static_assert(BP_COUNT(status_names) == BP_STATUS_N_, "every status has a name");
 
+static const char *const class_names[] = {
+    [BP_CLASS_SESSION] = "session",
+    [BP_CLASS_SNAPSHOT] = "snapshot",
+};
+static_assert(BP_COUNT(class_names) == BP_CLASS_N_, "every class has a name");
+
 #define COLUMNS                                                                           \
     "id, status, name, dir, request, mission, operator, notes, tags, error, started_ns, " \
-    "ended_ns, messages, bytes, lost, segments, outages"
+    "ended_ns, messages, bytes, lost, segments, outages, class"
 
 /* Ids rise with time, so "older than" is "smaller than". */
 #define LIST(status)                                                                              \
@@ -29,13 +35,14 @@ static_assert(BP_COUNT(status_names) == BP_STATUS_N_, "every status has a name")
 static const char *const statements[] = {
     [BP_SQL_PUT] =
         "INSERT INTO sessions (" COLUMNS ")"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+        " ?18)"
         " ON CONFLICT (id) DO UPDATE SET status = excluded.status, name = excluded.name,"
         " dir = excluded.dir, request = excluded.request, mission = excluded.mission,"
         " operator = excluded.operator, notes = excluded.notes, tags = excluded.tags,"
         " error = excluded.error, started_ns = excluded.started_ns, ended_ns = excluded.ended_ns,"
         " messages = excluded.messages, bytes = excluded.bytes, lost = excluded.lost,"
-        " segments = excluded.segments, outages = excluded.outages",
+        " segments = excluded.segments, outages = excluded.outages, class = excluded.class",
     [BP_SQL_GET] = "SELECT " COLUMNS " FROM sessions WHERE id = ?1",
     [BP_SQL_GET_BY_NAME] = "SELECT " COLUMNS " FROM sessions WHERE name = ?1"
                            " ORDER BY status = 'deleted', id DESC LIMIT 1",
@@ -54,6 +61,17 @@ const char *bp_status_name(enum bp_session_status s) {
 int bp_status_from_name(const char *name) {
     for (int i = 0; i < BP_STATUS_N_; i++)
         if (bp_streq(status_names[i], name))
+            return i;
+    return -EINVAL;
+}
+
+const char *bp_class_name(enum bp_session_class c) {
+    return (unsigned) c < BP_CLASS_N_ ? class_names[c] : "unknown";
+}
+
+int bp_class_from_name(const char *name) {
+    for (int i = 0; i < BP_CLASS_N_; i++)
+        if (bp_streq(class_names[i], name))
             return i;
     return -EINVAL;
 }
@@ -136,7 +154,9 @@ static int read_session(const struct bp_catalog *c, sqlite3_stmt *row,
     const char *status_name = (const char *) sqlite3_column_text(row, 1);
     int status = status_name ? bp_status_from_name(status_name) : -EINVAL, i = FIRST_NUMBER;
     BP_AUTO_CATALOG_SESSION s = { 0 };
+    const char *class_name;
     char **texts[TEXTS];
+    int class;
 
     if (!id || status < 0)
         return bp_fail(err, BP_ECORRUPT, "'%s' is damaged: session '%s' is '%s'", c->path,
@@ -156,7 +176,10 @@ static int read_session(const struct bp_catalog *c, sqlite3_stmt *row,
     s.bytes = (uint64_t) sqlite3_column_int64(row, i++);
     s.lost = (uint64_t) sqlite3_column_int64(row, i++);
     s.segments = (uint32_t) sqlite3_column_int64(row, i++);
-    s.outages = (uint32_t) sqlite3_column_int64(row, i);
+    s.outages = (uint32_t) sqlite3_column_int64(row, i++);
+    class_name = (const char *) sqlite3_column_text(row, i);
+    class = class_name ? bp_class_from_name(class_name) : -EINVAL;
+    s.class = class < 0 ? BP_CLASS_SESSION : (enum bp_session_class) class; /* of a later version */
 
     *ret = BP_TAKE(s, ((struct bp_catalog_session){ 0 }));
     return 0;
@@ -179,14 +202,15 @@ static bool bind_session(sqlite3_stmt *st, const struct bp_catalog_session *s) {
         ok = bind_text(st, at++, texts[i]) && ok;
     for (size_t i = 0; i < BP_COUNT(numbers); i++)
         ok = bind_int(st, at++, numbers[i]) && ok;
-    return ok;
+    return bind_text(st, at, bp_class_name(s->class)) && ok;
 }
 
 int bp_catalog_put(struct bp_catalog *c, const struct bp_catalog_session *s, struct bp_error *err) {
     sqlite3_stmt *st = NULL;
     int r;
 
-    if (strnlen(s->id, sizeof s->id) != sizeof s->id - 1 || (unsigned) s->status >= BP_STATUS_N_)
+    if (strnlen(s->id, sizeof s->id) != sizeof s->id - 1 || (unsigned) s->status >= BP_STATUS_N_ ||
+        (unsigned) s->class >= BP_CLASS_N_)
         return bp_fail(err, -EINVAL, "'%.26s' is not the id of a session", s->id);
 
     bp_mutex_lock(&c->lock);

@@ -92,6 +92,7 @@ static void same_session(const struct bp_catalog_session *a, const struct bp_cat
     assert_true(a->started_ns == b->started_ns && a->ended_ns == b->ended_ns);
     assert_true(a->messages == b->messages && a->bytes == b->bytes && a->lost == b->lost);
     assert_true(a->segments == b->segments && a->outages == b->outages);
+    assert_int_equal(a->class, b->class);
 }
 
 static void put_and_get(void **state) {
@@ -112,7 +113,8 @@ static void put_and_get(void **state) {
           .bytes = UINT64_C(1) << 63,
           .lost = 1,
           .segments = UINT32_MAX,
-          .outages = 3 },
+          .outages = 3,
+          .class = BP_CLASS_SNAPSHOT },
         { .status = BP_STATUS_DELETED, .name = "\xff\xfe not UTF-8", .notes = big },
     };
     struct bp_catalog *c = open_it(NULL);
@@ -596,6 +598,34 @@ static void not_ours(void **state) {
     bp_catalog_close(open_it(NULL));
 }
 
+/* What the first version wrote is read by this one. */
+static void first_version(void **state) {
+    BP_AUTO_CATALOG_SESSION s = { 0 };
+    struct bp_error err = { 0 };
+    struct bp_catalog *c = open_it(NULL);
+    char id[27];
+
+    (void) state;
+    put_session(c, 7, BP_STATUS_FINISHED, "old", "");
+    bp_catalog_close(c);
+    do_sql("ALTER TABLE sessions DROP COLUMN class; ALTER TABLE sessions DROP COLUMN uploaded_ns;"
+           "ALTER TABLE sessions DROP COLUMN keep; ALTER TABLE sessions DROP COLUMN deleted_ns;"
+           "ALTER TABLE sessions DROP COLUMN deleted_why; DROP TABLE logins; DROP TABLE users;"
+           "DROP TABLE tokens; DROP TABLE jobs; PRAGMA user_version = 1");
+    c = open_it(NULL);
+    make_id(id, 7);
+    assert_int_equal(bp_catalog_get(c, id, &s, &err), 0);
+    assert_string_equal(s.name, "old");
+    assert_int_equal(s.class, BP_CLASS_SESSION);
+    bp_catalog_close(c);
+    do_sql("UPDATE sessions SET class = 'of a later version'");
+    c = open_it(NULL);
+    bp_catalog_session_done(&s);
+    assert_int_equal(bp_catalog_get(c, id, &s, &err), 0);
+    assert_int_equal(s.class, BP_CLASS_SESSION);
+    bp_catalog_close(c);
+}
+
 static void no_folder(void **state) {
     struct bp_catalog *c = NULL;
     struct bp_error err = { 0 };
@@ -612,6 +642,9 @@ static void status_names(void **state) {
     for (int i = 0; i < BP_STATUS_N_; i++)
         assert_int_equal(bp_status_from_name(bp_status_name((enum bp_session_status) i)), i);
     assert_int_equal(bp_status_from_name("none"), -EINVAL);
+    for (int i = 0; i < BP_CLASS_N_; i++)
+        assert_int_equal(bp_class_from_name(bp_class_name((enum bp_session_class) i)), i);
+    assert_int_equal(bp_class_from_name("none"), -EINVAL);
     bp_catalog_close(NULL);
 }
 
@@ -619,9 +652,9 @@ static void status_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(put_and_get), CASE(replaces),  CASE(refuses),      CASE(by_name), CASE(filters),
-        CASE(paging),      CASE(marks),     CASE(threads),      CASE(killed),  CASE(damaged),
-        CASE(not_ours),    CASE(no_folder), CASE(status_names),
+        CASE(put_and_get), CASE(replaces),  CASE(refuses),      CASE(by_name),       CASE(filters),
+        CASE(paging),      CASE(marks),     CASE(threads),      CASE(killed),        CASE(damaged),
+        CASE(not_ours),    CASE(no_folder), CASE(status_names), CASE(first_version),
     };
 
     return cmocka_run_group_tests_name("catalog/catalog", tests, NULL, NULL);

@@ -156,6 +156,8 @@ static void from_the_first_version(void **state) {
                                   "ALTER TABLE sessions DROP COLUMN keep;"
                                   "ALTER TABLE sessions DROP COLUMN deleted_ns;"
                                   "ALTER TABLE sessions DROP COLUMN deleted_why;"
+                                  "DROP TABLE logins; DROP TABLE users; DROP TABLE tokens;"
+                                  "DROP TABLE jobs;"
                                   "PRAGMA user_version = 1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

@@ -29,9 +29,9 @@ static const struct bp_opt options[] = {
       0, 0 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
       "message definitions (.msg, .idl) that complete unknown types", NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "sign-key", 0, BP_OPT_TEXT, OPT(sign_key), "FILE",
       "private key that signs what was recovered (of an agent: device.key)", NULL, NULL, 0, 0 },
-    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "quiet", 'q', BP_OPT_FLAG, OPT(quiet), NULL, "print only what was lost", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "one JSON object per path", NULL, NULL, 0, 0 },
 };

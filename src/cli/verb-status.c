@@ -73,8 +73,8 @@ static int status_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         r = bp_client_json(c, "GET", "/api/v1/status", NULL, &status, err);
     if (r == 0 && !o->json)
         r = bp_client_json(c, "GET", "/api/v1/sessions?status=recording", NULL, &page, err);
-    if (r == 0 && !o->json)
-        r = bp_client_json(c, "GET", "/api/v1/device", NULL, &device, err);
+    if (r == 0 && !o->json) /* agents of the first version know no key */
+        (void) !bp_client_json(c, "GET", "/api/v1/device", NULL, &device, NULL);
     if (r == 0 && o->json) {
         bp_cli_print_json(status);
     } else if (r == 0) {

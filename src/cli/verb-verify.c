@@ -30,9 +30,9 @@ static const struct bp_opt options[] = {
       "print at most N findings a file, count the rest", "20", NULL, 0, 1e9 },
     { "threads", 0, BP_OPT_INT, OPT(threads), "N", "check on N threads; 0 = one per core", "0",
       NULL, 0, 64 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "signed-by", 0, BP_OPT_TEXT, OPT(signed_by), "KEY",
       "the public key that must have signed: a file, or hex or base64", NULL, NULL, 0, 0 },
-    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
 };
 
 struct view {

@@ -24,6 +24,7 @@
     X(token)      \
     X(trigger)    \
     X(secret)     \
+    X(snapshot)   \
     X(config)     \
     X(completion) \
     X(man)

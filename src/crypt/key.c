@@ -57,8 +57,8 @@ struct bp_keyring *bp_keyring_new(void) {
     if (p == MAP_FAILED)
         return NULL;
     (void) madvise(p, sizeof *k, MADV_DONTDUMP);
-    (void) madvise(p, sizeof *k, MADV_DONTFORK);
-    (void) mlock(p, sizeof *k); /* as far as RLIMIT_MEMLOCK lets us */
+    (void) madvise(p, sizeof *k, MADV_WIPEONFORK); /* a child finds an empty ring, not a hole */
+    (void) mlock(p, sizeof *k);                    /* as far as RLIMIT_MEMLOCK lets us */
     bp_mutex_init(&k->lock);
     return k;
 }
@@ -295,7 +295,7 @@ int bp_keyring_add_text(struct bp_keyring *k, struct bp_str text, const char *na
 
 int bp_keyring_add_file(struct bp_keyring *k, const char *path, struct bp_error *err) {
     BP_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char text[TEXT_MAX + 1], name[400];
+    char text[TEXT_MAX + 1] = { 0 }, name[400];
     ssize_t n = fd < 0 ? -errno : read(fd, text, sizeof text); /* a file of that size comes whole */
     int r;
 
@@ -431,15 +431,15 @@ static int unbox(const uint8_t kek[static BP_KEY_LEN], const uint8_t file_id[sta
 /* [lock] Makes the wrapping key and what the header tells about it. */
 static int wrapping_key(struct key *x, const uint8_t file_id[static BP_FILE_ID], uint8_t *out,
                         uint8_t kek[static BP_KEY_LEN]) {
-    uint8_t ephemeral[BP_KEY_LEN], *salt = out + SALT_AT;
+    uint8_t mine[BP_KEY_LEN], *salt = out + SALT_AT;
     int r;
 
     if (x->kind == BP_KEY_X25519) {
         memcpy(out + PUBLIC_AT, x->public_key, BP_KEY_LEN);
-        r = bp_x25519_new(ephemeral, salt);
+        r = bp_x25519_new(mine, salt);
         if (r == 0)
-            r = agree(ephemeral, x->public_key, file_id, salt, x->public_key, kek);
-        bp_wipe(ephemeral, sizeof ephemeral);
+            r = agree(mine, x->public_key, file_id, salt, x->public_key, kek);
+        bp_wipe(mine, sizeof mine);
         return r;
     }
     if (x->kind == BP_KEY_SYMMETRIC) {

@@ -38,8 +38,10 @@ struct writer {
     uint64_t goal;        /* [d->lock] of bp_dds_settle() */
     const void *remote;   /* [sub.lock] for bp_raw_remote_heard(), until it parts */
     const struct bp_path *remote_path; /* [sub.lock] where */
-    unsigned refs;                     /* [sub.lock] deliveries under way */
-    bool gone;                         /* [sub.lock] free it when refs is 0 */
+    int64_t stale; /* [sub.lock] what Cyclone had heard of it when we met: told to an earlier
+                      subscription, it says nothing of what was sent since */
+    unsigned refs; /* [sub.lock] deliveries under way */
+    bool gone;     /* [sub.lock] free it when refs is 0 */
     UT_hash_handle hh;
 };
 
@@ -299,8 +301,11 @@ static int64_t heard_of(const struct bp_dds *d, const struct writer *w) {
 static int64_t glance_locked(const struct bp_sub *s, const struct writer *w) {
     if (w->has_base || w->gone)
         return -1;
-    if (w->remote)
-        return bp_raw_remote_heard(w->remote, !w->best_effort);
+    if (w->remote) {
+        int64_t heard = bp_raw_remote_heard(w->remote, !w->best_effort);
+
+        return w->best_effort && heard <= w->stale ? -1 : heard;
+    }
     return s->forced ? heard_of(s->d, w) : -1;
 }
 
@@ -516,6 +521,7 @@ static void watch(struct bp_sub *s, const struct bp_path *p, const struct bp_ep 
         w->best_effort = !s->forced && e->e.qos.reliability != BP_RELIABILITY_RELIABLE;
     }
     if (remote && (!w->remote || p == s->d->paths)) {
+        w->stale = w->remote ? w->stale : bp_raw_remote_heard(remote, false);
         w->remote = remote;
         w->remote_path = p;
     }

@@ -101,7 +101,7 @@ struct bp_channel *bp_channel_new(struct bp_fanout *f, const struct bp_channel_o
     ch->replay_max = o->replay_frames;
     ch->replay_bytes_max = o->replay_bytes ? o->replay_bytes : (size_t) 1024 * 1024;
     ch->name = strdup(o->name);
-    ch->replay = calloc(BP_MAX(ch->replay_max, 1), sizeof *ch->replay);
+    ch->replay = calloc(BP_MAX(ch->replay_max, 1), sizeof(struct bp_frame *));
     for (unsigned i = 0; i < f->nloops; i++)
         ch->at[i].channel = ch;
     if (!ch->name || !ch->replay) {
@@ -175,10 +175,10 @@ static bool make_room(struct bp_queue_of_frames *q, unsigned max) {
         return true;
     if (q->n >= max)
         return false;
-    v = malloc(cap * sizeof *v);
+    v = malloc(cap * sizeof(struct bp_frame *));
     if (!v)
         return false;
-    for (unsigned i = 0; i < q->n; i++)
+    for (unsigned i = 0; q->cap && i < q->n; i++)
         v[i] = q->v[(q->first + i) % q->cap];
     free(q->v);
     q->v = v;
@@ -409,7 +409,7 @@ static unsigned enter(struct bp_feed *s, struct bp_frame **v, uint64_t *ret_gap)
 int bp_feed_open(struct bp_peer *p, struct bp_channel *ch, const struct bp_feed_options *o,
                  uint64_t *ret_gap, struct bp_feed **ret) {
     struct bp_feed *s = calloc(1, sizeof *s);
-    struct bp_frame **v = calloc(BP_MAX(ch->replay_max, 1), sizeof *v);
+    struct bp_frame **v = calloc(BP_MAX(ch->replay_max, 1), sizeof(struct bp_frame *));
     uint64_t gap;
     unsigned n;
 
@@ -486,16 +486,18 @@ struct bp_feed *bp_peer_feed(struct bp_peer *p, const struct bp_channel *ch) {
 }
 
 void bp_peer_put(struct bp_peer *p, struct bp_frame *frame) {
-    bp_mutex_lock(&p->lock);
+    struct bp_feed *own = &p->own;
+
+    bp_mutex_lock(&own->peer->lock); /* the peer's, by the name clang expects */
     if (frame)
-        put_locked(&p->own, frame);
+        put_locked(own, frame);
     else
         p->overflown = true;
-    if (!p->own.ready && p->own.q.n > 0) { /* before the others */
-        p->own.ready = true;
-        DL_PREPEND2(p->ready, &p->own, ready_prev, ready_next);
+    if (!own->ready && own->q.n > 0) { /* before the others */
+        own->ready = true;
+        DL_PREPEND2(p->ready, own, ready_prev, ready_next);
     }
-    bp_mutex_unlock(&p->lock);
+    bp_mutex_unlock(&own->peer->lock);
     if (bp_loop_is_here(p->loop))
         bp_loop_soon(p->loop, &p->soon);
 }
@@ -511,6 +513,7 @@ static struct bp_frame *next_locked(struct bp_peer *p) {
     if (s == &p->own && s->q.n > 0)
         return f;
     if (p->ready->ready_next || !can_be_taken(s)) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one alone is its own ready_prev */
         DL_DELETE2(p->ready, s, ready_prev, ready_next);
         s->ready = can_be_taken(s);
         if (s->ready)

@@ -105,6 +105,7 @@ void bp_ws_shut(struct bp_ws *ws, unsigned code, const char *reason) {
     if (ws->state != OPEN)
         return;
     if (n > 0)
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes of a frame, no text */
         memcpy(body + 2, reason, n);
     ws->state = CLOSING;
     ws->code = code;
@@ -183,7 +184,7 @@ static void sent(struct batch *b, size_t bytes) {
     }
     b->off = bytes;
     b->n -= whole;
-    memmove(b->v, b->v + whole, b->n * sizeof b->v[0]);
+    memmove(b->v, b->v + whole, b->n * sizeof(struct bp_frame *));
 }
 
 /* @return bytes sent, -errno */
@@ -207,13 +208,13 @@ static ssize_t send_batch(int fd, const struct batch *b) {
 
 /* Keeps for later what did not go. @return 0, -ENOMEM */
 static int hold(struct bp_ws *ws, struct batch *b) {
-    ws->held = malloc(b->n * sizeof *ws->held);
+    ws->held = malloc(b->n * sizeof(struct bp_frame *));
     if (!ws->held) {
         for (unsigned i = 0; i < b->n; i++)
             bp_frame_unref(b->v[i]);
         return -ENOMEM;
     }
-    memcpy(ws->held, b->v, b->n * sizeof *ws->held);
+    memcpy(ws->held, b->v, b->n * sizeof(struct bp_frame *));
     ws->nheld = b->n;
     ws->held_off = b->off;
     return 0;
@@ -221,7 +222,7 @@ static int hold(struct bp_ws *ws, struct batch *b) {
 
 static void take_held(struct bp_ws *ws, struct batch *b) {
     if (ws->nheld > 0)
-        memcpy(b->v, ws->held, ws->nheld * sizeof *ws->held);
+        memcpy(b->v, ws->held, ws->nheld * sizeof(struct bp_frame *));
     b->n = ws->nheld;
     b->off = ws->held_off;
     free(BP_TAKE_PTR(ws->held));

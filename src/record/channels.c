@@ -62,7 +62,7 @@ void bp_recorder_changed_locked(struct bp_recorder *r, struct topic *t, struct c
         if (!c->ids[i] || r->takes[i]->stopped)
             continue;
         def = describe_locked(t, c, i, ns, sizeof ns, &schema);
-        (void) bp_writer_channel_update(r->takes[i]->o.writer, c->ids[i], &def);
+        (void) bp_take_channel_update(r->takes[i], c->ids[i], &def);
     }
 }
 
@@ -96,7 +96,7 @@ static uint16_t channel_locked(struct bp_recorder *r, struct topic *t, struct ch
     if (c->ids[slot])
         return c->ids[slot];
     def = describe_locked(t, c, slot, ns, sizeof ns, &schema);
-    id = bp_writer_channel(r->takes[slot]->o.writer, &def, &err);
+    id = bp_take_channel(r->takes[slot], &def, &err);
     if (id < 0)
         bp_recorder_notice(r, err.text);
     else
@@ -119,7 +119,7 @@ void bp_recorder_share_locked(struct bp_recorder *r, struct source *s, unsigned 
     if (!def.channel)
         return;
     memcpy(def.guid, s->guid, BP_GUID_LEN);
-    s->ids[slot] = bp_writer_source(k->o.writer, &def, &err);
+    s->ids[slot] = bp_take_source(k, &def, &err);
     if (s->ids[slot] < 0)
         bp_recorder_notice(r, err.text);
 }

@@ -95,7 +95,7 @@ void bp_latched_replay(struct topic *t, unsigned slot, bp_ns_t log_ns) {
             };
 
             if (m->src->alive && m->src->ids[slot] >= 0)
-                (void) bp_writer_accept(t->taps[slot]->take->o.writer, &a);
+                bp_take_accept(t->taps[slot]->take, &a);
         }
     (void) pthread_mutex_unlock(&t->latched_lock);
 }

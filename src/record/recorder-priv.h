@@ -135,6 +135,7 @@ struct bp_recorder {
     pthread_mutex_t lock;            /* see above */
     struct bp_take *takes[BP_TAKES]; /* [lock] borrowed; a slot is free again at its close */
     struct bp_watch *watches;        /* [lock] borrowed, until their close */
+    uint32_t histories;              /* [lock] bit per take that is no session's */
     struct topic *topics;            /* [lock] owned, by key */
     struct source *sources;          /* [lock] owned, by guid */
     struct node *nodes;              /* [lock] owned, see nodes.c */
@@ -187,6 +188,16 @@ struct chan *bp_recorder_chan_locked(struct topic *t, const char *hash);
 
 /* take.c; with recorder.lock held, and the gate for writing unless the topic is new */
 void bp_take_consider_locked(struct bp_take *k, struct topic *t);
+
+/* sink.c: what a take does with its writer or history; as bp_writer_*() */
+int bp_take_channel(const struct bp_take *k, const struct bp_channel_def *d, struct bp_error *err);
+int bp_take_channel_update(const struct bp_take *k, uint16_t channel,
+                           const struct bp_channel_def *d);
+int bp_take_source(const struct bp_take *k, const struct bp_source_def *d, struct bp_error *err);
+void bp_take_source_gone(const struct bp_take *k, uint32_t source);
+void bp_take_accept(const struct bp_take *k, const struct bp_accept *m);
+void bp_take_note_loss(const struct bp_take *k, uint32_t source, enum bp_loss why, uint64_t first,
+                       uint64_t last);
 
 /* latched.c */
 /** Remembers a latched message. Receive threads. */

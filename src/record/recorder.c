@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "record/overrides.h"
 #include "record/robots.h"
 
 static void on_notice(void *domain, const char *text) {
@@ -141,7 +142,9 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
 
     (void) pthread_mutex_lock(&r->lock);
     for (struct topic *t = r->topics; t; t = t->hh.next, n++)
-        if (n < cap)
+        if (n < cap) {
+            const struct bp_qos *forced = bp_qos_override(r->o.qos_overrides, t->graph);
+
             ret[n] = (struct bp_recorder_topic){
                 .topic = t->name,
                 .type = t->type,
@@ -149,12 +152,19 @@ size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, 
                 .graph = t->graph,
                 .domain = t->domain->id,
                 .writers = t->writers,
-                .takes = (uint32_t) __builtin_popcount(t->mask),
+                .takes = (uint32_t) __builtin_popcount(t->mask & ~r->histories),
                 .messages = atomic_load(&t->messages),
                 .bytes = atomic_load(&t->bytes),
                 .last_ns = atomic_load(&t->last_ns),
                 .has_definition = t->chans && t->chans->has_definition,
+                .subscribed = t->sub != NULL,
+                .deaf = t->deaf,
+                .nqos = (uint32_t) t->nqos,
+                .forced = forced != NULL,
+                .requested = forced ? *forced : (struct bp_qos){ 0 },
             };
+            memcpy(ret[n].qos, t->qos, sizeof ret[n].qos);
+        }
     (void) pthread_mutex_unlock(&r->lock);
     return n;
 }

@@ -6,8 +6,10 @@
 #include "bag/writer.h"
 #include "base/error.h"
 #include "base/time.h"
+#include "wire/qos.h"
 
 struct bp_buf;
+struct bp_history_store;
 struct bp_select;
 struct bp_qos_overrides;
 
@@ -22,7 +24,10 @@ struct bp_qos_overrides;
 struct bp_recorder;
 struct bp_take;
 
-enum { BP_TAKES = 16 }; /* at the same time */
+enum {
+    BP_TAKES = 17,             /* at the same time: */
+    BP_TAKES_OF_SESSIONS = 16, /* and a history besides */
+};
 
 /* A rule "pattern=value" given by the user. */
 struct bp_topic_rule {
@@ -36,6 +41,7 @@ struct bp_recorder_opts {
     const char *const *robot_rules; /* see bp_robots_add_rule(); read at once */
     size_t nrobot_rules;
     const struct bp_qos_overrides *qos_overrides; /* borrowed, or NULL */
+    const struct bp_select *seen; /* borrowed: other topics are not there for us; NULL = all */
     bool use_sim_time;   /* log time from /clock; nothing is recorded before the first one */
     bool no_definitions; /* do not ask nodes for the definition of unknown types */
     bool keep_latched;   /* remember latched messages for takes that begin later */
@@ -64,10 +70,16 @@ struct bp_recorder_topic {
     const char *graph; /* its name in the graph; `topic` may have a robot's prefix */
     uint32_t domain;
     uint32_t writers;         /* alive */
-    uint32_t takes;           /* how many record it now */
+    uint32_t takes;           /* how many sessions record it now */
     uint64_t messages, bytes; /* received since open, while anybody recorded it */
     bp_ns_t last_ns;          /* wall time of the last one, 0 = none */
     bool has_definition;
+    bool subscribed, deaf; /* we listen; we want to and cannot, since its QoS or type refuses */
+    uint32_t nqos;         /* distinct profiles its writers offer, the first of them in qos */
+    struct bp_qos qos[4];
+    bool forced; /* qos_overrides say how we listen, in `requested`; else we ask for what each
+                    writer offers */
+    struct bp_qos requested;
 };
 /** Number of topics; fills at most `cap`. */
 size_t bp_recorder_topics(struct bp_recorder *r, struct bp_recorder_topic *ret, size_t cap);
@@ -104,14 +116,15 @@ struct bp_take_opts {
     bool start_paused;
     enum bp_take_limit limit; /* at first; see bp_take_set_limit() */
     bp_ns_t thin_gap;
-    struct bp_writer *writer; /* borrowed, outlives the take */
+    struct bp_writer *writer;         /* borrowed, outlives the take */
+    struct bp_history_store *history; /* instead of a writer: no session, but what came lately */
 };
 
 /**
  * Starts handing samples to a writer. Topics that others record already are joined at once, with
  * the latched messages they have (`keep_latched`); all others are subscribed to.
  *
- * @return 0, -EBUSY when BP_TAKES run already, -ENOMEM
+ * @return 0, -EBUSY when BP_TAKES_OF_SESSIONS run already, or a history; -ENOMEM
  */
 BP_MUST_CHECK int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o,
                                struct bp_take **ret, struct bp_error *err);

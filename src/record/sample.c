@@ -96,8 +96,7 @@ static void note(struct topic *t, const uint8_t guid[static BP_GUID_LEN], void *
         const struct bp_take *k = t->taps[i]->take;
 
         if (src->ids[i] >= 0)
-            bp_writer_note_loss(k->o.writer, (uint32_t) src->ids[i], is_paused(k) ? paused : why,
-                                first, last);
+            bp_take_note_loss(k, (uint32_t) src->ids[i], is_paused(k) ? paused : why, first, last);
     }
     (void) pthread_rwlock_unlock(&t->rec->gate);
 }
@@ -134,17 +133,17 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
     atomic_fetch_add_explicit(&k->received, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&k->bytes, s->size, memory_order_relaxed);
     if (is_paused(k) || log_ns == 0) {
-        bp_writer_note_loss(k->o.writer, id, BP_LOSS_PAUSED, s->seq, s->seq);
+        bp_take_note_loss(k, id, BP_LOSS_PAUSED, s->seq, s->seq);
         return;
     }
     if ((tap->keep_every > 1 &&
          atomic_fetch_add_explicit(&src->seen[slot], 1, memory_order_relaxed) % tap->keep_every) ||
         (tap->min_gap > 0 && !bp_recorder_within_rate(&tap->next_ns, tap->min_gap, s->recv_ns))) {
-        bp_writer_note_loss(k->o.writer, id, BP_LOSS_RATE, s->seq, s->seq);
+        bp_take_note_loss(k, id, BP_LOSS_RATE, s->seq, s->seq);
         return;
     }
     if (is_beyond(k, tap, src->topic, s->recv_ns)) {
-        bp_writer_note_loss(k->o.writer, id, BP_LOSS_DEGRADED, s->seq, s->seq);
+        bp_take_note_loss(k, id, BP_LOSS_DEGRADED, s->seq, s->seq);
         return;
     }
 
@@ -157,7 +156,7 @@ static void hand_over(struct tap *tap, struct source *src, unsigned slot, const 
         .copy = copy_payload,
         .ctx = s,
     };
-    (void) bp_writer_accept(k->o.writer, &m); /* refusals are in the ledger */
+    bp_take_accept(k, &m);
 }
 
 static void count(struct bp_recorder *r, struct topic *t, const struct bp_sample *s) {

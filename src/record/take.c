@@ -90,18 +90,20 @@ void bp_recorder_tune_all(struct topics *list) {
  */
 static int join_locked(struct bp_recorder *r, struct bp_take *k, struct topics *list) {
     bp_ns_t now = bp_wall_ns();
-    unsigned slot = 0;
+    unsigned slot = k->o.history ? BP_TAKES_OF_SESSIONS : 0;
+    unsigned end = k->o.history ? BP_TAKES : BP_TAKES_OF_SESSIONS;
     int rc;
 
-    while (slot < BP_TAKES && r->takes[slot])
+    while (slot < end && r->takes[slot])
         slot++;
-    if (slot == BP_TAKES)
+    if (slot == end)
         return -EBUSY;
     rc = bp_recorder_list_locked(r, list);
     if (rc < 0)
         return rc;
     k->slot = slot;
     r->takes[slot] = k;
+    r->histories |= k->o.history ? 1u << slot : 0;
     for (struct topic *t = r->topics; t; t = t->hh.next)
         bp_take_consider_locked(k, t);
     for (struct source *s = r->sources; s; s = s->hh.next)
@@ -138,9 +140,9 @@ int bp_take_open(struct bp_recorder *r, const struct bp_take_opts *o, struct bp_
     (void) pthread_rwlock_unlock(&r->gate);
     if (rc < 0) {
         free(k);
-        return rc == -EBUSY
-                   ? bp_fail(err, rc, "%d sessions are being recorded, that is the most", BP_TAKES)
-                   : bp_fail(err, rc, "no memory to record");
+        return rc == -EBUSY ? bp_fail(err, rc, "%d sessions are being recorded, that is the most",
+                                      BP_TAKES_OF_SESSIONS)
+                            : bp_fail(err, rc, "no memory to record");
     }
     *ret = k;
     bp_recorder_tune_all(&list);
@@ -192,6 +194,7 @@ void bp_take_close(struct bp_take *k) {
         atomic_store(&s->seen[k->slot], 0);
     }
     r->takes[k->slot] = NULL;
+    r->histories &= ~(1u << k->slot);
     (void) pthread_mutex_unlock(&r->lock);
     (void) pthread_rwlock_unlock(&r->gate);
     free(k);

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "record/overrides.h"
 #include "record/robots.h"
+#include "record/select.h"
 
 enum { MAX_LATCHED = 1000, LATCHED_UNKNOWN = 10 };
 
@@ -175,7 +176,7 @@ void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s) {
         return;
     for (unsigned i = 0; i < BP_TAKES; i++)
         if (s->ids[i] >= 0 && r->takes[i])
-            bp_writer_source_gone(r->takes[i]->o.writer, (uint32_t) s->ids[i]);
+            bp_take_source_gone(r->takes[i], (uint32_t) s->ids[i]);
     HASH_DEL(r->sources, s);
     free(s->node);
     free(s);
@@ -299,7 +300,7 @@ void bp_recorder_on_endpoint(void *domain, const struct bp_endpoint *e) {
         if (e->node && *e->node)
             named |= bp_robots_see_node(r->robots, e->node);
     }
-    if (e->writer && e->alive)
+    if (e->writer && e->alive && (!r->o.seen || bp_select_topic(r->o.seen, e->topic, e->type)))
         t = writer_here_locked(d, e);
     else if (e->writer)
         writer_gone_locked(r, e->guid);

@@ -18,6 +18,7 @@ static bool is_tail(char c) {
     return ((unsigned char) c & 0xc0) == 0x80;
 }
 
+#undef bp_expr_fail
 int bp_expr_fail(const struct bp_expr *e, size_t at, struct bp_error *err, const char *fmt, ...) {
     const char *text = e->text;
     size_t n = strlen(text), from = at > BEFORE ? at - BEFORE : 0, to, column = 0;

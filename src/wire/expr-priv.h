@@ -151,6 +151,9 @@ struct bp_state {
 /** The sentence, the text, and a caret below byte `at` of it. @return BP_EUSAGE */
 int bp_expr_fail(const struct bp_expr *e, size_t at, struct bp_error *err, const char *fmt, ...)
     BP_PRINTF(4, 5);
+#ifdef __clang_analyzer__ /* as in base/error.h */
+#define bp_expr_fail(...) bp_negative_(bp_expr_fail(__VA_ARGS__))
+#endif
 /** The type of node i, whose operands have theirs; T_ANY operands fit everywhere. */
 int bp_expr_infer(const struct bp_expr *e, enum type *types, size_t i, struct bp_error *err);
 /** Appends "did you mean 'x'?" for the nearest of the words, or nothing. */

@@ -137,6 +137,7 @@ static double arithmetic(enum op op, double a, double b) {
 }
 
 static double text_test(enum op op, const struct cell *a, const struct cell *b) {
+    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch): operands were judged before */
     if (!a->p || !b->p)
         return NAN;
     switch (op) {
@@ -557,14 +558,14 @@ static void finish_one(const struct bp_program *p, struct bp_state *s, const str
                        bp_ns_t recv_ns) {
     const struct node *n = &p->e->nodes[x->node];
     double *v = &s->fields[x->node];
+    int64_t recv_s = recv_ns / BP_SEC;
 
     if (x->how == HOW_TEST && !x->each && isnan(s->extra[x->node]))
         s->fields[x->test] = NAN; /* there is no such item */
     else if (x->how == HOW_AVG)
         *v = s->extra[x->node] > 0 ? *v / s->extra[x->node] : NAN;
     else if (x->how == HOW_SEC) /* whole seconds first: a double holds no nanoseconds of 1970 */
-        *v = ((double) (recv_ns / BP_SEC) - *v) +
-             ((double) (recv_ns % BP_SEC) - s->extra[x->node]) / 1e9;
+        *v = ((double) recv_s - *v) + ((double) (recv_ns % BP_SEC) - s->extra[x->node]) / 1e9;
     else if (x->how == HOW_LAT)
         *v = isnan(*v) || isnan(s->extra[x->node]) || s->fix[x->node] < 0
                  ? NAN

@@ -22,7 +22,9 @@ static const struct bp_config_row rows[] = {
     { "rules", BP_CONFIG_MAPS, AT(rules), NULL, .help = "what to do" },
 };
 
-static const struct bp_config_table table = { rows, BP_COUNT(rows), sizeof(struct settings) };
+static const struct bp_config_table table = { .rows = rows,
+                                              .nrows = BP_COUNT(rows),
+                                              .size = sizeof(struct settings) };
 
 static int read_text(struct settings *s, const char *text, struct bp_error *err) {
     assert_int_equal(bp_config_init(&table, s, err), 0);

@@ -5,6 +5,7 @@ send. Low priorities are refused first, then normal ones, never high ones; every
 the senders' own logs say; alerts are raised and, when the disk is well again, cleared; the status page answers
 all the while. And a disk that hangs for some seconds: told, and nothing is lost.
 """
+import threading
 import time
 
 import bp
@@ -93,23 +94,27 @@ def one(case, seconds):
 
 
 def hang():
-    """A sync that takes 8 s: nothing is lost, and it is told."""
+    """A sync that takes 14 s: nothing is lost, and it is told."""
     folder = bp.scratch()
-    agent = care.Agent(folder, DOMAIN, env={"BAGPIPE_FAULT": "op=datasync,path=*.mcap,at=4,delay=8s"})
+    agent = care.Agent(folder, DOMAIN, env={"BAGPIPE_FAULT": "op=datasync,path=*.mcap,at=3,delay=14s"})
     agent.tell("/api/v1/sessions", {"name": "hang"}, 201)
     log = folder / "sent.log"
-    pub = senders.peer(DOMAIN, log, secs=12, topics=2, size=2000, hz=200, linger=1)
+    pub = senders.peer(DOMAIN, log, secs=14, topics=2, size=2000, hz=200, linger=1)
     watch = Watch(agent)
-    watch.look(13)
-    pub.wait(60)
+    watch.look(10)
+    stopper = threading.Thread(target=lambda: agent.tell("/api/v1/sessions/hang/stop"))
+    stopper.start()  # waits for the disk, and nobody else does
+    watch.look(3)
+    stopper.join(60)
+    pub.stop()
     bp.until(lambda: not agent.alerts(), 40, f"hang: alerts to be cleared, not {agent.alerts()}")
     agent.stop()
-    watch.told("hang")
+    bp.check(watch.told("hang") < ANSWER_S, "hang: status answers while a session is being ended")
     bp.check("writer.stalled" in watch.raised, f"hang: told: {watch.raised}")
-    r = judge.account(Bag(agent.data / "hang"), judge.SendLog(log), joined_early=True)
+    r = judge.account(Bag(agent.data / "hang"), judge.SendLog(log), joined_early=True, tolerate_tail=True)
     for p in r.problems:
         bp.fail(f"hang: {p}")
-    bp.check(r.lost == 0 and r.missing == 0, f"hang: nothing is lost ({r.lost})")
+    bp.check(r.lost == 0 and r.stored > 1000, f"hang: nothing is lost ({r.lost})")
 
 
 def test():

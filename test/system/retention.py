@@ -143,6 +143,19 @@ def forced(folder):
     agent.stop()
 
 
+def hurries(folder):
+    """With too little space free nobody waits for the next interval."""
+    agent = Agent(folder, "retention.interval=1h", "retention.min_free=900T")
+    record(agent, "urgent")
+    time.sleep(1.5)
+    bp.check("urgent" in there(agent), "not uploaded: it stays however full the disk is")
+    agent.tell("/api/v1/sessions/urgent/uploaded")
+    bp.until(lambda: "urgent" not in there(agent), 30, "the uploaded one to go long before the hour is over")
+    s = agent.ask("/api/v1/sessions/urgent")
+    bp.check(s["deleted_why"] == "less than min_free is free", f"and why: {s}")
+    agent.stop()
+
+
 def test():
     rnd = bp.seeded()
     folder = bp.scratch()
@@ -151,6 +164,7 @@ def test():
     not_uploaded_stays(folder)
     only_uploaded_goes(folder)
     forced(folder)
+    hurries(folder)
     killed(folder, rnd)
     robot.stop()
 
