@@ -161,7 +161,7 @@ bool bp_addr_same_peer(const struct sockaddr *a, const struct sockaddr *b) {
 }
 
 bool bp_addr_fd_is_local(int fd) {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = { 0 };
     socklen_t len = sizeof ss;
 
     return getsockname(fd, (struct sockaddr *) &ss, &len) == 0 &&
