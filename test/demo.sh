@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The demo: two simulated robots are recorded, the recording is verified, shown, replayed into a
-# second recording and both are compared. `./run demo [--for 10s]` calls it.
+# The demo: two simulated robots, each with an agent that records it; what they recorded is verified,
+# shown, replayed into a second recording and both are compared. `./run demo [--for 10s]` calls it.
 #
 #   demo.sh [SECONDS]     without SECONDS it records until Ctrl-C, then does the rest
 #
-# Everything stays on this machine (loopback only) in two ROS domains nobody uses here. The last
+# Everything stays on this machine (loopback only) in ROS domains nobody uses here. The last
 # lines are: recorded N, lost N, replay equal (or what differs), and the folder.
 set -euo pipefail
 
@@ -22,8 +22,12 @@ started=()
 
 # Children only, by number; whatever happens none of them stays. They have sessions of their own, so
 # that Ctrl-C reaches this script alone and the recorder outlives the robots.
+# shellcheck disable=SC2317
 clean_up() {
-    local pid
+    local pid file
+    for file in "$folder"/*.pid; do # of replays, whose shells are not this one
+        [ ! -f "$file" ] || started+=("$(cat "$file")")
+    done
     for pid in "${started[@]}"; do
         kill -INT "$pid" 2>/dev/null || true
     done
@@ -36,13 +40,14 @@ die() {
     exit 1
 }
 
-# A ROS domain whose discovery port (RTPS 2.5 §9.6.2.1: 7400 + 250 * domain) nobody has bound.
+# free_domain [TAKEN…]: a ROS domain whose discovery port (RTPS 2.5 §9.6.2.1: 7400 + 250 * domain) nobody has
+# bound.
 free_domain() {
     local domain port try
     for try in {1..60}; do
         domain=$((50 + (RANDOM + try) % 50))
         port=$(printf '%04X' $((7400 + 250 * domain)))
-        if [ "$domain" != "${1:-}" ] && ! grep -q ":$port " /proc/net/udp; then
+        if [[ " $* " != *" $domain "* ]] && ! grep -q ":$port " /proc/net/udp; then
             echo $domain
             return
         fi
@@ -50,58 +55,117 @@ free_domain() {
     die "no ROS domain between 50 and 99 is free"
 }
 
-# start_recorder DOMAIN OUT: in the background, back when it listens; sets recorder.
-start_recorder() {
-    setsid "$bagpipe" record -a -o "$2" --domain "$1" >"$2.txt" 2>"$2.log" &
-    recorder=$!
-    started+=("$recorder")
-    for _ in {1..200}; do
-        ! grep -qs recording "$2.log" || return 0
-        kill -0 "$recorder" 2>/dev/null || die "the recorder ended: $(tail -n 3 "$2.log")"
+# free_port PORT: the usual one, or when somebody listens there one that the system chooses (0).
+free_port() {
+    local port
+    port=$(printf '%04X' "$1")
+    if grep -qE ":$port 0+:0000 0A" /proc/net/tcp; then echo 0; else echo "$1"; fi
+}
+
+# wait_for FILE WORD PID WHAT
+wait_for() {
+    for _ in {1..400}; do
+        ! grep -qs "$2" "$1" || return 0
+        kill -0 "$3" 2>/dev/null || die "$4 ended: $(tail -n 3 "$1")"
         sleep 0.05
     done
-    die "the recorder did not start: $(tail -n 3 "$2.log")"
+    die "$4 did not start: $(tail -n 3 "$1")"
 }
 
-stop_recorder() {
+# start_agent ROBOT DOMAIN PORT: in the background, back when it records; sets agents[ROBOT].
+start_agent() {
+    setsid "$bagpipe" agent --json --set storage.dir="$folder/robot$1" --set discovery.domains="$2" \
+        --set http.listen="127.0.0.1:$(free_port "$3")" --set http.socket="$folder/robot$1.sock" \
+        --set session.auto_start=true --set session.name=drive --set buffer.ring_size=64MiB \
+        2>"$folder/robot$1.log" &
+    agents[$1]=$!
+    started+=($!)
+    wait_for "$folder/robot$1.log" 'agent is ready' "${agents[$1]}" "the agent of robot $1"
+    at[$1]=$(sed -n 's/.*agent is ready.*"http":"\([^"]*\)".*/\1/p' "$folder/robot$1.log")
+}
+
+stop_agent() {
     local status=0
-    kill -INT "$recorder"
-    wait "$recorder" || status=$?
-    # 3 = done with losses: the comparison below tells
-    [ $status -eq 0 ] || [ $status -eq 3 ] || die "the recorder failed: $(tail -n 3 "$1.log")"
+    kill -TERM "${agents[$1]}"
+    wait "${agents[$1]}" || status=$?
+    [ $status -eq 0 ] || die "the agent of robot $1 failed: $(tail -n 3 "$folder/robot$1.log")"
 }
 
-first=$folder/first second=$folder/second
-domain=$(free_domain)
-other=$(free_domain "$domain")
+# start_robot ROBOT DOMAIN: sends when its recorder listens; sets sims[ROBOT].
+start_robot() {
+    setsid "$bagpipe" sim --robots 1 --start-index "$1" --profile mixed --rate 0.5 --reliable-sensors \
+        --domain "$2" --wait-for-readers 1 --wait-timeout 20s ${seconds:+--duration "${seconds}s"} \
+        --log "$folder/sent$1.log" >"$folder/sim$1.txt" 2>"$folder/sim$1.log" &
+    sims[$1]=$!
+    started+=($!)
+}
 
-echo "== two robots are recorded ${seconds:+for $seconds s }(ROS domain $domain)"
-start_recorder "$domain" "$first"
-setsid "$bagpipe" sim --robots 2 --profile mixed --rate 0.5 --reliable-sensors --domain "$domain" \
-    --wait-for-readers 1 --wait-timeout 20s ${seconds:+--duration "${seconds}s"} \
-    --log "$folder/sent.log" >"$folder/sim.txt" 2>"$folder/sim.log" &
-sim=$!
-started+=("$sim")
-trap 'kill -INT $sim 2>/dev/null || true' INT
+# replay ROBOT DOMAIN: its recording into a second one.
+replay() {
+    local recorder status=0 out=$folder/second$1
+    setsid "$bagpipe" record -a -o "$out" --domain "$2" >"$out.txt" 2>"$out.log" &
+    recorder=$!
+    echo $recorder >"$out.pid"
+    wait_for "$out.log" recording $recorder "the recorder"
+    "$bagpipe" play "$folder/robot$1/drive" --domain "$2" --wait-for-readers 10s \
+        --disable-keyboard-controls 2>"$folder/play$1.log" ||
+        status=$?
+    kill -INT $recorder
+    # 3 = done with losses: the comparison tells
+    wait $recorder || [ $? -eq 3 ] || die "the recorder failed: $(tail -n 3 "$out.log")"
+    rm "$out.pid"
+    [ $status -eq 0 ] || die "replay failed: $(tail -n 3 "$folder/play$1.log")"
+}
+
+declare -A agents=() at=() sims=()
+one=$(free_domain)
+two=$(free_domain "$one")
+three=$(free_domain "$one" "$two")
+four=$(free_domain "$one" "$two" "$three")
+
+echo "== two robots, an agent each ${seconds:+for $seconds s }(ROS domains $one and $two)"
+start_agent 1 "$one" 9090
+start_agent 2 "$two" 9190
+start_robot 1 "$one"
+start_robot 2 "$two"
+cat <<TEXT
+   look at them:  $bagpipe status --url http://${at[1]}
+                  $bagpipe session list --url http://${at[2]}
+                  curl -s http://${at[1]}/api/v1/topics
+                  curl -s http://${at[1]}/metrics
+                  curl -sN -H 'Accept: text/event-stream' http://${at[1]}/api/v1/events?topics=status
+TEXT
+! "$bagpipe" top --help >/dev/null 2>&1 || echo "                  $bagpipe top http://${at[1]}"
+trap 'kill -INT "${sims[@]}" 2>/dev/null || true' INT
 [ -n "$seconds" ] || echo "   Ctrl-C ends the recording"
-while kill -0 $sim 2>/dev/null; do wait $sim || true; done
+for robot in 1 2; do
+    while kill -0 "${sims[$robot]}" 2>/dev/null; do wait "${sims[$robot]}" || true; done
+done
 trap - INT
-wait $sim || die "the simulator failed: $(tail -n 3 "$folder/sim.log")"
-tail -n 1 "$folder/sim.txt"
-stop_recorder "$first"
+for robot in 1 2; do
+    wait "${sims[$robot]}" || die "robot $robot failed: $(tail -n 3 "$folder/sim$robot.log")"
+    "$bagpipe" status --url "http://${at[$robot]}" || die "the agent of robot $robot does not answer"
+    stop_agent $robot
+done
 
 echo "== verified"
-"$bagpipe" verify "$first" || die "the recording is damaged"
+for robot in 1 2; do
+    "$bagpipe" verify "$folder/robot$robot/drive" || die "the recording is damaged"
+done
 echo "== shown"
-"$bagpipe" info "$first"
+"$bagpipe" info "$folder/robot1/drive"
 
-echo "== replayed (ROS domain $other) and recorded again"
-start_recorder "$other" "$second"
-"$bagpipe" play "$first" --domain "$other" --wait-for-readers 10s --disable-keyboard-controls \
-    2>"$folder/play.log" || die "replay failed: $(tail -n 3 "$folder/play.log")"
-stop_recorder "$second"
+echo "== replayed (ROS domains $three and $four) and recorded again"
+replay 1 "$three" &
+first=$!
+replay 2 "$four"
+wait $first || die "robot 1 was not replayed"
 
 status=0
-python3 "$here/demo-compare.py" "$folder/sent.log" "$first" "$second" || status=$?
+for robot in 1 2; do
+    echo "== robot $robot"
+    python3 "$here/demo-compare.py" "$folder/sent$robot.log" "$folder/robot$robot/drive" \
+        "$folder/second$robot" || status=$?
+done
 echo "$folder"
 exit $status

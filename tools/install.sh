@@ -10,7 +10,9 @@ declare -A packages=(
         libcurl4-openssl-dev libwslay-dev libncurses-dev uthash-dev libcmocka-dev'
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps
-        libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl promtool=prometheus clang=clang libclang-rt-14-dev'
+        libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
+        systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap promtool=prometheus
+        prometheus-node-exporter=prometheus-node-exporter'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
     [bench]='fio=fio cargo=cargo g++=g++'
@@ -19,7 +21,8 @@ declare -A packages=(
 )
 python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography jsonschema
     openapi-spec-validator schemathesis prometheus-client pyte'
-node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization'
+node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization
+    @grafana/grafana-foundation-sdk typescript@5'
 
 # Runs a command; its output is shown only when it fails.
 quietly() {

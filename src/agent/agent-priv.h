@@ -8,6 +8,7 @@
 #include "agent/sessions.h"
 #include "agent/settings.h"
 #include "agent/snapshot.h"
+#include "agent/systemd.h"
 #include "agent/triggers.h"
 #include "alert/alert.h"
 #include "net/http.h"
@@ -32,6 +33,10 @@ struct bp_agent {
     struct bp_vault *vault;
     struct bp_http *http;
     struct bp_events *events;
+    struct bp_systemd systemd;
+    uint64_t told_bytes; /* life.c: what was recorded when its status was made last */
+    bp_ns_t told_mono;
+    uint64_t rate;                           /* bytes/s */
     const char **listen, **hosts, **origins; /* owned; borrowed by the server */
     char dir[1024], socket[512], address[600];
     bp_ns_t started_mono, started_ns;
@@ -131,6 +136,11 @@ void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out);
 void bp_agent_reply_metrics(const struct bp_http_req *req, struct bp_http_reply *reply,
                             struct bp_buf *page);
 
+/* life.c */
+/** Once a second, by the main thread: tells the service manager how it is, and that it lives when
+ *  everything moves. */
+void bp_agent_life(struct bp_agent *a);
+
 /* device.c */
 int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 
@@ -139,7 +149,7 @@ int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct 
 /** Puts the keys of configuration and environment into those of the process. */
 BP_MUST_CHECK int bp_agent_load_keys(const struct bp_agent_config *c, struct bp_error *err);
 /* api-access.c */
-/** Addresses that others can reach need accounts. @return 0, BP_ECONFIG */
+/** Addresses that others can reach need accounts, a->listen's. @return 0, BP_ECONFIG */
 BP_MUST_CHECK int bp_agent_check_listen(struct bp_agent *a, struct bp_error *err);
 /** As `authorize` of net/http.h; ctx: the agent. */
 int bp_agent_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,

@@ -19,6 +19,7 @@
 #include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "record/overrides.h"
 #include "record/select.h"
 
@@ -71,29 +72,50 @@ static void raise_file_limit(const struct bp_agent_config *c) {
 }
 
 /* A list as an array that ends with NULL; owned. */
-static const char **words_of(const struct bp_config_list *l, const char *last) {
-    const char **v = calloc(l->n + 2, sizeof *v);
+static const char **words_of(const struct bp_config_list *l) {
+    const char **v = calloc(l->n + 1, sizeof *v);
 
     for (size_t i = 0; v && i < l->n; i++)
         v[i] = l->v[i];
-    if (v)
-        v[l->n] = last;
+    return v;
+}
+
+/* Where it listens. Sockets that were opened for it stand for the configured ones of their kind:
+ * a unix socket for its own, others for http.listen. */
+static const char **addresses(struct bp_agent *a) {
+    const struct bp_systemd *s = &a->systemd;
+    const char **v = calloc(a->config->http.listen.n + s->nsockets + 2, sizeof *v);
+    bool has_tcp = false, has_unix = false;
+    size_t n = 0;
+
+    for (unsigned i = 0; v && i < s->nsockets; i++) {
+        bool is_unix = bp_systemd_is_unix(s->sockets[i]);
+
+        has_unix |= is_unix;
+        has_tcp |= !is_unix;
+        v[n++] = s->sockets[i];
+    }
+    for (size_t i = 0; v && !has_tcp && i < a->config->http.listen.n; i++)
+        v[n++] = a->config->http.listen.v[i];
+    if (v && !has_unix)
+        v[n++] = a->address;
     return v;
 }
 
 static int open_door(struct bp_agent *a, struct bp_error *err) {
     const struct bp_agent_config *c = a->config;
-    int r = bp_agent_check_listen(a, err);
+    int r;
 
-    if (r < 0)
-        return r;
     (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
     raise_file_limit(c);
-    a->listen = words_of(&c->http.listen, a->address);
-    a->hosts = words_of(&c->http.hosts, NULL);
-    a->origins = words_of(&c->http.origins, NULL);
+    a->listen = addresses(a);
+    a->hosts = words_of(&c->http.hosts);
+    a->origins = words_of(&c->http.origins);
     if (!a->listen || !a->hosts || !a->origins)
         return bp_fail(err, -ENOMEM, "out of memory");
+    r = bp_agent_check_listen(a, err);
+    if (r < 0)
+        return r;
     return bp_http_open(
         &(struct bp_http_options){
             .listen = a->listen,
@@ -126,6 +148,7 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
 
 static int block_signals(void) {
     sigset_t set;
+    int fd;
 
     (void) signal(SIGPIPE, SIG_IGN);
     (void) sigemptyset(&set);
@@ -134,7 +157,8 @@ static int block_signals(void) {
     (void) sigaddset(&set, SIGHUP);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return -EINVAL;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }
 
 /* The signal that came, or 0. */
@@ -150,6 +174,12 @@ static bp_ns_t telemetry_interval(struct bp_agent *a) {
     return c->telemetry.interval;
 }
 
+static void reload(struct bp_agent *a) {
+    bp_systemd_reloading(&a->systemd);
+    bp_agent_reload(a);
+    bp_systemd_ready(&a->systemd);
+}
+
 static void live(struct bp_agent *a, int signals) {
     struct pollfd p = { .fd = signals, .events = POLLIN };
     bp_ns_t next_mono = 0; /* when status and topics are told again */
@@ -161,11 +191,12 @@ static void live(struct bp_agent *a, int signals) {
         if (poll(&p, 1, (int) (BP_MIN(interval, BP_SEC) / BP_MS)) > 0)
             sig = signal_of(signals);
         if (sig == SIGHUP)
-            bp_agent_reload(a);
+            reload(a);
         sig = sig == SIGHUP ? 0 : sig;
         bp_sessions_tick(a->sessions);
         bp_access_tick(a->access);
         bp_agent_tick(a);
+        bp_agent_life(a);
         if (bp_mono_ns() + BP_MS / 2 < next_mono)
             continue;
         next_mono = bp_mono_ns() + interval;
@@ -326,6 +357,7 @@ static void agent_done(struct bp_agent *a) {
     bp_alerts_free(a->alerts);
     bp_bus_free(a->bus);
     bp_settings_close(a->settings);
+    bp_systemd_done(&a->systemd);
 }
 
 int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
@@ -336,9 +368,12 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     BP_AUTO_FD int signals = block_signals();
     int r;
 
-    if (signals < 0)
-        return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
-    r = bp_settings_open(config, on_settings, &a, &a.settings, err);
+    r = bp_systemd_open(&a.systemd, err);
+    if (r == 0 && signals < 0)
+        r = bp_fail(err, signals, "cannot receive signals: %s", bp_strerror(signals));
+    bp_systemd_slow(&a.systemd); /* what an earlier life left may take long to recover */
+    if (r == 0)
+        r = bp_settings_open(config, on_settings, &a, &a.settings, err);
     if (r == 0)
         r = open_news(&a, err);
     if (r == 0)
@@ -370,7 +405,13 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
 
     bp_log(BP_LOG_NOTICE, "agent is ready", BP_F_TEXT("http", bp_http_address(a.http, 0)),
            BP_F_TEXT("socket", a.socket), BP_F_TEXT("data", a.dir));
+    bp_systemd_swift(&a.systemd);
+    bp_systemd_ready(&a.systemd);
+    bp_agent_life(&a);
+    bp_memory_settle();
     live(&a, signals);
+    bp_systemd_stopping(&a.systemd);
+    bp_systemd_slow(&a.systemd);
     bp_log(BP_LOG_NOTICE, "agent is ending");
     bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);

@@ -42,14 +42,14 @@ int bp_agent_check_listen(struct bp_agent *a, struct bp_error *err) {
         bp_log(BP_LOG_WARNING, "users and tokens were lost with the catalogue; until 'bagpipe user "
                                "add' or 'bagpipe token new' has made new ones, only the socket is "
                                "let in");
-    for (size_t i = 0; i < c->http.listen.n; i++) {
-        const char *text = c->http.listen.v[i];
+    for (size_t i = 0; a->listen[i]; i++) {
+        const char *text = a->listen[i];
         struct bp_addr addr;
         int r = bp_addr_parse(text, &addr, err);
 
         if (r < 0)
             return bp_prefix(err, r, "http.listen");
-        if (addr.local)
+        if (addr.local || (addr.kind == BP_ADDR_FD && bp_addr_fd_is_local(addr.fd)))
             continue;
         if (c->http.auth == BP_ACCESS_OFF)
             return bp_fail(err, BP_ECONFIG,

@@ -237,6 +237,8 @@ void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret) {
         st.disk_full |= w.disk_full;
         if (!st.durable_wall_ns || w.durable_wall_ns < st.durable_wall_ns)
             st.durable_wall_ns = w.durable_wall_ns;
+        if (!st.ticked_mono || w.ticked_mono < st.ticked_mono)
+            st.ticked_mono = w.ticked_mono;
     }
     (void) pthread_mutex_unlock(&s->lock);
     *ret = st;

@@ -130,6 +130,7 @@ struct bp_sessions_stats {
     char fullest[256];   /* its session */
     bool disk_full;
     bp_ns_t durable_wall_ns; /* the oldest of the running ones, 0 = none runs */
+    bp_ns_t ticked_mono;     /* the same of when their writers came around their loops */
 };
 void bp_sessions_stats(struct bp_sessions *s, struct bp_sessions_stats *ret);
 /** Families of metrics about all sessions of this life together. */

@@ -354,6 +354,7 @@ static bool rest(struct bp_writer *w, bp_ns_t next, uint64_t *ret_head) {
 
     bp_writer_until(&ts, next);
     bp_mutex_lock(&w->lock);
+    w->st.ticked_mono = bp_mono_ns();
     while (!w->stopping && bp_mono_ns() < next) {
         bool ready = false;
 

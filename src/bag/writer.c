@@ -186,6 +186,7 @@ static int start_threads(struct bp_writer *w, struct bp_error *err) {
             return bp_fail(err, r, "cannot start a segment in '%s': %s", w->dir,
                            w->failed ? w->failed_text : "no space left on the disk");
         }
+        w->st.ticked_mono = bp_mono_ns();
         r = bp_thread_start("bp-writer", bp_writer_thread, w, &w->thread_writer);
         w->writer_started = r == 0;
     }

@@ -170,6 +170,7 @@ struct bp_writer_stats {
     uint64_t disk_free;
     uint32_t segments;
     bp_ns_t durable_wall_ns; /* everything accepted before this is durable */
+    bp_ns_t ticked_mono;     /* when the writer thread last came around its loop */
     uint64_t commits, journal_frames, journal_bytes, forced, rewrites, plain_chunks;
     bp_ns_t commit_p50, commit_p99, commit_max;
     bool disk_full, on_tmpfs, o_direct;

@@ -12,6 +12,13 @@
 void bp_memory_for_years(void);
 
 /**
+ * Unmaps what only starting has used: pages of code and constants, the program's and its
+ * libraries', come back from the page cache when they are used again, and free memory of the heap
+ * goes. Once, when a daemon is ready: a third of what it has mapped by then. Any thread.
+ */
+void bp_memory_settle(void);
+
+/**
  * Starts a named thread with every signal blocked, so that signals arrive at the main thread.
  *
  * @param name  at most 15 characters, cut if longer

@@ -1,3 +1,11 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include "agent/agent.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -7,6 +15,7 @@ struct opts {
     const char *config;
     struct bp_opt_list set;
     bool json;
+    int64_t sim;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -18,7 +27,36 @@ static const struct bp_opt options[] = {
       NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "log one JSON object a line, also on a terminal",
       NULL, NULL, 0, 0 },
+    { "sim", 0, BP_OPT_INT, OPT(sim), "N",
+      "also simulate so many robots, in its first domain, as long as it runs", NULL, NULL, 1, 64 },
 };
+
+/* `bagpipe sim` as a child that cannot outlive us, not even a kill -9. */
+static int start_robots(const struct bp_agent_config *c, int64_t robots, struct bp_error *err) {
+    const char *domain = c->discovery.domains.n ? c->discovery.domains.v[0] : NULL;
+    pid_t parent = getpid(), child;
+    char n[24];
+
+    (void) snprintf(n, sizeof n, "%" PRId64, robots);
+    child = fork();
+    if (child < 0)
+        return bp_fail(err, -errno, "cannot start simulated robots: %s", bp_strerror(errno));
+    if (child == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        /* the parent may have died before it was asked for */
+        if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent || null < 0 ||
+            dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+            _exit(1);
+        (void) setpgid(0, 0); /* Ctrl-C is for the agent, which ends us */
+        (void) execl("/proc/self/exe", "bagpipe", "sim", "--profile", "mixed", "--robots", n,
+                     domain ? "--domain" : NULL, domain, NULL);
+        _exit(127);
+    }
+    bp_log(BP_LOG_NOTICE, "simulated robots drive along", BP_F_INT("robots", robots),
+           BP_F_INT("pid", child));
+    return 0;
+}
 
 static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     const struct opts *o = opts;
@@ -30,8 +68,14 @@ static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     r = bp_agent_config_load(o->config, o->set.v, o->set.n, &c, err);
     if (r == 0) {
         bp_log_setup((enum bp_log_level) c.log.level, o->json ? BP_LOG_JSON : BP_LOG_AUTO);
-        r = bp_agent_run(&c, err);
+        /* children are not waited for, and as the first process of a container neither is anybody
+         * else's child that was left to us */
+        (void) signal(SIGCHLD, SIG_IGN);
+        if (o->sim)
+            r = start_robots(&c, o->sim, err);
     }
+    if (r == 0)
+        r = bp_agent_run(&c, err);
     bp_agent_config_done(&c);
     return r;
 }
@@ -48,6 +92,7 @@ const struct bp_verb bp_verb_agent = {
         "SIGINT and SIGTERM finish all sessions and end it. `bagpipe config` shows every key.",
     .examples = "bagpipe agent                                    wait to be told\n"
                 "bagpipe agent --set session.auto_start=true      record from the start\n"
+                "bagpipe agent --sim 2                            with two simulated robots\n"
                 "bagpipe agent --config robot.yaml                as the file says",
     .opts = options,
     .nopts = BP_COUNT(options),

@@ -159,3 +159,11 @@ bool bp_addr_same_peer(const struct sockaddr *a, const struct sockaddr *b) {
         return a->sa_family == b->sa_family;
     return memcmp(x, y, is_mapped(x) || is_mapped(y) ? 16 : 8) == 0;
 }
+
+bool bp_addr_fd_is_local(int fd) {
+    struct sockaddr_storage ss = { 0 };
+    socklen_t len = sizeof ss;
+
+    return getsockname(fd, (struct sockaddr *) &ss, &len) == 0 &&
+           bp_addr_is_local((const struct sockaddr *) &ss);
+}

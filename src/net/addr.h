@@ -33,6 +33,9 @@ char *bp_addr_format(const struct sockaddr *sa, socklen_t len, char text[static 
 /** True for 127.0.0.0/8, ::1 (mapped IPv4 too) and unix sockets. */
 bool bp_addr_is_local(const struct sockaddr *sa);
 
+/** The same of a socket's own address. */
+bool bp_addr_fd_is_local(int fd);
+
 /** True when both are the same machine as far as limits per peer go: equal IPv4 address, equal /64
  *  of IPv6; ports do not matter; any two unix sockets. */
 bool bp_addr_same_peer(const struct sockaddr *a, const struct sockaddr *b);

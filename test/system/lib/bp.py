@@ -295,6 +295,11 @@ def sim(*args, domain, log, env=None, ns=None, out=None):
     return Proc([BAGPIPE, "sim", "--domain", domain, "--log", log, *args], env=env, ns=ns, log=out)
 
 
+def sanitized():
+    """The program under test was built with a sanitizer, so its memory is not its own."""
+    return b"__asan_init" in Path(BAGPIPE).read_bytes() or b"__tsan_init" in Path(BAGPIPE).read_bytes()
+
+
 def rss_kb(pid):
     """(VmRSS, RssAnon, RssShmem) in kB, zeros when gone."""
     got = {}
