@@ -122,9 +122,9 @@ static struct bp_segment *make_segment(struct bp_writer *w, int *ret_code) {
     if (r == 0)
         r = bp_segment_create(&o, w->session, &defs, &s, &err);
     bp_defs_done(&defs);
-    if (r == 0)
+    if (r == 0 || r == -EEXIST) /* what could not be removed must not be in the way for ever */
         w->next_number++;
-    else if (r != -ENOSPC && !w->spare_failed)
+    if (r < 0 && r != -ENOSPC && !w->spare_failed)
         bp_writer_failed(w, NULL, r, err.text);
     *ret_code = r;
     return s;
