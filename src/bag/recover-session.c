@@ -339,7 +339,7 @@ static int end_segments(struct session *s, struct bp_error *err) {
             }
         } else if (x->walk.resumes_at) {
             r = bp_recover_file(x->path, s->o, s->ret, err);
-        } else if (x->walk.s->groups == 0) {
+        } else if (bp_segment_is_empty(x->walk.s)) {
             r = s->io->unlink(s->io->ctx, x->path); /* prepared, never written to */
             s->ret->segments_removed++;
             if (r < 0)

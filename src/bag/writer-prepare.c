@@ -56,7 +56,7 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
 
     if (c->abandoned)
         r = bp_walk_rebuild(&s, s->durable, &err); /* what its memory says may not be on disk */
-    if (r == 0 && s->groups == 0 && s->ledger.n == 0 && (c->abandoned || w->folder.nfiles)) {
+    if (r == 0 && bp_segment_is_empty(s) && (c->abandoned || w->folder.nfiles)) {
         (void) w->io->unlink(w->io->ctx, s->path);
         bp_segment_free(s);
         return;

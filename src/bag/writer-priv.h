@@ -106,6 +106,7 @@ struct latched {
 
 struct mark {
     struct mark *next;
+    bool written; /* in the current segment, or one of `old`; freed when that is synced */
     struct bp_buf rec;
     char name[64];
 };
@@ -179,7 +180,8 @@ struct bp_writer {
     struct channel **channels;       /* by id; entry constant once nchannels covers it */
     uint32_t nchannels, nsources;    /* [atomic] */
     struct source **sources;         /* BP_MAX_SOURCES; entry NULL when forgotten [lock] */
-    struct mark *marks, **marks_end; /* [defs_lock] */
+    /* [defs_lock] Accepted and not yet durable. Only the writer takes some out. */
+    struct mark *marks, **marks_end;
 
     struct bp_segment *seg;          /* [writer] */
     struct bp_segment *old[MAX_OLD]; /* [writer] split off, not yet synced */
@@ -252,6 +254,8 @@ void bp_writer_give_ahead(struct bp_writer *w, struct slot *s);
 int bp_writer_write_ready(struct bp_writer *w, uint64_t limit);
 int bp_writer_sync(struct bp_writer *w);
 int bp_writer_write_marks(struct bp_writer *w);
+/** Is there a mark that waits for room? */
+bool bp_writer_marks_wait(struct bp_writer *w);
 int bp_writer_define(struct bp_writer *w);
 /** A split by time or on demand; the tick first writes what is open. */
 bool bp_writer_split_due(struct bp_writer *w);

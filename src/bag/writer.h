@@ -152,7 +152,14 @@ int bp_writer_accept(struct bp_writer *w, const struct bp_accept *m);
 void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why, uint64_t first,
                          uint64_t last);
 
-/** Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment. */
+/**
+ * Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment.
+ *
+ * It is durable one commit interval later, whatever a disk refuses in between: it is kept until it
+ * was synced. Unlike a message it is in no ring, so kill -9 within that interval loses it.
+ *
+ * @return 0 or -ENOMEM
+ */
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv);
 
 /** Stores chunks as they are from now on, whatever codec was asked for, or compresses again. Any
