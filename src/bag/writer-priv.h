@@ -95,6 +95,15 @@ struct past {
     uint64_t last;
 };
 
+/* A source that was forgotten: DDS writers come back, with the same GUID, after a broken link. */
+struct bygone {
+    uint8_t guid[16];
+    uint16_t channel; /* 0 = none */
+    uint64_t last;
+};
+
+enum { BYGONES = 4096 };
+
 #define LATCHED_UNKNOWN UINT32_MAX /* read from a file: its source has not spoken yet */
 
 struct latched {
@@ -208,6 +217,8 @@ struct bp_writer {
     bool spare_busy;                     /* [lock] the preparer makes one */
     struct past *past;                   /* constant: where each source had got to before a crash */
     size_t npast;
+    struct bygone *bygone; /* [defs_lock] the last BYGONES, a ring; NULL until there is one; owned */
+    uint64_t nbygone;      /* [defs_lock] ever */
     char **past_paths; /* constant: files that hold its latched messages */
     size_t npast_paths;
     struct latched *reloaded; /* [defs_lock] read from them, on their way to the writer */

@@ -125,7 +125,8 @@ struct bp_source_def {
 /** Adds or finds (same guid and channel, also from before a crash). @return index >= 0 or -errno */
 int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err);
 /** Nothing more comes from this source: its index may be forgotten once all of it is on disk, and
- * is not used again. Sources of latched channels stay. */
+ * is not used again. Sources of latched channels stay. Should its GUID come back after all, it is
+ * registered again with bp_writer_source(), and what was missed meanwhile is ledgered. */
 void bp_writer_source_gone(struct bp_writer *w, uint32_t source);
 
 struct bp_accept {
