@@ -700,6 +700,13 @@ static int is_mcap(const struct dirent *e) {
     return e->d_name[0] != '.' && n > 5 && memcmp(e->d_name + n - 5, ".mcap", 5) == 0;
 }
 
+/* A session that was interrupted before anything of it reached the disk, once it was recovered. */
+static bool holds_nothing(const char *dir, const struct bp_io *io) {
+    BP_AUTO_MANIFEST m = { 0 };
+
+    return bp_manifest_read(io, dir, &m, NULL) >= 0 && m.nsegments == 0;
+}
+
 int bp_recover_files(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
                      struct bp_error *err) {
     struct dirent **v = NULL;
@@ -716,6 +723,8 @@ int bp_recover_files(const char *dir, const struct bp_recover_opts *o, struct bp
         free(v[i]);
     }
     free(v);
+    if (r == 0 && n == 0 && holds_nothing(dir, o->io ? o->io : &bp_io_posix))
+        return 0;
     if (r == 0 && n == 0)
         return bp_fail(err, BP_EFORMAT, "there is no MCAP file in '%s'", dir);
     if (r == 0 && !o->dry_run)

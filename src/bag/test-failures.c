@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "bag/bag-ledger.h"
+#include "bag/manifest.h"
 #include "bag/recover.h"
 #include "bag/test-writer.h"
 #include "bag/verify.h"
@@ -150,11 +151,20 @@ static void check_proof(const struct run *r) {
         fail_msg("%s: proof %d", now, (int) result.proof);
 }
 
+/* Nothing at all was left to recover: that is no recording any more. */
+static bool holds_nothing(const char *dir) {
+    BP_AUTO_MANIFEST m = { 0 };
+
+    assert_true(bp_manifest_read(&bp_io_posix, dir, &m, NULL) >= 0);
+    return m.nsegments == 0;
+}
+
 static uint64_t lost_after_recovery(const struct run *r) {
     uint64_t found[3] = { 0 }, lost = 0;
 
     recover(r);
-    (void) check_content(r->dir.session, found, 3);
+    if (!holds_nothing(r->dir.session))
+        (void) check_content(r->dir.session, found, 3);
     for (size_t i = 0; i < 3; i++) {
         if (found[i] > r->accepted[i])
             fail_msg("%s: %llu found, %llu accepted", now, (unsigned long long) found[i],
@@ -237,6 +247,7 @@ static void test_repeated(void **state) {
         "op=open,from=9,errno=EMFILE",
         "op=datasync,every=2,delay=30ms;op=pwrite,every=5,delay=10ms",
         "op=truncate,errno=EIO",
+        "op=datasync,errno=EIO", /* nothing is ever on disk; signed */
     };
 
     (void) state;
