@@ -668,6 +668,17 @@ static int mend_manifest(struct bp_folder *f, const char *dir, const struct bp_i
     return bp_folder_write_manifest(f, io, err);
 }
 
+/* Who recovered it had no key, and could not tell of what topics the messages are. Here is one. */
+static bool was_blind(const struct bp_metadata *m, const struct bp_folder *f) {
+    uint64_t told = 0, known = 0;
+
+    for (size_t i = 0; i < m->ntopics; i++)
+        told += m->topics[i].messages;
+    for (size_t i = 0; i < f->ntopics; i++)
+        known += f->topics[i].messages;
+    return m->ntopics > 0 && told < m->messages && known == bp_folder_messages(f);
+}
+
 /* metadata.yaml of a folder whose files are whole: made anew when it is missing, cannot be read or
  * says something else than the files. */
 static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
@@ -682,7 +693,8 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
     if (k == 0 && mended)
         k = bp_recover_sign_with(&f, o, ret, err);
     if (k == 0 &&
-        (mended || r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f))) {
+        (mended || r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f) ||
+         was_blind(&m, &f))) {
         ret->needed = true;
         k = bp_folder_write_metadata(&f, io, err);
     }

@@ -139,8 +139,8 @@ static void print_finding(void *ctx, const struct bp_finding *f) {
     print_message("%s: %s: %s\n", now, f->path, f->text);
 }
 
-/* Whatever became of the segments, what is there now is what was signed. */
-static void check_proof(const struct run *r) {
+/* Whatever became of the segments, what is there now is whole, and what was signed. */
+static void check_verified(const struct run *r) {
     struct bp_verify_opts o = { .signed_by = r->signs ? bp_sign_key_public(signer) : NULL,
                                 .finding = print_finding };
     const char *path = r->dir.session;
@@ -149,6 +149,8 @@ static void check_proof(const struct run *r) {
     assert_int_equal(bp_verify(&path, 1, &o, &result, NULL), 0);
     if (result.proof != (r->signs ? BP_PROOF_SIGNED : BP_PROOF_UNSIGNED))
         fail_msg("%s: proof %d", now, (int) result.proof);
+    if (result.findings[BP_FINDING_DAMAGE] || result.findings[BP_FINDING_UNUSABLE])
+        fail_msg("%s: verify finds damage", now);
 }
 
 /* Nothing at all was left to recover: that is no recording any more. */
@@ -203,7 +205,7 @@ static uint64_t sweep_one(const char *spec, bool compress, const struct run **re
         fail_msg("%s: messages are missing", spec);
     if (r.open_code == 0) {
         check_ledger(&r);
-        check_proof(&r);
+        check_verified(&r);
     }
     if (ret)
         *ret = &r;
