@@ -692,9 +692,8 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
     k = bp_folder_load(&f, io, dir, err);
     if (k == 0 && mended)
         k = bp_recover_sign_with(&f, o, ret, err);
-    if (k == 0 &&
-        (mended || r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f) ||
-         was_blind(&m, &f))) {
+    if (k == 0 && (mended || r < 0 || m.nfiles != f.nfiles ||
+                   m.messages != bp_folder_messages(&f) || was_blind(&m, &f))) {
         ret->needed = true;
         k = bp_folder_write_metadata(&f, io, err);
     }

@@ -184,11 +184,11 @@ struct bp_writer {
     struct bp_writer_stats st;  /* [lock] counters */
 
     struct bp_mutex defs_lock;
-    struct bp_defs defs;             /* [defs_lock] */
-    uint32_t *schema_crcs;           /* [defs_lock] by schema id */
-    struct channel **channels;       /* by id; entry constant once nchannels covers it */
-    uint32_t nchannels, nsources;    /* [atomic] */
-    struct source **sources;         /* BP_MAX_SOURCES; entry NULL when forgotten [lock] */
+    struct bp_defs defs;          /* [defs_lock] */
+    uint32_t *schema_crcs;        /* [defs_lock] by schema id */
+    struct channel **channels;    /* by id; entry constant once nchannels covers it */
+    uint32_t nchannels, nsources; /* [atomic] */
+    struct source **sources;      /* BP_MAX_SOURCES; entry NULL when forgotten [lock] */
     /* [defs_lock] Accepted and not yet durable. Only the writer takes some out. */
     struct mark *marks, **marks_end;
 
@@ -217,8 +217,9 @@ struct bp_writer {
     bool spare_busy;                     /* [lock] the preparer makes one */
     struct past *past;                   /* constant: where each source had got to before a crash */
     size_t npast;
-    struct bygone *bygone; /* [defs_lock] the last BYGONES, a ring; NULL until there is one; owned */
-    uint64_t nbygone;      /* [defs_lock] ever */
+    struct bygone
+        *bygone;       /* [defs_lock] the last BYGONES, a ring; NULL until there is one; owned */
+    uint64_t nbygone;  /* [defs_lock] ever */
     char **past_paths; /* constant: files that hold its latched messages */
     size_t npast_paths;
     struct latched *reloaded; /* [defs_lock] read from them, on their way to the writer */
