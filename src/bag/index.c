@@ -14,6 +14,20 @@ void bp_index_done(struct bp_index *x) {
     *x = (struct bp_index){ 0 };
 }
 
+struct bp_index_at bp_index_at(const struct bp_index *x) {
+    return (struct bp_index_at){ x->schemas.n, x->channels.n, x->metadata.n,
+                                 x->nschemas,  x->nchannels,  x->nmetadata };
+}
+
+void bp_index_back(struct bp_index *x, const struct bp_index_at *at) {
+    x->schemas.n = at->schemas;
+    x->channels.n = at->channels;
+    x->metadata.n = at->metadata;
+    x->nschemas = at->nschemas;
+    x->nchannels = at->nchannels;
+    x->nmetadata = at->nmetadata;
+}
+
 void bp_index_add_schema(struct bp_index *x, const void *rec, size_t n) {
     bp_buf_put(&x->schemas, rec, n);
     x->nschemas++;

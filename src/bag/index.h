@@ -14,6 +14,12 @@ struct bp_index {
     bool failed; /* out of memory */
 };
 
+/* How much of it there was at some moment, but for chunks. */
+struct bp_index_at {
+    size_t schemas, channels, metadata;
+    uint32_t nschemas, nchannels, nmetadata;
+};
+
 struct bp_chunk_info {
     uint64_t at, len;   /* of the Chunk record in the file */
     uint64_t index_len; /* of the MessageIndex records behind it */
@@ -24,6 +30,9 @@ struct bp_chunk_info {
 };
 
 void bp_index_done(struct bp_index *x);
+struct bp_index_at bp_index_at(const struct bp_index *x);
+/** Takes back what was added since; chunks and attachments stay. */
+void bp_index_back(struct bp_index *x, const struct bp_index_at *at);
 /** `rec`: the whole record as it lies in the file. */
 void bp_index_add_schema(struct bp_index *x, const void *rec, size_t n);
 void bp_index_add_channel(struct bp_index *x, uint16_t id, const void *rec, size_t n);

@@ -668,6 +668,17 @@ static int mend_manifest(struct bp_folder *f, const char *dir, const struct bp_i
     return bp_folder_write_manifest(f, io, err);
 }
 
+/* Who recovered it had no key, and could not tell of what topics the messages are. Here is one. */
+static bool was_blind(const struct bp_metadata *m, const struct bp_folder *f) {
+    uint64_t told = 0, known = 0;
+
+    for (size_t i = 0; i < m->ntopics; i++)
+        told += m->topics[i].messages;
+    for (size_t i = 0; i < f->ntopics; i++)
+        known += f->topics[i].messages;
+    return m->ntopics > 0 && told < m->messages && known == bp_folder_messages(f);
+}
+
 /* metadata.yaml of a folder whose files are whole: made anew when it is missing, cannot be read or
  * says something else than the files. */
 static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
@@ -681,8 +692,8 @@ static int mend_metadata(const char *dir, const struct bp_recover_opts *o, struc
     k = bp_folder_load(&f, io, dir, err);
     if (k == 0 && mended)
         k = bp_recover_sign_with(&f, o, ret, err);
-    if (k == 0 &&
-        (mended || r < 0 || m.nfiles != f.nfiles || m.messages != bp_folder_messages(&f))) {
+    if (k == 0 && (mended || r < 0 || m.nfiles != f.nfiles ||
+                   m.messages != bp_folder_messages(&f) || was_blind(&m, &f))) {
         ret->needed = true;
         k = bp_folder_write_metadata(&f, io, err);
     }
@@ -698,6 +709,13 @@ static int is_mcap(const struct dirent *e) {
     if (bp_sealed_name(e->d_name))
         n -= strlen(BP_SEALED_SUFFIX);
     return e->d_name[0] != '.' && n > 5 && memcmp(e->d_name + n - 5, ".mcap", 5) == 0;
+}
+
+/* A session that was interrupted before anything of it reached the disk, once it was recovered. */
+static bool holds_nothing(const char *dir, const struct bp_io *io) {
+    BP_AUTO_MANIFEST m = { 0 };
+
+    return bp_manifest_read(io, dir, &m, NULL) >= 0 && m.nsegments == 0;
 }
 
 int bp_recover_files(const char *dir, const struct bp_recover_opts *o, struct bp_recovery *ret,
@@ -716,6 +734,8 @@ int bp_recover_files(const char *dir, const struct bp_recover_opts *o, struct bp
         free(v[i]);
     }
     free(v);
+    if (r == 0 && n == 0 && holds_nothing(dir, o->io ? o->io : &bp_io_posix))
+        return 0;
     if (r == 0 && n == 0)
         return bp_fail(err, BP_EFORMAT, "there is no MCAP file in '%s'", dir);
     if (r == 0 && !o->dry_run)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "bag/journal.h"
+#include "bag/proof.h"
 #include "bag/recover-priv.h"
 #include "bag/sealed-walk.h"
 
@@ -339,7 +340,7 @@ static int end_segments(struct session *s, struct bp_error *err) {
             }
         } else if (x->walk.resumes_at) {
             r = bp_recover_file(x->path, s->o, s->ret, err);
-        } else if (x->walk.s->groups == 0) {
+        } else if (bp_segment_is_empty(x->walk.s)) {
             r = s->io->unlink(s->io->ctx, x->path); /* prepared, never written to */
             s->ret->segments_removed++;
             if (r < 0)
@@ -479,8 +480,13 @@ static int look(struct session *s, struct bp_error *err) {
     return 0;
 }
 
-/* What is written now belongs to the session that was interrupted. */
+/* What is written now belongs to the session that was interrupted. Where no segment is left, since
+ * the disk took none, its first signature still tells; one over segments would be of another. */
 static void take_id(const struct session *s, char id[static 27]) {
+    BP_AUTO_PROOF p = { 0 };
+
+    if (bp_proof_read(s->io, s->dir, &p, NULL) == 0 && p.n == 0 && p.from == 0)
+        memcpy(id, p.session, sizeof p.session);
     for (size_t i = 0; i < s->n; i++) {
         const struct bp_segment *x = s->v[i].closed ? s->v[i].closed : s->v[i].walk.s;
 

@@ -72,6 +72,8 @@ static int sealed_open(void *ctx, const char *path, int flags, unsigned mode) {
     if (r == 0)
         return fd;
     (void) s->under->close(s->under->ctx, fd);
+    if ((flags & O_CREAT) && (flags & O_EXCL)) /* who fails to make a file makes none */
+        (void) s->under->unlink(s->under->ctx, path);
     return r;
 }
 

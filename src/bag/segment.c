@@ -179,17 +179,46 @@ bool bp_segment_lacks(const struct bp_segment *s, const struct bp_defs *defs) {
            h->sources < defs->nsources;
 }
 
+bool bp_segment_is_empty(const struct bp_segment *s) {
+    return s->groups == 0 && s->ledger.n == 0 && s->marks == 0;
+}
+
+static void begin_stage(struct bp_segment *s) {
+    s->unstaged.defined = s->defined;
+    s->unstaged.index = bp_index_at(&s->index);
+    s->unstaged.marks = s->marks;
+}
+
+static void unstage(struct bp_segment *s) {
+    bp_buf_clear(&s->staged);
+    s->staged.failed = false;
+    s->defined = s->unstaged.defined;
+    bp_index_back(&s->index, &s->unstaged.index);
+    s->marks = s->unstaged.marks;
+}
+
 int bp_segment_stage_defs(struct bp_segment *s, const struct bp_defs *defs) {
+    int r;
+
     if (!bp_segment_lacks(s, defs))
         return 0;
-    return bp_defs_group(defs, &s->defined, NULL, s->session, s->off, &s->staged, &s->index);
+    begin_stage(s);
+    r = bp_defs_group(defs, &s->defined, NULL, s->session, s->off, &s->staged, &s->index);
+    if (r < 0)
+        unstage(s);
+    return r;
 }
 
 int bp_segment_stage_metadata(struct bp_segment *s, const void *rec, size_t n, struct bp_str name) {
+    begin_stage(s);
     bp_buf_put(&s->staged, rec, n);
     bp_group_seal(&s->staged, 0, s->session, s->off, NULL, 0);
     bp_index_add_metadata(&s->index, s->off, s->staged.n, name);
-    return s->staged.failed ? -ENOMEM : 0;
+    s->marks++;
+    if (!s->staged.failed)
+        return 0;
+    unstage(s);
+    return -ENOMEM;
 }
 
 int bp_segment_flush(struct bp_segment *s) {
@@ -200,6 +229,8 @@ int bp_segment_flush(struct bp_segment *s) {
     r = append_buf(s, &s->staged);
     if (r == 0)
         bp_buf_clear(&s->staged);
+    else
+        unstage(s);
     return r;
 }
 

@@ -27,12 +27,18 @@ struct bp_segment {
     struct bp_defined defined;
     struct bp_defined defined_durable;
     struct bp_buf staged;
+    struct {
+        struct bp_defined defined;
+        struct bp_index_at index;
+        uint64_t marks;
+    } unstaged; /* what it goes back to when `staged` cannot be written */
     struct bp_index index;
     struct bp_ledger ledger;
     struct bp_ledger_source **sources; /* by source id, borrowed from the ledger; owned array */
     uint32_t nsources;
     struct bp_spans ranges[BP_LANES]; /* numbers of the messages in it */
     uint64_t groups, repeated;        /* groups with messages; repeated messages */
+    uint64_t marks;                   /* Metadata that is not about the segment itself */
     char id[27];                      /* of its session, "" when it does not tell */
     struct bp_sha256 *sha;            /* of what was written, or NULL: nobody asked for it */
     uint64_t hashed;                  /* bytes in `sha` */
@@ -82,8 +88,9 @@ int64_t bp_segment_extend(struct bp_segment *s, uint64_t want, uint64_t min_free
 /** Writes n bytes (whole blocks) at the end; s->off moves on success only. */
 BP_MUST_CHECK int bp_segment_append(struct bp_segment *s, const void *p, size_t n);
 
-/* Small groups are staged, then written by bp_segment_flush() before anything else goes to the
- * segment; a flush that fails for want of space can be repeated. */
+/* Small groups are staged, which needs no file, then written by bp_segment_flush() before anything
+ * else goes to the segment. When that fails it is as if they had never been staged: neither the
+ * summary nor `defined` speaks of what is not in the file. */
 
 /** Stages all definitions it has not yet. Nothing may be staged. @return 0 or -ENOMEM */
 BP_MUST_CHECK int bp_segment_stage_defs(struct bp_segment *s, const struct bp_defs *defs);
@@ -91,6 +98,8 @@ BP_MUST_CHECK int bp_segment_stage_defs(struct bp_segment *s, const struct bp_de
 BP_MUST_CHECK int bp_segment_stage_metadata(struct bp_segment *s, const void *rec, size_t n,
                                             struct bp_str name);
 BP_MUST_CHECK int bp_segment_flush(struct bp_segment *s);
+/** Is there nothing in it that anybody would miss? Only what its preparer wrote. */
+bool bp_segment_is_empty(const struct bp_segment *s);
 /** Are there definitions that it has not yet? */
 bool bp_segment_lacks(const struct bp_segment *s, const struct bp_defs *defs);
 

@@ -164,6 +164,11 @@ static void load_folder(struct folder *d) {
         (void) snprintf(d->proof_why, sizeof d->proof_why, "%s", err.text);
 }
 
+/* A recovery that had no key could tell neither log times nor which messages are repeated ones. */
+static bool made_blind(const struct bp_manifest_segment *s) {
+    return s->messages > 0 && s->first_ns == 0 && s->last_ns == 0 && s->repeated == 0;
+}
+
 /* A file's own faults were told; what is compared with it would only repeat them. */
 static void check_against_manifest(struct folder *d) {
     const struct bp_manifest *m = &d->manifest;
@@ -182,6 +187,8 @@ static void check_against_manifest(struct folder *d) {
         else if (f->sha256[0] && s->sha256[0] && !bp_streq(f->sha256, s->sha256))
             say(d, BP_FINDING_DAMAGE, f->path, "the file does not have the manifest's SHA-256");
         if (f->damaged || f->blind)
+            continue;
+        if (made_blind(s) && f->messages - f->repeated == s->messages)
             continue;
         if (f->messages != s->messages || f->repeated != s->repeated)
             say(d, BP_FINDING_DAMAGE, f->path,

@@ -237,6 +237,9 @@ static int take_metadata(const struct bp_mcap_record *rec, uint64_t at, struct b
         return take_sources(&md, defs);
     if (bp_str_eq(md.name, BP_STR("bagpipe.session")))
         take_session(&md, s);
+    else if (!bp_str_eq(md.name, BP_STR("bagpipe.custom")) &&
+             !bp_str_eq(md.name, BP_STR("bagpipe.repeated")))
+        s->marks++;
     return 0;
 }
 

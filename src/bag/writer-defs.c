@@ -172,6 +172,22 @@ static void recall(const struct bp_writer *w, const struct bp_source_def *d, str
         }
 }
 
+/* The same within a run, of a source that was away for so long that it was forgotten. */
+static void recall_bygone(const struct bp_writer *w, const struct bp_source_def *d,
+                          struct source *s) {
+    uint64_t n = w->nbygone, first = n > BYGONES ? n - BYGONES : 0;
+
+    for (uint64_t i = n; i-- > first;) {
+        const struct bygone *b = &w->bygone[i % BYGONES];
+
+        if (b->channel != d->channel || memcmp(b->guid, d->guid, sizeof d->guid) != 0)
+            continue;
+        s->seen = true;
+        s->last = b->last;
+        return;
+    }
+}
+
 static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_def *d) {
     struct bp_def_source def = { .channel = d->channel, .vendor = d->vendor, .node = NULL };
     BP_AUTO_FREE char *node = strdup(d->node ? d->node : "");
@@ -194,9 +210,22 @@ static int add_source(struct bp_writer *w, uint32_t id, const struct bp_source_d
     s->channel = w->channels[d->channel];
     s->id = id;
     recall(w, d, s);
+    recall_bygone(w, d, s);
     w->sources[id] = s;
     __atomic_store_n(&w->nsources, id + 1, __ATOMIC_RELEASE);
     return 0;
+}
+
+/* It is back before it was forgotten. [defs_lock], which keeps it from being forgotten now */
+static void keep_source(struct bp_writer *w, uint32_t id) {
+    bp_mutex_lock(&w->lock);
+    for (struct source **at = &w->gone; *at; at = &(*at)->next_gone)
+        if ((*at)->id == id) {
+            (*at)->after = 0;
+            *at = (*at)->next_gone;
+            break;
+        }
+    bp_mutex_unlock(&w->lock);
 }
 
 int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err) {
@@ -210,6 +239,8 @@ int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct 
         r = add_source(w, id, d);
         if (r == 0)
             r = (int) id;
+    } else if (r >= 0) {
+        keep_source(w, (uint32_t) r);
     }
     bp_mutex_unlock(&w->defs_lock);
     if (r < 0)
@@ -254,6 +285,23 @@ static void source_free(struct source *s) {
     free(s);
 }
 
+/* How far it had got, so that what is missed until it comes back is known. [defs_lock] */
+static void remember_bygone(struct bp_writer *w, const struct source *s) {
+    const struct bp_def_source *d = w->defs.sources[s->id];
+    struct bygone *b;
+
+    if (!s->seen || !d)
+        return;
+    if (!w->bygone)
+        w->bygone = calloc(BYGONES, sizeof *w->bygone);
+    if (!w->bygone)
+        return;
+    b = &w->bygone[w->nbygone++ % BYGONES];
+    memcpy(b->guid, d->guid, sizeof b->guid);
+    b->channel = d->channel;
+    b->last = s->last;
+}
+
 void bp_writer_forget_gone(struct bp_writer *w) {
     struct source *s;
 
@@ -262,8 +310,10 @@ void bp_writer_forget_gone(struct bp_writer *w) {
         bp_mutex_lock(&w->lock);
         s = pick_gone_locked(w);
         bp_mutex_unlock(&w->lock);
-        if (s)
+        if (s) {
+            remember_bygone(w, s);
             bp_defs_forget_source(&w->defs, s->id);
+        }
         source_free(s);
     } while (s);
     bp_mutex_unlock(&w->defs_lock);
@@ -292,6 +342,7 @@ void bp_writer_defs_done(struct bp_writer *w) {
     for (size_t i = 0; i < w->npast; i++)
         free(w->past[i].topic);
     free(w->past);
+    free(w->bygone);
     for (uint32_t i = 1; w->channels && i < w->nchannels; i++)
         free(w->channels[i]);
     for (uint32_t i = 0; w->sources && i < w->nsources; i++)

@@ -56,7 +56,7 @@ static void close_segment(struct bp_writer *w, struct closing *c) {
 
     if (c->abandoned)
         r = bp_walk_rebuild(&s, s->durable, &err); /* what its memory says may not be on disk */
-    if (r == 0 && s->groups == 0 && s->ledger.n == 0 && (c->abandoned || w->folder.nfiles)) {
+    if (r == 0 && bp_segment_is_empty(s) && (c->abandoned || w->folder.nfiles)) {
         (void) w->io->unlink(w->io->ctx, s->path);
         bp_segment_free(s);
         return;
@@ -122,9 +122,9 @@ static struct bp_segment *make_segment(struct bp_writer *w, int *ret_code) {
     if (r == 0)
         r = bp_segment_create(&o, w->session, &defs, &s, &err);
     bp_defs_done(&defs);
-    if (r == 0)
+    if (r == 0 || r == -EEXIST) /* what could not be removed must not be in the way for ever */
         w->next_number++;
-    else if (r != -ENOSPC && !w->spare_failed)
+    if (r < 0 && r != -ENOSPC && !w->spare_failed)
         bp_writer_failed(w, NULL, r, err.text);
     *ret_code = r;
     return s;

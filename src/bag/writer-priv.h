@@ -95,6 +95,15 @@ struct past {
     uint64_t last;
 };
 
+/* A source that was forgotten: DDS writers come back, with the same GUID, after a broken link. */
+struct bygone {
+    uint8_t guid[16];
+    uint16_t channel; /* 0 = none */
+    uint64_t last;
+};
+
+enum { BYGONES = 4096 };
+
 #define LATCHED_UNKNOWN UINT32_MAX /* read from a file: its source has not spoken yet */
 
 struct latched {
@@ -106,6 +115,7 @@ struct latched {
 
 struct mark {
     struct mark *next;
+    bool written; /* in the current segment, or one of `old`; freed when that is synced */
     struct bp_buf rec;
     char name[64];
 };
@@ -174,12 +184,13 @@ struct bp_writer {
     struct bp_writer_stats st;  /* [lock] counters */
 
     struct bp_mutex defs_lock;
-    struct bp_defs defs;             /* [defs_lock] */
-    uint32_t *schema_crcs;           /* [defs_lock] by schema id */
-    struct channel **channels;       /* by id; entry constant once nchannels covers it */
-    uint32_t nchannels, nsources;    /* [atomic] */
-    struct source **sources;         /* BP_MAX_SOURCES; entry NULL when forgotten [lock] */
-    struct mark *marks, **marks_end; /* [defs_lock] */
+    struct bp_defs defs;          /* [defs_lock] */
+    uint32_t *schema_crcs;        /* [defs_lock] by schema id */
+    struct channel **channels;    /* by id; entry constant once nchannels covers it */
+    uint32_t nchannels, nsources; /* [atomic] */
+    struct source **sources;      /* BP_MAX_SOURCES; entry NULL when forgotten [lock] */
+    /* [defs_lock] Accepted and not yet durable. Only the writer takes some out. */
+    struct mark *marks, **marks_end;
 
     struct bp_segment *seg;          /* [writer] */
     struct bp_segment *old[MAX_OLD]; /* [writer] split off, not yet synced */
@@ -206,6 +217,9 @@ struct bp_writer {
     bool spare_busy;                     /* [lock] the preparer makes one */
     struct past *past;                   /* constant: where each source had got to before a crash */
     size_t npast;
+    struct bygone
+        *bygone;       /* [defs_lock] the last BYGONES, a ring; NULL until there is one; owned */
+    uint64_t nbygone;  /* [defs_lock] ever */
     char **past_paths; /* constant: files that hold its latched messages */
     size_t npast_paths;
     struct latched *reloaded; /* [defs_lock] read from them, on their way to the writer */
@@ -252,6 +266,8 @@ void bp_writer_give_ahead(struct bp_writer *w, struct slot *s);
 int bp_writer_write_ready(struct bp_writer *w, uint64_t limit);
 int bp_writer_sync(struct bp_writer *w);
 int bp_writer_write_marks(struct bp_writer *w);
+/** Is there a mark that waits for room? */
+bool bp_writer_marks_wait(struct bp_writer *w);
 int bp_writer_define(struct bp_writer *w);
 /** A split by time or on demand; the tick first writes what is open. */
 bool bp_writer_split_due(struct bp_writer *w);

@@ -128,6 +128,10 @@ static void take_back(struct bp_writer *w) {
             slot_by_no(w, no)->state = SLOT_READY;
     w->st.rewrites++;
     bp_mutex_unlock(&w->lock);
+    bp_mutex_lock(&w->defs_lock);
+    for (struct mark *m = w->marks; m; m = m->next)
+        m->written = false;
+    bp_mutex_unlock(&w->defs_lock);
     w->unsynced = 0;
 }
 
@@ -156,17 +160,17 @@ static int judge(struct bp_writer *w, const char *what, int code) {
 
 /* Definitions first: no reader may meet a message of an unknown channel. */
 int bp_writer_define(struct bp_writer *w) {
-    int r = bp_segment_flush(w->seg);
+    uint64_t n;
+    int r;
 
-    if (r < 0)
-        return r;
     bp_mutex_lock(&w->defs_lock);
     r = bp_segment_stage_defs(w->seg, &w->defs);
     bp_mutex_unlock(&w->defs_lock);
-    if (r == 0 && w->seg->staged.n) {
-        w->unsynced += w->seg->staged.n;
+    n = w->seg->staged.n;
+    if (r == 0)
         r = bp_segment_flush(w->seg);
-    }
+    if (r == 0)
+        w->unsynced += n;
     return r;
 }
 
@@ -314,9 +318,7 @@ static int write_group(struct bp_writer *w, struct slot *s) {
 
     if (outgrows(w, s->g.len) && (s->g.len + w->seg->off > allocated(w->seg) || may_split(w)))
         split(w);
-    e = bp_segment_flush(w->seg);
-    if (e == 0)
-        e = begin_segment(w, s->g.t_first);
+    e = begin_segment(w, s->g.t_first);
     if (e == 0 && lacks_channels(w))
         e = bp_writer_define(w);
     if (e < 0)
@@ -370,40 +372,57 @@ int bp_writer_write_ready(struct bp_writer *w, uint64_t limit) {
     }
 }
 
-int bp_writer_write_marks(struct bp_writer *w) {
-    for (;;) {
-        struct mark *m;
-        bool staged;
-        int r;
+static struct mark *next_mark(struct bp_writer *w) {
+    struct mark *m;
 
-        bp_mutex_lock(&w->defs_lock);
-        m = w->marks;
-        bp_mutex_unlock(&w->defs_lock);
-        if (!m || !w->seg)
-            return 0;
-        r = bp_segment_flush(w->seg);
-        if (r == 0)
-            r = bp_segment_stage_metadata(w->seg, m->rec.p, m->rec.n, bp_str_of(m->name));
-        staged = r == 0;
-        if (staged) {
-            w->unsynced += w->seg->staged.n;
+    bp_mutex_lock(&w->defs_lock);
+    for (m = w->marks; m && m->written; m = m->next)
+        ;
+    bp_mutex_unlock(&w->defs_lock);
+    return m;
+}
+
+bool bp_writer_marks_wait(struct bp_writer *w) {
+    return next_mark(w) != NULL;
+}
+
+int bp_writer_write_marks(struct bp_writer *w) {
+    struct mark *m;
+
+    while (w->seg && (m = next_mark(w))) {
+        uint64_t n = 0;
+        int r = bp_segment_stage_metadata(w->seg, m->rec.p, m->rec.n, bp_str_of(m->name));
+
+        if (r == 0) {
+            n = w->seg->staged.n;
             r = bp_segment_flush(w->seg);
         }
-        r = judge(w, "cannot write a mark", r);
-        if (r > 0)
-            continue; /* once more, in another segment */
-        if (!staged)
+        /* Refused for want of room, it is tried again: nothing else is held up for a mark. */
+        if (is_full(r) || r == -ENOMEM)
             return r;
+        if (judge(w, "cannot write a mark", r) > 0)
+            continue; /* once more, in another segment, with all that the last one lost */
+        w->unsynced += n;
         bp_mutex_lock(&w->defs_lock);
+        m->written = true;
+        bp_mutex_unlock(&w->defs_lock);
+    }
+    return 0;
+}
+
+/* They are durable. */
+static void free_marks(struct bp_writer *w) {
+    bp_mutex_lock(&w->defs_lock);
+    while (w->marks && w->marks->written) {
+        struct mark *m = w->marks;
+
         w->marks = m->next;
         if (!w->marks)
             w->marks_end = &w->marks;
-        bp_mutex_unlock(&w->defs_lock);
         bp_buf_done(&m->rec);
         free(m);
-        if (r < 0)
-            return r; /* the next flush writes it */
     }
+    bp_mutex_unlock(&w->defs_lock);
 }
 
 /* ---- syncing ---- */
@@ -473,6 +492,7 @@ int bp_writer_sync(struct bp_writer *w) {
     }
     w->nold = 0;
     w->unsynced = 0;
+    free_marks(w);
     free_slots(w);
     bp_writer_update_room(w);
     return 0;

@@ -371,14 +371,12 @@ static bool rest(struct bp_writer *w, bp_ns_t next, uint64_t *ret_head) {
 }
 
 static bool anything_new(struct bp_writer *w) {
-    bool news = w->unsynced || w->nold || !w->seg || w->held || bp_writer_split_due(w);
+    bool news = w->unsynced || w->nold || !w->seg || w->held || bp_writer_split_due(w) ||
+                bp_writer_marks_wait(w);
 
     bp_mutex_lock(&w->lock);
     news |= w->head != w->tail || w->pending_dirty;
     bp_mutex_unlock(&w->lock);
-    bp_mutex_lock(&w->defs_lock);
-    news |= w->marks != NULL;
-    bp_mutex_unlock(&w->defs_lock);
     return news;
 }
 
@@ -386,9 +384,11 @@ static bool anything_new(struct bp_writer *w) {
 static void last_ticks(struct bp_writer *w) {
     for (int i = 0; i < 3; i++) {
         (void) tick(w, true);
-        if (all_durable(w, w->head) && !w->unsynced && !w->marks)
-            break;
+        if (all_durable(w, w->head) && !w->unsynced && !bp_writer_marks_wait(w))
+            return;
     }
+    if (bp_writer_marks_wait(w)) /* no ring holds them */
+        bp_writer_failed(w, w->dir, -ENOSPC, "marks are lost: no room for them in");
 }
 
 /* Refusals after the last message: no slot will take them any more. */

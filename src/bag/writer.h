@@ -125,7 +125,8 @@ struct bp_source_def {
 /** Adds or finds (same guid and channel, also from before a crash). @return index >= 0 or -errno */
 int bp_writer_source(struct bp_writer *w, const struct bp_source_def *d, struct bp_error *err);
 /** Nothing more comes from this source: its index may be forgotten once all of it is on disk, and
- * is not used again. Sources of latched channels stay. */
+ * is not used again. Sources of latched channels stay. Should its GUID come back after all, it is
+ * registered again with bp_writer_source(), and what was missed meanwhile is ledgered. */
 void bp_writer_source_gone(struct bp_writer *w, uint32_t source);
 
 struct bp_accept {
@@ -152,7 +153,14 @@ int bp_writer_accept(struct bp_writer *w, const struct bp_accept *m);
 void bp_writer_note_loss(struct bp_writer *w, uint32_t source, enum bp_loss why, uint64_t first,
                          uint64_t last);
 
-/** Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment. */
+/**
+ * Appends a metadata record (name, then key/value pairs ending with NULL) to the open segment.
+ *
+ * It is durable one commit interval later, whatever a disk refuses in between: it is kept until it
+ * was synced. Unlike a message it is in no ring, so kill -9 within that interval loses it.
+ *
+ * @return 0 or -ENOMEM
+ */
 int bp_writer_mark(struct bp_writer *w, const char *name, const char *const *kv);
 
 /** Stores chunks as they are from now on, whatever codec was asked for, or compresses again. Any

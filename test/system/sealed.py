@@ -3,7 +3,7 @@ private key reads it with our verbs and, byte for byte, with the reader of tools
 nothing of ours but docs/formats/sealed.md; python mcap reads the result. Several recipients, another
 key later on, a shared key, a passphrase. kill -9, with recovery by whoever has no key, and by whoever
 has; a power cut (the ring is gone). Bytes changed, frames moved, dropped, doubled, files cut, at random
-places. No secret in any file, log, or command line.
+places. Signed as well: what verify says of it. No secret in any file, log, or command line.
 """
 import io
 import os
@@ -225,6 +225,57 @@ def resume(rnd, folder, keys):
     account(out, folder, a, logs, t - 50_000_000)
 
 
+def proof(out, pub, *args):
+    """What verify says of the signature, by whoever has no key that opens. @return (status, proof, texts)"""
+    status, j = bp.bagpipe_json("verify", "--json", "--signed-by", pub, *args, out, ok=(0, 1, 2))
+    return status, j["proof"], [f["text"] for f in j["findings"] if f["level"] != "note"]
+
+
+def signed(rnd, folder, keys):
+    """Sealed and signed: that it is whole and whose it is takes no key that opens it. Unsealed, its files are no
+    longer those that were signed; sealed and recovered blind after kill -9, they are signed anew."""
+    a = keys[0]
+    device, other = folder / "device.pem", folder / "other.pem"
+    for k in (device, other):
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", k], check=True, capture_output=True)
+        k.chmod(0o600)
+        subprocess.run(["openssl", "pkey", "-in", k, "-pubout", "-out", f"{k}.pub"], check=True, capture_output=True)
+    args = ["--seal-to", a.public, "--sign-key", device, "-b", "4MiB"]
+    out, logs, rec, t, _ = record(folder, rnd, args, secs=1)
+    in_clear(out)
+    for key in ([], ["--key", a.path]):
+        r = proof(out, f"{device}.pub", *key)
+        bp.check(r == (0, "signed", []), f"sealed and signed, {key or 'without a key'}: {r}")
+    r = proof(out, f"{other}.pub")
+    bp.check(r[0] == 1 and r[1] == "other key", f"by another device's key: {r}")
+    victim = rnd.choice(segments(out))
+    truth = victim.read_bytes()
+    at = rnd.randrange(len(truth))
+    victim.write_bytes(truth[:at] + bytes([truth[at] ^ 1 << rnd.randrange(8)]) + truth[at + 1:])
+    r = proof(out, f"{device}.pub")
+    bp.check(r[0] > 0 and r[1] == "broken", f"byte {at} of {victim.name} changed: {r}")
+    victim.write_bytes(truth)
+    bp.bagpipe("unseal", out, "--key", a.path)
+    r = proof(out, f"{device}.pub")
+    bp.check(r[0] == 1 and r[1] in ("unsigned", "broken"), f"unsealed, nobody has signed these files: {r}")
+    bp.bagpipe("verify", out)
+    bp.check((out / "manifest.sig.old").exists(), "what the device had signed is kept")
+    shutil.rmtree(out)
+
+    out, logs, rec, t, _ = record(folder, rnd, args, secs=1, kill=True)
+    r = proof(out, f"{device}.pub")
+    bp.check(r[1] == "signed", f"interrupted, what was signed so far: {r}")
+    bp.bagpipe("recover", "--sign-key", device, out, ok=(0, 3))
+    in_clear(out)
+    r = proof(out, f"{device}.pub")
+    bp.check(r == (0, "signed", []), f"recovered blind by the device: {r}")
+    bp.bagpipe("recover", "--key", a.path, "--sign-key", device, out, ok=(0, 3))
+    r = proof(out, f"{device}.pub", "--key", a.path)
+    bp.check(r == (0, "signed", []), f"and once more, with the key: {r}")
+    r = account(out, folder, a, logs, t - 50_000_000)
+    bp.check(r.stored > 0, "something was stored")
+
+
 def changes(data, rnd):
     """One way to tamper with a file: (what, the bytes). Frames begin on blocks."""
     at = [i for i in range(BLOCK, len(data), BLOCK) if data[i:i + 8] == b"BPSFRAM1"]
@@ -286,6 +337,7 @@ def test():
     out, rec = recipients(rnd, first, keys)
     tamper(rnd, folder, keys, out)
     parts = [("rotation", rotation, ()), ("secrets", secrets, ()), ("afterwards", afterwards, ()), ("resume", resume, ())]
+    parts += [("signed", signed, ())]
     parts += [(f"kill{i}", kill, (i % 2 == 1,)) for i in range(bp.amount(4, 60))]
     for name, fn, more in parts:
         d = folder / name
