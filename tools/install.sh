@@ -9,7 +9,7 @@ declare -A packages=(
         libssl-dev libsqlite3-dev libpcre2-dev libjansson-dev libmicrohttpd-dev
         libcurl4-openssl-dev libwslay-dev libncurses-dev uthash-dev libcmocka-dev'
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
-        nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps
+        nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps gcore=gdb
         libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
         systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap promtool=prometheus
         prometheus-node-exporter=prometheus-node-exporter'
