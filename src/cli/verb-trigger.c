@@ -103,7 +103,7 @@ static int do_test(struct bp_client *c, const struct opts *o, const char *when,
     json_t *body = json_pack("{s:s, s:f}", "when", when, "wait_s", (double) o->wait / 1e9);
     json_t *reply = NULL;
     const json_t *value, *list;
-    int r = bp_client_json(c, "POST", "/api/v1/triggers/test", body, &reply, err);
+    int r = bp_client_json(c, "POST", "/api/v1/conditions/test", body, &reply, err);
 
     json_decref(body);
     if (r < 0)

@@ -7,8 +7,10 @@
  * hz=0 publishes as fast as it goes, hz=-1 nothing at all. Topic i is PREFIX/t<i> of
  * std_msgs/msg/UInt8MultiArray, whose data begin with u64 sequence, u32 topic, u32 CRC-32 of the
  * rest. `wait`: until each writer has that many readers (20 s at most). Last line: a JSON summary.
- * Log lines, after the fact: mono_ns wall_ns topic guid sequence size. */
+ * SIGINT and SIGTERM end it early. Log lines, after the fact: mono_ns wall_ns topic guid sequence
+ * size. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +38,12 @@ static uint8_t *cdr; /* HEAD + size */
 static FILE *log_file;
 static uint64_t failed;
 static int64_t worst_ns;
+static volatile sig_atomic_t ending; /* a log without its last lines is no truth */
+
+static void on_signal(int sig) {
+    (void) sig;
+    ending = 1;
+}
 
 static const char *opt(int argc, char **argv, const char *key, const char *otherwise) {
     size_t n = strlen(key);
@@ -96,7 +104,7 @@ static void open_topic(dds_entity_t pp, unsigned i, const char *prefix, bool rel
 }
 
 static void wait_readers(unsigned want) {
-    for (int tries = 0; tries < 2000; tries++) {
+    for (int tries = 0; tries < 2000 && !ending; tries++) {
         bool all = true;
 
         for (unsigned i = 0; i < ntopics && all; i++) {
@@ -140,7 +148,7 @@ static double send_all(double hz, double secs) {
 
     if (hz < 0)
         dds_sleepfor(end - t0);
-    while (hz > 0 ? n < total : clock_ns(CLOCK_MONOTONIC) < end) {
+    while (!ending && (hz > 0 ? n < total : clock_ns(CLOCK_MONOTONIC) < end)) {
         if (hz > 0) {
             int64_t due = t0 + (int64_t) ((double) n / (hz * ntopics) * 1e9);
             int64_t wait = due - clock_ns(CLOCK_MONOTONIC);
@@ -175,6 +183,8 @@ int main(int argc, char **argv) {
         perror(argv[2]);
         return 1;
     }
+    (void) signal(SIGINT, on_signal);
+    (void) signal(SIGTERM, on_signal);
     make_payload();
     pp = dds_create_participant((dds_domainid_t) strtoul(argv[1], NULL, 10), NULL, NULL);
     if (pp < 0)
@@ -185,7 +195,8 @@ int main(int argc, char **argv) {
                    (int) strtol(opt(argc, argv, "depth", "10"), NULL, 10));
     wait_readers((unsigned) strtoul(opt(argc, argv, "wait", "1"), NULL, 10));
     took = send_all(hz, secs);
-    dds_sleepfor((dds_duration_t) (strtod(opt(argc, argv, "linger", "2"), NULL) * 1e9));
+    if (!ending)
+        dds_sleepfor((dds_duration_t) (strtod(opt(argc, argv, "linger", "2"), NULL) * 1e9));
     for (unsigned i = 0; i < ntopics; i++)
         sent += topics[i].sent;
     printf("{\"sent\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"wanted\": %.0f, \"secs\": %.3f, "

@@ -381,13 +381,13 @@ def errors(agent, hook):
     bp.check(s["state"] == "waiting" and fired("never") == 0, f"{s}")
     for when, word in (("/level.data >", "missing"), ("/level.data > 'x'", "number"), ("/lvel.data > 1", "'/level'"),
                        ("/level.data > 1 for 3parsec", "unknown unit")):
-        detail = call("POST", "/api/v1/triggers/test", {"when": when, "wait_s": 0.5}, 400)["detail"]
+        detail = call("POST", "/api/v1/conditions/test", {"when": when, "wait_s": 0.5}, 400)["detail"]
         bp.check(word in detail, f"{when}: {detail}")
-    call("POST", "/api/v1/triggers/test", {"wait_s": 1}, 400)
-    call("POST", "/api/v1/triggers/test", {"when": "cpu > 1", "wait_s": 99}, 400)
-    got = call("POST", "/api/v1/triggers/test", {"when": "/beat.data == 1 and /estop"})
+    call("POST", "/api/v1/conditions/test", {"wait_s": 1}, 400)
+    call("POST", "/api/v1/conditions/test", {"when": "cpu > 1", "wait_s": 99}, 400)
+    got = call("POST", "/api/v1/conditions/test", {"when": "/beat.data == 1 and /estop"})
     bp.check(got["value"] is True and got["instances"][0]["values"]["/beat.data"] == 1, f"{got}")
-    got = call("POST", "/api/v1/triggers/test", {"when": "/beat.data == 2"})
+    got = call("POST", "/api/v1/conditions/test", {"when": "/beat.data == 2"})
     bp.check(got["value"] is False, f"{got}")
     status, out, _ = bp.bagpipe("trigger", "test", "/beat.data < 0", "--url", f"unix:{agent.sock}", ok=(1,))
     bp.check(out.startswith("false\n") and "/beat.data = 1.0" in out, out)
