@@ -57,9 +57,8 @@ int bp_agent_test_trigger(struct bp_http_req *req, struct bp_http_reply *reply,
 /* api.c */
 extern const struct bp_http_route bp_agent_routes[];
 extern const size_t bp_agent_routes_count;
-/** What GET /api/v1/status and /topics answer; owned, NULL when out of memory. Any thread. */
+/** What GET /api/v1/status answers; owned, NULL when out of memory. Any thread. */
 json_t *bp_agent_status_json(struct bp_agent *a);
-json_t *bp_agent_topics_json(struct bp_agent *a);
 /* api-snapshot.c */
 int bp_api_post_snapshot(struct bp_http_req *req, struct bp_http_reply *reply,
                          struct bp_error *err);

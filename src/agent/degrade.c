@@ -45,11 +45,26 @@ const char *bp_degrade_step_name(enum bp_degrade_step step) {
 void bp_degrade_policy_of(const struct bp_agent_config *c, struct bp_degrade_policy *ret) {
     const struct bp_degrade_policy p = {
         .limits = {
-            [BP_DEGRADE_CPU] = { c->degrade.cpu.enter, c->degrade.cpu.leave },
-            [BP_DEGRADE_TEMPERATURE] = { c->degrade.temperature.enter, c->degrade.temperature.leave },
-            [BP_DEGRADE_DISK] = { (double) c->degrade.disk_free.enter, (double) c->degrade.disk_free.leave },
-            [BP_DEGRADE_BATTERY] = { c->degrade.battery.enter, c->degrade.battery.leave },
-            [BP_DEGRADE_RING] = { c->degrade.ring.enter, c->degrade.ring.leave },
+            [BP_DEGRADE_CPU] = {
+                .enter = c->degrade.cpu.enter,
+                .leave = c->degrade.cpu.leave,
+            },
+            [BP_DEGRADE_TEMPERATURE] = {
+                .enter = c->degrade.temperature.enter,
+                .leave = c->degrade.temperature.leave,
+            },
+            [BP_DEGRADE_DISK] = {
+                .enter = (double) c->degrade.disk_free.enter,
+                .leave = (double) c->degrade.disk_free.leave,
+            },
+            [BP_DEGRADE_BATTERY] = {
+                .enter = c->degrade.battery.enter,
+                .leave = c->degrade.battery.leave,
+            },
+            [BP_DEGRADE_RING] = {
+                .enter = c->degrade.ring.enter,
+                .leave = c->degrade.ring.leave,
+            },
         },
         .hold = c->degrade.hold,
         .recover = c->degrade.recover,

@@ -59,8 +59,6 @@ struct bp_sessions {
 };
 
 /* sessions.c; with `turn` held */
-/** What happened to a session, to those who listen. Without a lock: they may ask us. */
-void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
 /** Starts recording into `dir`. @param resume  the folder of an interrupted session that goes on
  */
 int bp_running_begin(struct bp_sessions *s, const json_t *request, const char *dir, bool resume,
@@ -70,6 +68,8 @@ int bp_running_begin_snapshot(struct bp_sessions *s, const json_t *request, cons
                               const char *const *custom, uint64_t ring_bytes, struct running **ret,
                               struct bp_error *err);
 struct running *bp_running_find_locked(struct bp_sessions *s, const char *key);
+/** Says why bp_running_find_locked() found none. @return -ENOENT, or BP_EUSAGE: say which */
+int bp_running_not_found_locked(const struct bp_sessions *s, const char *key, struct bp_error *err);
 /** Waits for the disk and frees; the catalogue knows the outcome. */
 int bp_running_end(struct bp_sessions *s, struct running *r, struct bp_error *err);
 /** The row of a session that runs. Texts are borrowed from it. */
@@ -78,6 +78,10 @@ struct bp_catalog_session bp_running_row(struct running *r);
 /** The folder of a new session. */
 int bp_sessions_choose_dir(const struct bp_sessions *s, const json_t *request, char *ret,
                            size_t cap, struct bp_error *err);
+
+/* sessions-mark.c */
+/** What happened to a session, to those who listen. Without a lock: they may ask us. */
+void bp_sessions_tell(struct bp_sessions *s, const char *event, const char *id);
 
 /* sessions-limit.c; with `lock` held */
 /** The limit that is in force is put on a session that begins. */

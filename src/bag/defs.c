@@ -116,8 +116,10 @@ int bp_defs_put_source(struct bp_defs *d, uint32_t id, const struct bp_def_sourc
     if (copy) {
         *copy = *s;
         copy->node = strdup(s->node ? s->node : "");
-        if (copy->node)
+        if (copy->node) {
+            /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is an array of pointers */
             r = grow((void **) &d->sources, &d->nsources, id, sizeof *d->sources);
+        }
     }
     if (r < 0) {
         source_free(copy);

@@ -71,14 +71,15 @@ void bp_history_look_at_clock_locked(struct bp_history_store *h) {
 
 /* ---- latched messages whose block is let go ---- */
 
-static void unkeep_locked(struct bp_history_store *h, struct kept *k) {
+static void unkeep_locked(struct bp_history_store *h, struct kept *k) BP_REQUIRES(h->lock) {
     DL_DELETE(h->kept, k);
     h->kept_bytes -= k->size;
     h->nkept--;
     free(k);
 }
 
-static void make_room_locked(struct bp_history_store *h, uint32_t source, uint32_t size) {
+static void make_room_locked(struct bp_history_store *h, uint32_t source, uint32_t size)
+    BP_REQUIRES(h->lock) {
     uint32_t depth = BP_MAX(
         BP_MIN(atomic_load(&h->sources[source]->channel->depth), (uint32_t) HISTORY_LATCHED_DEPTH),
         1u);
@@ -96,7 +97,7 @@ static void make_room_locked(struct bp_history_store *h, uint32_t source, uint32
         unkeep_locked(h, h->kept);
 }
 
-static void keep_locked(struct bp_history_store *h, struct kept *k) {
+static void keep_locked(struct bp_history_store *h, struct kept *k) BP_REQUIRES(h->lock) {
     make_room_locked(h, k->source, k->size);
     DL_APPEND(h->kept, k);
     h->kept_bytes += k->size;
@@ -156,7 +157,8 @@ static size_t latched_of(const uint8_t *p, uint32_t newest, const struct entry *
     return n;
 }
 
-static void save_latched_locked(struct bp_history_store *h, const struct block *b) {
+static void save_latched_locked(struct bp_history_store *h, const struct block *b)
+    BP_REQUIRES(h->lock) {
     const struct entry *v[HISTORY_LATCHED_DEPTH];
     size_t n = latched_of(history_bytes(h, b), b->latched, v, BP_COUNT(v));
 
@@ -171,7 +173,7 @@ static void save_latched_locked(struct bp_history_store *h, const struct block *
 
 /* ---- blocks ---- */
 
-static void close_block_locked(struct bp_history_store *h) {
+static void close_block_locked(struct bp_history_store *h) BP_REQUIRES(h->lock) {
     struct block *b = history_block(h, h->head - 1);
 
     if (!h->open)
@@ -183,7 +185,7 @@ static void close_block_locked(struct bp_history_store *h) {
 }
 
 /* @return false while somebody copies */
-static bool let_go_locked(struct bp_history_store *h) {
+static bool let_go_locked(struct bp_history_store *h) BP_REQUIRES(h->lock) {
     struct block *b = history_block(h, h->tail);
 
     if (b->pins || atomic_load_explicit(&b->busy, memory_order_acquire))
@@ -197,18 +199,18 @@ static bool let_go_locked(struct bp_history_store *h) {
     return true;
 }
 
-static uint64_t used_from_locked(const struct bp_history_store *h) {
+static uint64_t used_from_locked(const struct bp_history_store *h) BP_REQUIRES(h->lock) {
     return h->head == h->tail ? h->alloc_pos : history_block(h, h->tail)->vstart;
 }
 
 /* Where a stretch of `want` bytes may begin. */
-static uint64_t place_locked(const struct bp_history_store *h, uint64_t want) {
+static uint64_t place_locked(const struct bp_history_store *h, uint64_t want) BP_REQUIRES(h->lock) {
     uint64_t size = h->o.max_bytes, at = h->alloc_pos;
 
     return at % size + want > size ? at + size - at % size : at;
 }
 
-static bool fits_locked(const struct bp_history_store *h, uint64_t want) {
+static bool fits_locked(const struct bp_history_store *h, uint64_t want) BP_REQUIRES(h->lock) {
     uint64_t at = place_locked(h, want);
 
     if (h->head == h->tail)
@@ -216,7 +218,7 @@ static bool fits_locked(const struct bp_history_store *h, uint64_t want) {
     return at + want - used_from_locked(h) <= h->o.max_bytes && h->head - h->tail < h->nblocks;
 }
 
-static void let_go_old_locked(struct bp_history_store *h) {
+static void let_go_old_locked(struct bp_history_store *h) BP_REQUIRES(h->lock) {
     bp_ns_t now = bp_mono_ns();
 
     while (h->o.max_ns && h->head - h->tail > (h->open ? 1u : 0u) &&
@@ -225,7 +227,8 @@ static void let_go_old_locked(struct bp_history_store *h) {
             return;
 }
 
-static struct block *open_block_locked(struct bp_history_store *h, uint64_t need) {
+static struct block *open_block_locked(struct bp_history_store *h, uint64_t need)
+    BP_REQUIRES(h->lock) {
     uint64_t want = BP_MAX(h->block_bytes, need);
     struct block *b;
 
@@ -253,7 +256,8 @@ static struct block *open_block_locked(struct bp_history_store *h, uint64_t need
     return b;
 }
 
-static struct block *block_for_locked(struct bp_history_store *h, uint64_t need, bp_ns_t log_ns) {
+static struct block *block_for_locked(struct bp_history_store *h, uint64_t need, bp_ns_t log_ns)
+    BP_REQUIRES(h->lock) {
     struct block *b = h->open ? history_block(h, h->head - 1) : NULL;
     bp_ns_t mono;
 
@@ -271,7 +275,7 @@ static struct block *block_for_locked(struct bp_history_store *h, uint64_t need,
 }
 
 static struct entry *reserve_locked(struct bp_history_store *h, const struct entry *head,
-                                    struct block **ret) {
+                                    struct block **ret) BP_REQUIRES(h->lock) {
     uint64_t need = history_entry_bytes(head);
     struct block *b = block_for_locked(h, need, head->log_ns);
     struct entry *e;
@@ -298,7 +302,8 @@ static struct entry *reserve_locked(struct bp_history_store *h, const struct ent
 
 /* ---- losses ---- */
 
-static void tell_loss_locked(struct bp_history_store *h, struct hsource *s, uint32_t source) {
+static void tell_loss_locked(struct bp_history_store *h, struct hsource *s, uint32_t source)
+    BP_REQUIRES(h->lock) {
     struct entry head = { .source = source,
                           .kind = BP_HISTORY_LOSS,
                           .why = (uint16_t) s->why,
@@ -314,7 +319,8 @@ static void tell_loss_locked(struct bp_history_store *h, struct hsource *s, uint
 
 /* Losses in a row wait, as one, for the next message: thinned topics lose all the time. */
 static void note_locked(struct bp_history_store *h, struct hsource *s, uint32_t source,
-                        enum bp_loss why, uint64_t first, uint64_t last, bp_ns_t log_ns) {
+                        enum bp_loss why, uint64_t first, uint64_t last, bp_ns_t log_ns)
+    BP_REQUIRES(h->lock) {
     if (s->noted && s->why == why && s->last + 1 == first) {
         s->last = last;
         s->log_ns = log_ns;
@@ -459,7 +465,8 @@ uint64_t bp_history_find(struct bp_history_store *h, bp_ns_t from_mono, bool *re
     return at;
 }
 
-static struct block *block_of_locked(struct bp_history_store *h, uint64_t *at, uint64_t skip) {
+static struct block *block_of_locked(struct bp_history_store *h, uint64_t *at, uint64_t skip)
+    BP_REQUIRES(h->lock) {
     uint64_t lo = h->tail, hi = h->head;
 
     if (lo == hi)

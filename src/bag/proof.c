@@ -194,12 +194,15 @@ static void hex(struct line *l, struct bp_str w, uint8_t *ret, size_t n) {
     }
 }
 
+static int upper_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* The byte that two upper-case digits name, or -1. */
 static int escaped(const char *s) {
-    static const char digits[] = "0123456789ABCDEF";
-    const char *a = memchr(digits, s[0], 16), *b = memchr(digits, s[1], 16);
+    int a = upper_digit(s[0]), b = upper_digit(s[1]);
 
-    return a && b ? (int) ((a - digits) << 4 | (b - digits)) : -1;
+    return a < 0 || b < 0 ? -1 : a << 4 | b;
 }
 
 /* The name in text, by the one spelling that put_name() has for it. */

@@ -13,7 +13,8 @@ static const char tail_magic[8] = { 'B', 'P', 'S', 'E', 'A', 'L', 'N', 'D' };
 int sealed_add_place(struct bp_sealed *s, struct sealed_place p) {
     if (s->n == s->cap) {
         uint64_t cap = s->cap ? 2 * s->cap : 64;
-        struct sealed_place *v = realloc(s->v, cap * sizeof *v);
+        struct sealed_place *v =
+            cap <= SIZE_MAX / sizeof *v ? realloc(s->v, (size_t) cap * sizeof *v) : NULL;
 
         if (!v)
             return -ENOMEM;

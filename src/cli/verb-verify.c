@@ -193,7 +193,7 @@ static int verify_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         .progress = on_progress,
         .ctx = &v,
     };
-    struct bp_verify_result result;
+    struct bp_verify_result result = { 0 };
     uint8_t key[BP_PUBLIC_KEY_LEN];
     int r = o->signed_by ? bp_public_key_read(o->signed_by, key, err) : 0;
 

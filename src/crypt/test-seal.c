@@ -229,6 +229,7 @@ static void test_not_dumped(void **state) {
     if (!f) /* not ours to read once the blinds are down, unless we are root */
         skip();
     while (fgets(line, sizeof line, f)) {
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own text */
         if (sscanf(line, "%lx-%lx", &from, &to) == 2 && strchr(line, '-'))
             inside = at >= from && at < to;
         if (inside && strncmp(line, "VmFlags:", 8) == 0)

@@ -76,7 +76,10 @@ static int read_maps(const struct reading *r, const struct bp_yaml_node *n, cons
                      const char *key) {
     BP_AUTO_FREE char **words = calloc(n->count + 1U, sizeof *words);
     size_t count = 0;
-    int k = words ? 0 : bp_fail(r->err, -ENOMEM, "out of memory");
+    int k = 0;
+
+    if (!words)
+        return bp_fail(r->err, -ENOMEM, "out of memory");
 
     for (const struct bp_yaml_node *c = bp_yaml_first(r->yaml, n); c && k == 0;
          c = bp_yaml_next(r->yaml, c)) {
@@ -94,8 +97,7 @@ static int read_maps(const struct reading *r, const struct bp_yaml_node *n, cons
     if (k == 0)
         k = bp_config_set_list(r->table, r->values, where, key, (const char *const *) words, count,
                                r->err);
-    if (words)
-        words_done(words);
+    words_done(words);
     return k;
 }
 

@@ -40,6 +40,7 @@ static const char *judge(const char *type, const char *when, const char *hex,
     size_t n = 0;
     unsigned v;
 
+    /* NOLINTNEXTLINE(cert-err34-c): two digits always fit */
     for (; hex[2 * n] && sscanf(hex + 2 * n, "%2x", &v) == 1; n++)
         cdr[n] = (uint8_t) v;
     if (!bound[0].schema || bp_expr_parse(when, &e, err) < 0)
