@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 
 #include "base/buf.h"
+#include "crypt/key.h"
 
 /* Does the kernel leave the page at `p` out of core dumps? "dd" in VmFlags of smaps. */
 static bool left_out_of_dumps(const void *p) {
@@ -54,6 +55,15 @@ static void test_pages(void **state) {
     assert_false(left_out_of_dumps(on_the_heap)); /* else the check proves nothing */
     assert_int_equal(bp_secret_alloc(BP_SECRET_MAX + 1, &s), -E2BIG);
     bp_secret_done(NULL);
+}
+
+static void test_keyring(void **state) {
+    struct bp_keyring *k = bp_keyring_new();
+
+    (void) state;
+    assert_non_null(k);
+    assert_true(left_out_of_dumps(k));
+    bp_keyring_free(k);
 }
 
 /* Contexts of OpenSSL, large and small, and what the secret was in is cleared when it is freed. */
@@ -187,9 +197,13 @@ static void test_env(void **state) {
 
 int main(int argc, char *argv[]) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pages), cmocka_unit_test(test_openssl),
-        cmocka_unit_test(test_stack), cmocka_unit_test(test_wipe_and_equal),
-        cmocka_unit_test(test_read),  cmocka_unit_test(test_env),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_keyring),
+        cmocka_unit_test(test_openssl),
+        cmocka_unit_test(test_stack),
+        cmocka_unit_test(test_wipe_and_equal),
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_env),
     };
 
     (void) argc;
