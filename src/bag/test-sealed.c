@@ -203,10 +203,10 @@ static void test_flip(void **state) {
     for (size_t at = 0; at < b.n; at += at % 4096 < 200 ? 1 : 37) {
         uint64_t size;
 
-        b.p[at] ^= 1 << (at % 8);
+        b.p[at] = (uint8_t) (b.p[at] ^ 1u << (at % 8));
         if (judge(&b, b.p, b.n, k, &size) == 0 || judge(&b, b.p, b.n, none, &size) == 0)
             fail_msg("a flip at byte %zu was not found", at);
-        b.p[at] ^= 1 << (at % 8);
+        b.p[at] = (uint8_t) (b.p[at] ^ 1u << (at % 8));
     }
     box_done(&b);
     bp_keyring_free(k);

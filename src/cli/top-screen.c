@@ -54,8 +54,10 @@ void bp_top_term_size(int *ret_width, int *ret_height) {
     struct winsize w = { 0 };
 
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col && w.ws_row &&
-        (w.ws_col != COLS || w.ws_row != LINES))
+        (w.ws_col != COLS || w.ws_row != LINES)) {
         (void) resizeterm(BP_MIN(w.ws_row, BP_TOP_MAX_SIDE), BP_MIN(w.ws_col, BP_TOP_MAX_SIDE));
+        (void) clearok(stdscr, TRUE); /* what was on its way meanwhile stands anywhere */
+    }
     *ret_width = COLS;
     *ret_height = LINES;
 }

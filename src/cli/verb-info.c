@@ -516,7 +516,7 @@ static int info_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     BP_CLEANUP(view_done) struct view v = { .o = opts };
     int r = bp_cli_add_keys(v.o->key, err);
 
-    if (r == 0)
+    if (r >= 0)
         r = gather(&v, argc, argv, err);
     if (r < 0)
         return r;

@@ -78,9 +78,9 @@ class Terminal:
                 self.stream.feed(data)
 
     def size(self, width, height, tell=True):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        if tell:
-            with self.lock:
+        with self.lock:  # what is drawn for the new size comes to a screen that has it
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+            if tell:
                 self.screen.resize(height, width)
 
     def text(self):
