@@ -96,7 +96,7 @@ static void test_openssl(void **state) {
     }
 }
 
-static void leave_on_stack(void) {
+static __attribute__((noinline)) void leave_on_stack(void) {
     volatile char here[8000];
 
     for (size_t i = 0; i < sizeof here; i++)
