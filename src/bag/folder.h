@@ -13,6 +13,7 @@ struct bp_folder_file {
     bp_ns_t start_ns, end_ns;
     uint64_t messages, repeated, bytes;
     char sha256[65];  /* "" = not known yet */
+    bool rewritten;   /* by this recovery: what was known of its bytes is of others */
     uint64_t *counts; /* messages by topic, ncounts of them; owned */
     size_t ncounts;
 };

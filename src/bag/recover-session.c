@@ -143,12 +143,28 @@ static int walk_one(struct session *s, struct open_segment *x, struct bp_error *
     return cover(s, x->walk.s);
 }
 
+/* What is inside may be whole to the last byte when the container was closed without its key: that
+ * container is still to be ended. */
+static bool is_cut(const struct session *s, const char *path) {
+    BP_CLEANUP(bp_sealed_freep) struct bp_sealed *c = NULL;
+    const struct bp_io *below = bp_io_below(s->io);
+    bool cut = false;
+    int fd = bp_sealed_name(path) ? below->open(below->ctx, path, O_RDONLY, 0) : -1;
+
+    if (fd < 0)
+        return false;
+    if (bp_sealed_peek(below, fd, bp_io_keys(s->io), &c) == 0)
+        cut = bp_sealed_state(c) == BP_SEALED_CUT && bp_sealed_readable(c);
+    (void) below->close(below->ctx, fd);
+    return cut;
+}
+
 static int load_closed(struct session *s) {
     for (size_t i = 0; i < s->n; i++) {
         struct open_segment *x = &s->v[i];
 
         s->ret->segments++;
-        if (bp_segment_load(s->io, x->path, &x->closed, NULL) < 0)
+        if (is_cut(s, x->path) || bp_segment_load(s->io, x->path, &x->closed, NULL) < 0)
             continue;
         s->ret->segments_closed++;
         s->ret->messages_kept += x->closed->index.messages - x->closed->repeated;
@@ -397,6 +413,19 @@ static void note_unaccounted(struct session *s, struct bp_folder *f) {
     }
 }
 
+/* Digests of before are those of other bytes, though there may be as many. */
+static void forget_digests(const struct session *s, struct bp_folder *f) {
+    for (size_t i = 0; i < s->n; i++) {
+        const char *name = strrchr(s->v[i].path, '/') + 1;
+
+        for (size_t k = 0; k < f->nfiles && !s->v[i].closed; k++)
+            if (bp_streq(f->files[k].file, name)) {
+                f->files[k].sha256[0] = 0;
+                f->files[k].rewritten = true;
+            }
+    }
+}
+
 static int write_folder(struct session *s, struct bp_error *err) {
     struct bp_folder f = { 0 };
     struct bp_manifest_recovery rec = {
@@ -411,6 +440,7 @@ static int write_folder(struct session *s, struct bp_error *err) {
     int r = bp_folder_load(&f, s->io, s->dir, err);
 
     f.hide_names = s->sealed && s->o->hide_names;
+    forget_digests(s, &f);
     if (r == 0)
         note_unaccounted(s, &f);
     if (r == 0)
