@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "access/access-priv.h"
+#include "base/json-value.h"
 #include "base/log.h"
 #include "crypt/password.h"
 #include "crypt/secret.h"
@@ -81,21 +82,12 @@ static int read_body(const json_t *body, const char *allowed, struct request *re
     return r;
 }
 
-static json_t *time_json(bp_ns_t ns) {
-    char text[24];
-
-    if (ns == 0)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%" PRId64, ns);
-    return json_string(text);
-}
-
 /* ---- users ---- */
 
 static json_t *user_json(const struct bp_catalog_user *u, size_t logins) {
     return json_pack("{s:s, s:s, s:b, s:o, s:o, s:i}", "name", u->name, "role", u->role, "disabled",
-                     (int) u->disabled, "created_ns", time_json(u->created_ns), "used_ns",
-                     time_json(u->used_ns), "logins", (int) logins);
+                     (int) u->disabled, "created_ns", bp_json_time(u->created_ns), "used_ns",
+                     bp_json_time(u->used_ns), "logins", (int) logins);
 }
 
 static bool find_user(struct bp_access *a, const char *name, struct bp_catalog_user *ret) {
@@ -224,8 +216,8 @@ static int remove_user(struct bp_access *a, const char *name, struct bp_error *e
 
 static json_t *token_json(const struct bp_catalog_token *t) {
     return json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", t->name, "role", t->role, "created_ns",
-                     time_json(t->created_ns), "expires_ns", time_json(t->expires_ns), "used_ns",
-                     time_json(t->used_ns));
+                     bp_json_time(t->created_ns), "expires_ns", bp_json_time(t->expires_ns),
+                     "used_ns", bp_json_time(t->used_ns));
 }
 
 static json_t *tokens_json(const struct bp_catalog_accounts *rows) {

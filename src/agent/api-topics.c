@@ -7,9 +7,7 @@
 #include "agent/agent-priv.h"
 #include "agent/rates.h"
 
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) n);
-}
+#include "base/json-value.h"
 
 /* All topics of the graph; owned. NULL when out of memory. */
 static struct bp_recorder_topic *topics_of(struct bp_agent *a, size_t *ret_n) {
@@ -103,8 +101,8 @@ static json_t *topic_json(struct bp_agent *a, const struct bp_recorder_topic *t,
     return json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:O, s:o}", "topic",
         t->topic, "type", t->type, "robot", t->robot, "domain", (int) t->domain, "writers",
-        (int) t->writers, "sessions", (int) t->takes, "messages", count_json(t->messages), "bytes",
-        count_json(t->bytes), "has_definition", (int) t->has_definition, "subscribed",
+        (int) t->writers, "sessions", (int) t->takes, "messages", bp_json_count(t->messages),
+        "bytes", bp_json_count(t->bytes), "has_definition", (int) t->has_definition, "subscribed",
         (int) t->subscribed, "deaf", (int) t->deaf, "rate_hz",
         known && t->subscribed ? json_real(hz) : json_null(), "bytes_per_s",
         known && t->subscribed ? json_real(bytes) : json_null(), "age_s",

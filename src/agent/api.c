@@ -11,16 +11,13 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "base/json-value.h"
 #include "base/metrics.h"
 #include "base/units.h"
 #include "net/fanout.h"
 
 static struct bp_agent *agent_of(const struct bp_http_req *req) {
     return bp_http_ctx(req);
-}
-
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) n);
 }
 
 /* ---- how it is ---- */
@@ -31,8 +28,8 @@ static json_t *storage_json(const struct bp_agent *a) {
     if (statvfs(a->dir, &v) < 0)
         return json_pack("{s:s}", "dir", a->dir);
     return json_pack("{s:s, s:o, s:o}", "dir", a->dir, "free",
-                     count_json((uint64_t) v.f_bavail * v.f_frsize), "size",
-                     count_json((uint64_t) v.f_blocks * v.f_frsize));
+                     bp_json_count((uint64_t) v.f_bavail * v.f_frsize), "size",
+                     bp_json_count((uint64_t) v.f_blocks * v.f_frsize));
 }
 
 json_t *bp_agent_status_json(struct bp_agent *a) {
@@ -51,12 +48,13 @@ json_t *bp_agent_status_json(struct bp_agent *a) {
                   "s:{s:o, s:o}, s:o}",
                   "version", BP_VERSION, "state", state, "uptime_s",
                   (double) (bp_mono_ns() - a->started_mono) / 1e9, "sessions", "running",
-                  (int) s.running, "paused", (int) s.paused, "messages", count_json(s.messages),
-                  "bytes", count_json(s.bytes), "lost", count_json(s.lost), "graph", "topics",
+                  (int) s.running, "paused", (int) s.paused, "messages", bp_json_count(s.messages),
+                  "bytes", bp_json_count(s.bytes), "lost", bp_json_count(s.lost), "graph", "topics",
                   (int) r.topics, "writers", (int) r.writers, "subscribed", (int) r.readers,
-                  "received", count_json(r.received), "received_bytes", count_json(r.bytes),
-                  "udp_drops", count_json(r.udp_drops), "ring", "used", count_json(s.ring_used),
-                  "size", count_json(s.ring_size), "storage", storage_json(a));
+                  "received", bp_json_count(r.received), "received_bytes", bp_json_count(r.bytes),
+                  "udp_drops", bp_json_count(r.udp_drops), "ring", "used",
+                  bp_json_count(s.ring_used), "size", bp_json_count(s.ring_size), "storage",
+                  storage_json(a));
     if (o)
         bp_care_status(a->care, o);
     return o;

@@ -13,6 +13,8 @@
 #include "bag/paths.h"
 #include "bag/session.h"
 
+#include "base/json-value.h"
+
 /* ---- what is there ---- */
 
 struct file {
@@ -89,13 +91,6 @@ static int list(const char *path, struct files *ret, struct bp_error *err) {
 
 /* ---- as JSON ---- */
 
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return ns ? json_string(text) : json_null();
-}
-
 static const struct bp_manifest_segment *known(const struct bp_manifest *m, const char *name) {
     for (size_t i = 0; i < m->nsegments; i++)
         if (bp_streq(m->segments[i].file, name))
@@ -122,7 +117,7 @@ static json_t *segment_json(const char *dir, const struct file *f,
         (void) json_object_update_new(
             o, json_pack("{s:s?, s:I, s:o, s:o}", "sha256", *m->sha256 ? m->sha256 : NULL,
                          "messages", (json_int_t) (m->messages - m->repeated), "first_ns",
-                         time_json(m->first_ns), "last_ns", time_json(m->last_ns)));
+                         bp_json_time(m->first_ns), "last_ns", bp_json_time(m->last_ns)));
     return o;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/json-value.h"
 #include "base/log.h"
 #include "base/pool.h"
 #include "base/ulid.h"
@@ -49,24 +50,15 @@ struct bp_jobs {
 
 /* ---- as row and as JSON ---- */
 
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    if (!ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return json_string(text);
-}
-
 static json_t *row_json(const struct bp_catalog_job *row, bool with_log) {
     json_t *result = *row->result ? json_loads(row->result, JSON_DECODE_ANY, NULL) : NULL;
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:I, s:I}, s:s?, s:o}", "id", row->id,
                   "kind", row->kind, "subject", row->subject, "state", row->state, "created_ns",
-                  time_json(row->created_ns), "started_ns", time_json(row->started_ns), "ended_ns",
-                  time_json(row->ended_ns), "progress", "done", (json_int_t) row->done, "total",
-                  (json_int_t) row->total, "error", *row->error ? row->error : NULL, "result",
-                  result ? result : json_null());
+                  bp_json_time(row->created_ns), "started_ns", bp_json_time(row->started_ns),
+                  "ended_ns", bp_json_time(row->ended_ns), "progress", "done",
+                  (json_int_t) row->done, "total", (json_int_t) row->total, "error",
+                  *row->error ? row->error : NULL, "result", result ? result : json_null());
 
     if (o && with_log)
         (void) json_object_set_new(o, "log", json_string(row->log));

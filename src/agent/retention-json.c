@@ -5,24 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json-value.h"
 #include "base/metrics.h"
-
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) BP_MIN(n, (uint64_t) INT64_MAX));
-}
-
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    if (!ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return json_string(text);
-}
 
 /* 0 = no limit is null, since 0 bytes is something else. */
 static json_t *limit_json(uint64_t n) {
-    return n ? count_json(n) : json_null();
+    return n ? bp_json_count(n) : json_null();
 }
 
 static json_t *seconds_json(bp_ns_t ns) {
@@ -63,9 +51,9 @@ static json_t *classes_json(const struct bp_retention_view *v) {
         (void) json_array_append_new(
             list,
             json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "class", k->name, "sessions",
-                      count_json(sums[c].count), "bytes", count_json(sums[c].bytes), "uploaded",
-                      count_json(sums[c].uploaded), "max_age_s", seconds_json(k->max_age),
-                      "max_size", limit_json(k->max_size), "keep_newest",
+                      bp_json_count(sums[c].count), "bytes", bp_json_count(sums[c].bytes),
+                      "uploaded", bp_json_count(sums[c].uploaded), "max_age_s",
+                      seconds_json(k->max_age), "max_size", limit_json(k->max_size), "keep_newest",
                       limit_json(k->keep_newest), "keep", (int) k->keep));
     }
     return list;
@@ -75,9 +63,9 @@ static json_t *row_json(const struct bp_retention_view *v, size_t i) {
     const struct bp_catalog_keep *k = &v->keep[i];
 
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s}", "id", k->id, "name", k->name,
-                     "class", k->class_, "bytes", count_json(k->bytes), "started_ns",
-                     time_json(k->started_ns), "ended_ns", time_json(k->ended_ns), "uploaded_ns",
-                     time_json(k->uploaded_ns), "why",
+                     "class", k->class_, "bytes", bp_json_count(k->bytes), "started_ns",
+                     bp_json_time(k->started_ns), "ended_ns", bp_json_time(k->ended_ns),
+                     "uploaded_ns", bp_json_time(k->uploaded_ns), "why",
                      bp_retention_verdict_text(v->rows[i].verdict));
 }
 
@@ -104,8 +92,8 @@ static json_t *deleted_json(struct bp_retention *r) {
     bytes = r->deleted_bytes;
     erased = r->erased_bytes;
     bp_mutex_unlock(&r->lock);
-    return json_pack("{s:o, s:o, s:o}", "sessions", count_json(sessions), "bytes",
-                     count_json(bytes), "erased_bytes", count_json(erased));
+    return json_pack("{s:o, s:o, s:o}", "sessions", bp_json_count(sessions), "bytes",
+                     bp_json_count(bytes), "erased_bytes", bp_json_count(erased));
 }
 
 static const char *note_of(const struct bp_retention *r, const struct bp_retention_view *v) {
@@ -128,14 +116,14 @@ int bp_retention_json(struct bp_retention *r, size_t limit, json_t **ret, struct
     *ret = json_pack(
         "{s:s, s:o, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o, s:b, s:b}, s:{s:o, s:o}, s:o, "
         "s:o, s:o, s:o, s:s?}",
-        "dir", r->o.dir, "size", count_json(v.size), "free", count_json(v.now.free), "sessions",
-        "count", count_json(v.n), "bytes", count_json(v.sums.total), "classes", classes_json(&v),
-        "limits", "max_age_s", seconds_json(v.policy.max_age), "max_size",
+        "dir", r->o.dir, "size", bp_json_count(v.size), "free", bp_json_count(v.now.free),
+        "sessions", "count", bp_json_count(v.n), "bytes", bp_json_count(v.sums.total), "classes",
+        classes_json(&v), "limits", "max_age_s", seconds_json(v.policy.max_age), "max_size",
         limit_json(v.policy.max_size), "min_free", limit_json(v.policy.min_free), "keep_newest",
         limit_json(v.policy.keep_newest), "keep_marked", (int) v.policy.keep_marked,
         "delete_not_uploaded", (int) v.policy.delete_not_uploaded, "would_delete", "sessions",
-        count_json(v.sums.ndeleted), "bytes", count_json(v.sums.deleted), "over",
-        count_json(v.sums.over), "next", rows_json(&v, limit, true), "held",
+        bp_json_count(v.sums.ndeleted), "bytes", bp_json_count(v.sums.deleted), "over",
+        bp_json_count(v.sums.over), "next", rows_json(&v, limit, true), "held",
         rows_json(&v, limit, false), "deleted", deleted_json(r), "note", note_of(r, &v));
     return *ret ? 0 : bp_fail(err, -ENOMEM, "out of memory");
 }

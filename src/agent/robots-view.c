@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bag/ledger.h"
+#include "base/json-value.h"
 #include "base/metrics.h"
 
 enum { NAME_MAX_ = 64 };
@@ -120,24 +121,11 @@ void bp_robots_name(struct bp_recorder *r, char *ret, size_t cap) {
 
 /* ---- told ---- */
 
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) n);
-}
-
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    if (!ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return json_string(text);
-}
-
 static json_t *lost_json(const uint64_t lost[static BP_LOSS_N_]) {
     json_t *o = json_object();
 
     for (int i = 0; i < BP_LOSS_N_; i++)
-        (void) json_object_set_new(o, bp_loss_name((enum bp_loss) i), count_json(lost[i]));
+        (void) json_object_set_new(o, bp_loss_name((enum bp_loss) i), bp_json_count(lost[i]));
     return o;
 }
 
@@ -152,12 +140,12 @@ static json_t *domains_json(const struct bp_robot_view *x) {
 static json_t *view_json(const struct bp_robot_view *x, struct bp_sessions *s) {
     return json_pack("{s:s, s:o, s:i, s:i, s:o, s:o, s:f, s:f, s:o, s:o, s:{s:o, s:o, s:o, s:o}}",
                      "robot", x->robot, "domains", domains_json(x), "topics", (int) x->topics,
-                     "writers", (int) x->writers, "messages", count_json(x->messages), "bytes",
-                     count_json(x->bytes), "rate", x->rate, "byte_rate", x->byte_rate, "last_ns",
-                     time_json(x->last_ns), "sessions", bp_sessions_of_robot(s, x->robot),
-                     "recorded", "messages", count_json(x->sums.messages), "bytes",
-                     count_json(x->sums.bytes), "lost", count_json(x->sums.lost), "lost_by_cause",
-                     lost_json(x->sums.lost_by));
+                     "writers", (int) x->writers, "messages", bp_json_count(x->messages), "bytes",
+                     bp_json_count(x->bytes), "rate", x->rate, "byte_rate", x->byte_rate, "last_ns",
+                     bp_json_time(x->last_ns), "sessions", bp_sessions_of_robot(s, x->robot),
+                     "recorded", "messages", bp_json_count(x->sums.messages), "bytes",
+                     bp_json_count(x->sums.bytes), "lost", bp_json_count(x->sums.lost),
+                     "lost_by_cause", lost_json(x->sums.lost_by));
 }
 
 json_t *bp_robots_json(const struct bp_robots_view *v, struct bp_sessions *s) {
@@ -182,11 +170,12 @@ json_t *bp_robot_json(const struct bp_robots_view *v, const char *robot, struct 
     for (size_t i = 0; i < t.n; i++)
         if (bp_streq(t.v[i].robot, robot))
             (void) json_array_append_new(
-                list, json_pack("{s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:o}", "topic", t.v[i].topic,
-                                "type", t.v[i].type, "domain", (int) t.v[i].domain, "writers",
-                                (int) t.v[i].writers, "sessions", (int) t.v[i].takes, "messages",
-                                count_json(t.v[i].messages), "bytes", count_json(t.v[i].bytes),
-                                "last_ns", time_json(t.v[i].last_ns)));
+                list,
+                json_pack("{s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:o}", "topic", t.v[i].topic, "type",
+                          t.v[i].type, "domain", (int) t.v[i].domain, "writers",
+                          (int) t.v[i].writers, "sessions", (int) t.v[i].takes, "messages",
+                          bp_json_count(t.v[i].messages), "bytes", bp_json_count(t.v[i].bytes),
+                          "last_ns", bp_json_time(t.v[i].last_ns)));
     (void) json_object_set_new(o, "topic_list", list);
     return o;
 }

@@ -6,23 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json-value.h"
 #include "base/metrics.h"
 #include "catalog/keep.h"
 
 /* Times are texts: nanoseconds do not survive JavaScript's numbers. */
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    if (!ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return json_string(text);
-}
-
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) n);
-}
-
 static json_t *parsed(const char *text, json_t *(*otherwise)(void) ) {
     json_t *v = text && *text ? json_loads(text, 0, NULL) : NULL;
 
@@ -35,9 +23,9 @@ static json_t *row_json(const struct bp_catalog_session *s) {
                      "id", s->id, "name", s->name, "status", bp_status_name(s->status), "dir",
                      s->dir, "mission", s->mission ? s->mission : "", "operator",
                      s->operator_ ? s->operator_ : "", "notes", s->notes ? s->notes : "", "tags",
-                     parsed(s->tags, json_array), "started_ns", time_json(s->started_ns),
-                     "ended_ns", time_json(s->ended_ns), "messages", count_json(s->messages),
-                     "bytes", count_json(s->bytes), "lost", count_json(s->lost), "segments",
+                     parsed(s->tags, json_array), "started_ns", bp_json_time(s->started_ns),
+                     "ended_ns", bp_json_time(s->ended_ns), "messages", bp_json_count(s->messages),
+                     "bytes", bp_json_count(s->bytes), "lost", bp_json_count(s->lost), "segments",
                      (int) s->segments, "outages", (int) s->outages, "error",
                      s->error && *s->error ? s->error : NULL, "request",
                      parsed(s->request, json_object), "class", bp_class_name(s->class));
@@ -47,7 +35,7 @@ json_t *bp_sessions_lost_json(const uint64_t lost[static BP_LOSS_N_]) {
     json_t *o = json_object();
 
     for (int i = 0; i < BP_LOSS_N_; i++)
-        (void) json_object_set_new(o, bp_loss_name((enum bp_loss) i), count_json(lost[i]));
+        (void) json_object_set_new(o, bp_loss_name((enum bp_loss) i), bp_json_count(lost[i]));
     return o;
 }
 
@@ -62,13 +50,14 @@ static json_t *live_json(struct running *r) {
         bp_take_stats(r->take, &t);
     bp_writer_stats(r->writer, &w);
     (void) json_object_update_new(
-        o, json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "topics",
-                     (int) t.topics, "writers", (int) t.writers, "topics_refused",
-                     (int) t.topics_refused, "lost_by_cause", bp_sessions_lost_json(w.lost),
-                     "ring_used", count_json(w.ring_used), "ring_size", count_json(w.ring_size),
-                     "durable_until_ns", time_json(w.durable_wall_ns), "disk_full",
-                     (int) w.disk_full, "segment", w.segment, "commit_p99_ns",
-                     count_json((uint64_t) w.commit_p99), "received", count_json(t.received)));
+        o,
+        json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "topics",
+                  (int) t.topics, "writers", (int) t.writers, "topics_refused",
+                  (int) t.topics_refused, "lost_by_cause", bp_sessions_lost_json(w.lost),
+                  "ring_used", bp_json_count(w.ring_used), "ring_size", bp_json_count(w.ring_size),
+                  "durable_until_ns", bp_json_time(w.durable_wall_ns), "disk_full",
+                  (int) w.disk_full, "segment", w.segment, "commit_p99_ns",
+                  bp_json_count((uint64_t) w.commit_p99), "received", bp_json_count(t.received)));
     return o;
 }
 
@@ -76,8 +65,8 @@ static int put_mark(void *ctx, const struct bp_catalog_mark *m) {
     json_t *list = ctx;
 
     return json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "time_ns",
-                                                 time_json(m->wall_ns), "text", m->text, "values",
-                                                 parsed(m->values, json_object)));
+                                                 bp_json_time(m->wall_ns), "text", m->text,
+                                                 "values", parsed(m->values, json_object)));
 }
 
 /* What decides how long it stays. */
@@ -87,13 +76,13 @@ static void put_keep(struct bp_sessions *s, json_t *o) {
 
     if (!id || bp_catalog_get_keep(s->catalog, id, &k, NULL) < 0)
         return;
-    (void) json_object_update_new(o,
-                                  json_pack("{s:s, s:b, s:o}", "class", k.class_, "keep",
-                                            (int) k.keep, "uploaded_ns", time_json(k.uploaded_ns)));
+    (void) json_object_update_new(o, json_pack("{s:s, s:b, s:o}", "class", k.class_, "keep",
+                                               (int) k.keep, "uploaded_ns",
+                                               bp_json_time(k.uploaded_ns)));
     if (k.status == BP_STATUS_DELETED)
-        (void) json_object_update_new(o,
-                                      json_pack("{s:o, s:s}", "deleted_ns", time_json(k.deleted_ns),
-                                                "deleted_why", k.deleted_why));
+        (void) json_object_update_new(o, json_pack("{s:o, s:s}", "deleted_ns",
+                                                   bp_json_time(k.deleted_ns), "deleted_why",
+                                                   k.deleted_why));
 }
 
 json_t *bp_sessions_brief(struct bp_sessions *s, const char *key) {
@@ -187,8 +176,8 @@ static json_t *topic_json(struct running *r, const struct bp_take_topic *t) {
     (void) bp_writer_channel_stats(r->writer, t->channel, &c);
     return json_pack("{s:s, s:s, s:s, s:i, s:b, s:o, s:o, s:o}", "topic", t->topic, "type", t->type,
                      "robot", t->robot, "writers", (int) t->writers, "has_definition",
-                     (int) t->has_definition, "messages", count_json(c.messages), "bytes",
-                     count_json(c.bytes), "lost", bp_sessions_lost_json(c.lost));
+                     (int) t->has_definition, "messages", bp_json_count(c.messages), "bytes",
+                     bp_json_count(c.bytes), "lost", bp_sessions_lost_json(c.lost));
 }
 
 json_t *bp_sessions_topics(struct bp_sessions *s, const char *key) {

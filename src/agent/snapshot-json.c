@@ -3,20 +3,8 @@
 #include <stdlib.h>
 
 #include "agent/snapshot-priv.h"
+#include "base/json-value.h"
 #include "base/metrics.h"
-
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) n);
-}
-
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    if (!ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return json_string(text);
-}
 
 static double span_s(const struct bp_history_stats *h) {
     return h->newest_ns > h->oldest_ns ? (double) (h->newest_ns - h->oldest_ns) / 1e9 : 0;
@@ -24,21 +12,21 @@ static double span_s(const struct bp_history_stats *h) {
 
 static json_t *memory_json(const struct bp_history_stats *h) {
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "size",
-                     count_json(h->memory_bytes), "used", count_json(h->memory_used), "messages",
-                     count_json(h->held), "oldest_ns", time_json(h->oldest_ns), "newest_ns",
-                     time_json(h->newest_ns), "span_s", span_s(h), "evicted",
-                     count_json(h->evicted), "dropped", count_json(h->dropped), "latched",
-                     count_json(h->latched), "latched_bytes", count_json(h->latched_bytes));
+                     bp_json_count(h->memory_bytes), "used", bp_json_count(h->memory_used),
+                     "messages", bp_json_count(h->held), "oldest_ns", bp_json_time(h->oldest_ns),
+                     "newest_ns", bp_json_time(h->newest_ns), "span_s", span_s(h), "evicted",
+                     bp_json_count(h->evicted), "dropped", bp_json_count(h->dropped), "latched",
+                     bp_json_count(h->latched), "latched_bytes", bp_json_count(h->latched_bytes));
 }
 
 static json_t *disk_json(const struct bp_history_stats *h) {
     if (!h->on_disk)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "bytes", count_json(h->disk_bytes),
-                     "files", count_json(h->disk_files), "oldest_ns", time_json(h->disk_oldest_ns),
-                     "written", count_json(h->disk_written), "removed", count_json(h->disk_removed),
-                     "missed", count_json(h->disk_missed), "error",
-                     h->disk_error ? bp_strerror(h->disk_error) : NULL);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "bytes", bp_json_count(h->disk_bytes), "files",
+        bp_json_count(h->disk_files), "oldest_ns", bp_json_time(h->disk_oldest_ns), "written",
+        bp_json_count(h->disk_written), "removed", bp_json_count(h->disk_removed), "missed",
+        bp_json_count(h->disk_missed), "error", h->disk_error ? bp_strerror(h->disk_error) : NULL);
 }
 
 static json_t *running_json(struct bp_snapshots *s) {
@@ -54,10 +42,10 @@ static json_t *running_json(struct bp_snapshots *s) {
         bp_save_stats(n->save, &st);
         (void) json_array_append_new(
             list, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:i}", "id", n->id, "from_ns",
-                            time_json(wall - mono + n->from_mono), "until_ns",
-                            time_json(wall - mono + st.until_mono), "messages",
-                            count_json(st.messages), "latched", count_json(st.latched), "missed",
-                            count_json(st.missed), "merged", (int) n->merged));
+                            bp_json_time(wall - mono + n->from_mono), "until_ns",
+                            bp_json_time(wall - mono + st.until_mono), "messages",
+                            bp_json_count(st.messages), "latched", bp_json_count(st.latched),
+                            "missed", bp_json_count(st.missed), "merged", (int) n->merged));
     }
     (void) pthread_mutex_unlock(&s->lock);
     return list;
@@ -76,8 +64,8 @@ static json_t *topics_json(struct bp_snapshots *s) {
         (void) json_array_append_new(
             list,
             json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "topic", v[i].topic, "type", v[i].type,
-                      "writers", (int) v[i].writers, "messages", count_json(t.messages), "bytes",
-                      count_json(t.bytes), "last_ns", time_json(t.last_ns)));
+                      "writers", (int) v[i].writers, "messages", bp_json_count(t.messages), "bytes",
+                      bp_json_count(t.bytes), "last_ns", bp_json_time(t.last_ns)));
     }
     return list;
 }
@@ -97,8 +85,8 @@ json_t *bp_snapshots_get(struct bp_snapshots *s) {
     (void) pthread_mutex_lock(&s->lock);
     if (o)
         (void) json_object_update_new(
-            o, json_pack("{s:o, s:o, s:o}", "started", count_json(s->started), "merged",
-                         count_json(s->merged), "refused", count_json(s->refused)));
+            o, json_pack("{s:o, s:o, s:o}", "started", bp_json_count(s->started), "merged",
+                         bp_json_count(s->merged), "refused", bp_json_count(s->refused)));
     (void) pthread_mutex_unlock(&s->lock);
     return o;
 }

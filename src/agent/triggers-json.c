@@ -3,16 +3,8 @@
 #include <stdlib.h>
 
 #include "agent/triggers-priv.h"
+#include "base/json-value.h"
 #include "base/metrics.h"
-
-static json_t *time_json(bp_ns_t wall_ns) {
-    char text[32];
-
-    if (!wall_ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) wall_ns);
-    return json_string(text);
-}
 
 json_t *bp_instance_values(const struct instance *i, bool as_text) {
     json_t *o = json_object();
@@ -128,7 +120,7 @@ static json_t *trigger_json(struct bp_triggers *t, const struct trigger *g) {
                   actions_json(g->rule.end, g->rule.nend), "for_s", (double) g->rule.hold / 1e9,
                   "debounce_s", (double) g->rule.debounce / 1e9, "cooldown_s",
                   (double) g->rule.cooldown / 1e9, "fired", (json_int_t) g->fired, "suppressed",
-                  (json_int_t) g->suppressed, "last_fired_ns", time_json(g->fired_wall),
+                  (json_int_t) g->suppressed, "last_fired_ns", bp_json_time(g->fired_wall),
                   "instances", instances);
     if (g->enabled && !g->instances)
         (void) json_object_set_new(o, "waiting_for", missing_json(t, g));

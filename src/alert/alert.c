@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json-value.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "base/time.h"
@@ -59,16 +60,11 @@ void bp_alerts_free(struct bp_alerts *a) {
     free(a);
 }
 
-/* Times as text: JavaScript's numbers would round them. */
-static json_t *time_json(bp_ns_t ns) {
-    return ns ? json_sprintf("%lld", (long long) ns) : json_null();
-}
-
 static json_t *alert_json(const struct alert *x) {
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I}", "key", x->key, "severity",
                      bp_severity_text(x->severity), "text", x->text, "state",
-                     x->cleared_ns ? "cleared" : "active", "since_ns", time_json(x->since_ns),
-                     "cleared_ns", time_json(x->cleared_ns), "count", (json_int_t) x->count);
+                     x->cleared_ns ? "cleared" : "active", "since_ns", bp_json_time(x->since_ns),
+                     "cleared_ns", bp_json_time(x->cleared_ns), "count", (json_int_t) x->count);
 }
 
 static void tell(struct bp_alerts *a, const char *event, const struct alert *x) {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json-value.h"
 #include "base/metrics.h"
 #include "monitor/host.h"
 
@@ -11,19 +12,6 @@ static const char *const part_names[] = {
     [BP_HOST_PART_NET] = "network",     [BP_HOST_PART_CLOCK] = "clock",
     [BP_HOST_PART_PROCESS] = "process",
 };
-
-static json_t *count_json(uint64_t n) {
-    return json_integer((json_int_t) BP_MIN(n, (uint64_t) INT64_MAX));
-}
-
-static json_t *time_json(bp_ns_t ns) {
-    char text[32];
-
-    if (!ns)
-        return json_null();
-    (void) snprintf(text, sizeof text, "%lld", (long long) ns);
-    return json_string(text);
-}
 
 /* -1 = not told */
 static json_t *known_json(double v) {
@@ -60,13 +48,13 @@ static json_t *nets_json(const struct bp_host_state *s) {
         const struct bp_host_net *d = &s->nets[i];
 
         (void) json_array_append_new(
-            list,
-            json_pack("{s:s, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:o}", "name", d->row.name,
-                      "rx_bytes", count_json(d->row.rx_bytes), "tx_bytes",
-                      count_json(d->row.tx_bytes), "rx_rate", d->rx_rate, "tx_rate", d->tx_rate,
-                      "rx_errors", count_json(d->row.rx_errors), "rx_dropped",
-                      count_json(d->row.rx_dropped), "tx_errors", count_json(d->row.tx_errors),
-                      "tx_dropped", count_json(d->row.tx_dropped)));
+            list, json_pack("{s:s, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:o}", "name", d->row.name,
+                            "rx_bytes", bp_json_count(d->row.rx_bytes), "tx_bytes",
+                            bp_json_count(d->row.tx_bytes), "rx_rate", d->rx_rate, "tx_rate",
+                            d->tx_rate, "rx_errors", bp_json_count(d->row.rx_errors), "rx_dropped",
+                            bp_json_count(d->row.rx_dropped), "tx_errors",
+                            bp_json_count(d->row.tx_errors), "tx_dropped",
+                            bp_json_count(d->row.tx_dropped)));
     }
     return list;
 }
@@ -104,8 +92,8 @@ static json_t *clock_json(const struct bp_host_clock *c) {
         return json_null();
     return json_pack("{s:b, s:f, s:f, s:o, s:f, s:o}", "synchronised", (int) c->synchronised,
                      "offset_s", c->offset_s, "max_error_s", c->error_s, "steps",
-                     count_json(c->steps), "last_step_s", c->last_step_s, "last_step_ns",
-                     time_json(c->last_step_ns));
+                     bp_json_count(c->steps), "last_step_s", c->last_step_s, "last_step_ns",
+                     bp_json_time(c->last_step_ns));
 }
 
 json_t *bp_host_json(const struct bp_host_state *s) {
@@ -117,14 +105,14 @@ json_t *bp_host_json(const struct bp_host_state *s) {
     return json_pack(
         "{s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:{s:f, s:o, "
         "s:o}, s:f, s:o}",
-        "taken_ns", time_json(s->taken_ns), "cpu", cpu_json(s), "memory", "total",
-        count_json(s->memory.total), "available", count_json(s->memory.available), "swap_total",
-        count_json(s->memory.swap_total), "swap_free", count_json(s->memory.swap_free), "disks",
-        disks_json(s), "storage", "size", count_json(s->disk_size), "free",
-        count_json(s->disk_free), "network", nets_json(s), "temperatures", temps_json(s), "power",
-        power_json(s), "clock", clock_json(&s->clock), "process", "cpu_cores", s->process.cpu,
-        "rss", count_json(s->process.rss), "threads", count_json(s->process.threads), "look_s",
-        s->look_s, "missing", gone);
+        "taken_ns", bp_json_time(s->taken_ns), "cpu", cpu_json(s), "memory", "total",
+        bp_json_count(s->memory.total), "available", bp_json_count(s->memory.available),
+        "swap_total", bp_json_count(s->memory.swap_total), "swap_free",
+        bp_json_count(s->memory.swap_free), "disks", disks_json(s), "storage", "size",
+        bp_json_count(s->disk_size), "free", bp_json_count(s->disk_free), "network", nets_json(s),
+        "temperatures", temps_json(s), "power", power_json(s), "clock", clock_json(&s->clock),
+        "process", "cpu_cores", s->process.cpu, "rss", bp_json_count(s->process.rss), "threads",
+        bp_json_count(s->process.threads), "look_s", s->look_s, "missing", gone);
 }
 
 /* ---- metrics ---- */
