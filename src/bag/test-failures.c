@@ -282,6 +282,20 @@ static void test_rewrites(void **state) {
     assert_true(rewrites >= 1);
 }
 
+/* Much waits, and every k-th write fails: the writer must come to an end, whether a segment takes
+ * more writes than that or fewer. */
+static void test_every_few_writes(void **state) {
+    (void) state;
+    for (unsigned k = 2; k <= 12; k++) {
+        char spec[96];
+
+        (void) snprintf(spec, sizeof spec,
+                        "op=datasync,to=2,delay=400ms;op=pwrite,path=*.mcap*,every=%u,errno=EIO",
+                        k);
+        (void) sweep_one(spec, false, NULL);
+    }
+}
+
 static int count_mark(void *ctx, const char *name, struct bp_str key, struct bp_str value) {
     (void) key;
     (void) value;
@@ -436,9 +450,13 @@ static void test_can_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_call_eio), cmocka_unit_test(test_every_call_enospc),
-        cmocka_unit_test(test_repeated),       cmocka_unit_test(test_rewrites),
-        cmocka_unit_test(test_marks_once),     cmocka_unit_test(test_mark_holds_nothing_up),
+        cmocka_unit_test(test_every_call_eio),
+        cmocka_unit_test(test_every_call_enospc),
+        cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_rewrites),
+        cmocka_unit_test(test_every_few_writes),
+        cmocka_unit_test(test_marks_once),
+        cmocka_unit_test(test_mark_holds_nothing_up),
         cmocka_unit_test(test_can_fail),
     };
 

@@ -208,6 +208,8 @@ struct bp_writer {
     bp_ns_t rate_since;              /* [writer] */
     uint64_t rate_bytes;             /* [writer] */
     bool held;                       /* [writer] the disk refuses even what was allocated */
+    bool careful;                    /* [writer] a segment was abandoned: each group is synced */
+    unsigned tries;                  /* [writer] segments abandoned in this tick, nothing synced */
 
     struct bp_segment *spare;            /* [lock] */
     struct closing closing[MAX_CLOSING]; /* [lock] */
@@ -263,6 +265,14 @@ void bp_writer_give_buffer(struct bp_writer *w, struct slot *s);
 void bp_writer_give_ahead(struct bp_writer *w, struct slot *s);
 
 /* writer-segment.c: [writer] */
+/* A disk that fails every few calls must not keep the writer from its journal, nor from its end:
+ * after so many segments in which nothing came to be durable, this tick leaves the rest to the
+ * next. writer thread
+ */
+static inline bool bp_writer_gives_up(const struct bp_writer *w) {
+    return w->tries >= 8;
+}
+
 int bp_writer_write_ready(struct bp_writer *w, uint64_t limit);
 int bp_writer_sync(struct bp_writer *w);
 int bp_writer_write_marks(struct bp_writer *w);

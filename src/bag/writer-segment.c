@@ -136,6 +136,8 @@ static void take_back(struct bp_writer *w) {
 }
 
 static void abandon(struct bp_writer *w, const char *what, int code) {
+    w->careful = true;
+    w->tries++;
     bp_writer_failed(w, w->seg->path, code, what);
     bp_writer_give_up_segments(w, true);
     take_back(w);
@@ -357,19 +359,27 @@ static struct slot *next_ready(struct bp_writer *w, uint64_t limit) {
 }
 
 int bp_writer_write_ready(struct bp_writer *w, uint64_t limit) {
-    for (;;) {
+    while (!bp_writer_gives_up(w)) {
         struct slot *s;
         int r;
 
         if (!w->seg)
             bp_writer_take_first(w);
-        s = w->seg ? next_ready(w, limit) : NULL;
-        if (!s)
-            return w->seg ? 0 : -EIO;
+        if (!w->seg)
+            return -EIO;
+        s = next_ready(w, limit);
+        if (!s) {
+            w->careful = false;
+            return 0;
+        }
         r = write_group(w, s);
         if (r < 0)
             return r;
+        /* What is durable need not be written again when the next call fails. */
+        if (r == 0 && w->careful)
+            (void) bp_writer_sync(w);
     }
+    return -EIO;
 }
 
 static struct mark *next_mark(struct bp_writer *w) {
@@ -389,7 +399,7 @@ bool bp_writer_marks_wait(struct bp_writer *w) {
 int bp_writer_write_marks(struct bp_writer *w) {
     struct mark *m;
 
-    while (w->seg && (m = next_mark(w))) {
+    while (w->seg && !bp_writer_gives_up(w) && (m = next_mark(w))) {
         uint64_t n = 0;
         int r = bp_segment_stage_metadata(w->seg, m->rec.p, m->rec.n, bp_str_of(m->name));
 
@@ -492,6 +502,7 @@ int bp_writer_sync(struct bp_writer *w) {
     }
     w->nold = 0;
     w->unsynced = 0;
+    w->tries = 0;
     free_marks(w);
     free_slots(w);
     bp_writer_update_room(w);

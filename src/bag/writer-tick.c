@@ -301,6 +301,7 @@ static int tick(struct bp_writer *w, bool all) {
     uint64_t goal;
     int r;
 
+    w->tries = 0;
     all |= bp_journal_is_dead(&w->journal);
     goal = set_goal(w, all || split, start);
     write_below(w, goal, tick_deadline(w, start, all));
@@ -349,8 +350,8 @@ static void watch_clock(struct bp_writer *w) {
 
 /* Sleeps until a group is ready, the tick is due or the end has come. @return stopping */
 static bool rest(struct bp_writer *w, bp_ns_t next, uint64_t *ret_head) {
+    bool end, waits = w->held || bp_writer_gives_up(w);
     struct timespec ts;
-    bool end;
 
     bp_writer_until(&ts, next);
     bp_mutex_lock(&w->lock);
@@ -358,7 +359,7 @@ static bool rest(struct bp_writer *w, bp_ns_t next, uint64_t *ret_head) {
     while (!w->stopping && bp_mono_ns() < next) {
         bool ready = false;
 
-        for (uint64_t no = w->tail; no < w->head && !ready && !w->held; no++)
+        for (uint64_t no = w->tail; no < w->head && !ready && !waits; no++)
             ready = slot_by_no(w, no)->state == SLOT_READY;
         if (ready && w->seg)
             break;
