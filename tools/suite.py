@@ -200,7 +200,7 @@ def plan(a):
         return [(VARIANTS["gcc"], chosen)]
     if a.slow:
         return [(VARIANTS["gcc"], ["system"])]
-    names = ["gcc", "asan", "tsan", "clang", "i386", "s390x"] + (["arm64"] if a.full else [])
+    names = ["gcc", "asan", "tsan"] + (["clang", "i386", "s390x", "arm64"] if a.full else [])
     steps = [(VARIANTS[n], VARIANTS[n].suites) for n in names]
     return (lints if a.ci else []) + steps
 

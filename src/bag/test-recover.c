@@ -47,7 +47,18 @@ static void scene_done(struct scene *s) {
     (void) munmap(s->sh, 4096);
 }
 
-static void record_and_die(const struct scene *s, bool resume, unsigned settle_ms) {
+/* Until the writer says that all accepted so far is durable: 30 s at most. */
+static void await_durable(struct bp_writer *w) {
+    bp_ns_t now = bp_wall_ns(), end = bp_mono_ns() + 30 * BP_SEC;
+    struct bp_writer_stats st = { 0 };
+
+    while (st.durable_wall_ns < now && bp_mono_ns() < end) {
+        bp_sleep(BP_MS);
+        bp_writer_stats(w, &st);
+    }
+}
+
+static void record_and_die(const struct scene *s, bool resume, bool durable) {
     struct bp_writer_opts o = { .dir = s->dir.session,
                                 .ring_dir = s->ring_dir,
                                 .ring_bytes = 16 << 20,
@@ -80,7 +91,8 @@ static void record_and_die(const struct scene *s, bool resume, unsigned settle_m
             if (seq % 50 == 0)
                 bp_sleep(3 * BP_MS);
         }
-        bp_sleep(settle_ms * BP_MS);
+        if (durable)
+            await_durable(w);
         (void) raise(SIGKILL);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -108,7 +120,7 @@ static void test_kill(void **state) {
     struct bp_recovery r;
 
     (void) state;
-    record_and_die(&s, false, 0);
+    record_and_die(&s, false, false);
     r = recover(&s, true, NULL); /* only looks */
     assert_true(r.needed);
     assert_int_equal(r.messages_kept, s.sh->accepted);
@@ -134,7 +146,7 @@ static void test_power_cut(void **state) {
     struct bp_recovery r;
 
     (void) state;
-    record_and_die(&s, false, 200); /* two commits and more */
+    record_and_die(&s, false, true);
     shell("find", s.ring_dir, "-type f -delete");
     r = recover(&s, false, NULL);
     assert_true(r.after_power_cut);
@@ -154,9 +166,9 @@ static void test_resume(void **state) {
     struct bp_recovery r;
 
     (void) state;
-    record_and_die(&s, false, 0);
-    record_and_die(&s, true, 50);
-    record_and_die(&s, true, 0);
+    record_and_die(&s, false, false);
+    record_and_die(&s, true, true);
+    record_and_die(&s, true, false);
     r = recover(&s, false, NULL);
     bp_recovery_done(&r);
     assert_int_equal(count(&s), s.sh->accepted);
@@ -176,7 +188,7 @@ static void test_killed_recovery(void **state) {
     char ring[100], session[100];
 
     (void) state;
-    record_and_die(&s, false, 0);
+    record_and_die(&s, false, false);
     (void) snprintf(ring, sizeof ring, "%s/ring", s.dir.root);
     (void) snprintf(session, sizeof session, "%s/copy", s.dir.root);
     shell("cp -a", s.ring_dir, ring);
