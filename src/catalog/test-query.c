@@ -35,6 +35,7 @@ static void numbers(void **state) {
         { "date:yesterday", NOW - DAY, NOW - 1 },
         { "date:7d", NOW - 7 * DAY, INT64_MAX },
         { "date:<7d", 0, NOW - 7 * DAY - 1 },
+        { "date:@1000..@2000", 1000, 2000 },
         { "size:>1GiB", (1LL << 30) + 1, INT64_MAX },
         { "size:1kB..2kB", 1000, 2000 },
         { "duration:>=10min", 600 * BP_SEC, INT64_MAX },

@@ -446,7 +446,7 @@ static void walks_indexes(void **state) {
         { "date:2026-12", BP_ARCHIVE_BY_ID, "sessions_by_started (started_ns>? AND started_ns<?)",
           "SCAN s\n" },
         { "hall", BP_ARCHIVE_BY_LOST, "VIRTUAL TABLE INDEX", "SCAN s\n" },
-        { "id:01JD0000000000000000000000A", BP_ARCHIVE_BY_ID, "sqlite_autoindex_sessions_1 (id=?)",
+        { "id:01JD0000000000000000000000A", BP_ARCHIVE_BY_ID, "sqlite_autoindex_sessions_1 (id=?",
           "SCAN s\n" },
         { "lost:>500 topic:lidar", BP_ARCHIVE_BY_ID, "sessions_by_lost (lost>? AND lost<?)",
           "SCAN s\n" },
