@@ -54,9 +54,9 @@ static void server_freep(struct server **s) {
 /* ---- one request ---- */
 
 struct ask {
-    const char *method, *path;   /* below /api/v1 */
-    const char *body;            /* JSON text, or NULL */
-    const char *header;          /* one more, or NULL */
+    const char *method, *path; /* below /api/v1 */
+    const char *body;          /* JSON text, or NULL */
+    const char *header;        /* one more, or NULL */
     const struct bp_sync_body *part;
     bool patient;
     bp_ns_t timeout;
@@ -70,7 +70,8 @@ static bool is_problem(const struct bp_fetch_reply *reply) {
 
 /* What the server says about it, into `ret`. */
 static void detail_of(const struct bp_fetch_reply *reply, char *ret, size_t cap) {
-    json_t *o = json_loadb((const char *) reply->body.p, reply->body.n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o =
+        json_loadb((const char *) reply->body.p, reply->body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *text = json_string_value(json_object_get(o, "detail"));
 
     if (!text)
@@ -222,7 +223,8 @@ static json_t *request_of(const struct bp_sync_upload *u) {
 /* Takes over what the server says about an upload. @return 1 when it has the file */
 static int take_upload(const struct bp_fetch_reply *reply, struct bp_sync_upload *u,
                        struct bp_sync_failure *f) {
-    json_t *o = json_loadb((const char *) reply->body.p, reply->body.n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o =
+        json_loadb((const char *) reply->body.p, reply->body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *state = json_string_value(json_object_get(o, "state"));
     const char *id = json_string_value(json_object_get(o, "id"));
     const char *parts = json_string_value(json_object_get(o, "parts"));
@@ -250,7 +252,8 @@ static int take_upload(const struct bp_fetch_reply *reply, struct bp_sync_upload
 }
 
 static void take_theirs(const struct bp_fetch_reply *reply, struct bp_sync_theirs *theirs) {
-    json_t *o = json_loadb((const char *) reply->body.p, reply->body.n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o =
+        json_loadb((const char *) reply->body.p, reply->body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *sha256 = json_string_value(json_object_get(o, "sha256"));
     const json_t *session = json_object_get(o, "session");
 
@@ -325,12 +328,13 @@ static int server_complete(void *self, struct bp_sync_upload *u, struct bp_sync_
     int r;
 
     (void) snprintf(path, sizeof path, "/uploads/%.63s/complete", u->token);
-    r = call(s,
-             &(struct ask){ .method = "POST",
-                            .path = path,
-                            .patient = true,
-                            .timeout = s->stall + (bp_ns_t) (u->file->bytes / PATIENCE_RATE) * BP_SEC },
-             &reply, f);
+    r = call(
+        s,
+        &(struct ask){ .method = "POST",
+                       .path = path,
+                       .patient = true,
+                       .timeout = s->stall + (bp_ns_t) (u->file->bytes / PATIENCE_RATE) * BP_SEC },
+        &reply, f);
     if (r < 0 && reply.status == 409 && f) /* another complete is at it, or parts are missing */
         f->class = BP_SYNC_SERVER;
     return r < 0 ? r : 0;
@@ -415,7 +419,8 @@ static int set_token(struct server *s, const char *token, struct bp_error *err) 
         return 0;
     for (size_t i = 0; i < n; i++)
         if ((unsigned char) token[i] <= ' ' || (unsigned char) token[i] > '~')
-            return bp_fail(err, BP_EUSAGE, "the token for the server has a character that none has");
+            return bp_fail(err, BP_EUSAGE,
+                           "the token for the server has a character that none has");
     r = bp_secret_alloc(sizeof before - 1 + n, &s->auth);
     if (r < 0)
         return bp_fail(err, r, "out of memory");
