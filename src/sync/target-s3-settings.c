@@ -13,7 +13,7 @@ static const struct {
     size_t offset;
 } known[] = {
 #define ROW(word, member) \
-    { word, offsetof(struct bp_s3_settings, member) }
+    { word, offsetof(struct bp_sync_s3_settings, member) }
     ROW("endpoint", endpoint),
     ROW("region", region),
     ROW("profile", profile),
@@ -29,7 +29,8 @@ static const struct {
 #undef ROW
 };
 
-int bp_s3_settings_read(const char *const *v, struct bp_s3_settings *ret, struct bp_error *err) {
+int bp_sync_s3_settings_read(const char *const *v, struct bp_sync_s3_settings *ret,
+                             struct bp_error *err) {
     for (size_t i = 0; v && v[i]; i++) {
         size_t n = strcspn(v[i], "="), k = 0;
         const char *value = v[i] + n + 1;
@@ -48,8 +49,8 @@ int bp_s3_settings_read(const char *const *v, struct bp_s3_settings *ret, struct
     return 0;
 }
 
-int bp_s3_choice(const char *key, const char *text, const char *const *words, size_t n, int *ret,
-                 struct bp_error *err) {
+int bp_sync_s3_choice(const char *key, const char *text, const char *const *words, size_t n,
+                      int *ret, struct bp_error *err) {
     BP_AUTO_BUF all = { 0 };
     const char *list;
 
@@ -94,16 +95,16 @@ int bp_sync_s3_client(const struct bp_sync_target_opts *o, struct bp_fetch *fetc
     static const char *const sums[] = { "auto", "none", "sha256", "crc64nvme" };
     static const char *const yes[] = { "false", "true" };
     BP_AUTO_FREE char *bucket = NULL, *prefix = NULL;
-    struct bp_s3_settings x = { 0 };
+    struct bp_sync_s3_settings x = { 0 };
     int style, sum, anonymous, r;
 
-    r = bp_s3_settings_read(o->settings, &x, err);
+    r = bp_sync_s3_settings_read(o->settings, &x, err);
     if (r == 0)
-        r = bp_s3_choice("style", x.style, styles, BP_COUNT(styles), &style, err);
+        r = bp_sync_s3_choice("style", x.style, styles, BP_COUNT(styles), &style, err);
     if (r == 0)
-        r = bp_s3_choice("checksum", x.checksum, sums, BP_COUNT(sums), &sum, err);
+        r = bp_sync_s3_choice("checksum", x.checksum, sums, BP_COUNT(sums), &sum, err);
     if (r == 0)
-        r = bp_s3_choice("anonymous", x.anonymous, yes, BP_COUNT(yes), &anonymous, err);
+        r = bp_sync_s3_choice("anonymous", x.anonymous, yes, BP_COUNT(yes), &anonymous, err);
     if (r == 0)
         r = split_url(o->url, &bucket, &prefix, err);
     if (r == 0)
