@@ -90,7 +90,7 @@ static void every_name(void **state) {
 
 /* docs/api/openapi.json is what `bagpipe config openapi` prints. */
 static void page(void **state) {
-    json_t *o = bp_api_describe(bp_agent_routes, bp_agent_routes_count);
+    json_t *o = bp_agent_openapi();
     BP_AUTO_FREE char *text = json_dumps(o, JSON_INDENT(1));
     BP_AUTO_FREE char *there = NULL;
     struct bp_error err = { 0 };

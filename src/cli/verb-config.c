@@ -39,9 +39,9 @@ static int show_json(const struct bp_agent_config *c, struct bp_error *err) {
     for (size_t i = 0; i < bp_agent_config_table.nrows; i++) {
         const struct bp_config_row *r = &bp_agent_config_table.rows[i];
 
-        (void) json_object_set_new(j, r->key,
-                                   json_pack("{s:o, s:s}", "value", bp_agent_config_json(c, r),
-                                             "source", source_of(c, r)));
+        (void) json_object_set_new(
+            j, r->key,
+            json_pack("{s:o, s:s}", "value", bp_values_json(c, r), "source", source_of(c, r)));
     }
     failed = !j || json_dumpf(j, stdout, JSON_INDENT(2)) < 0;
     json_decref(j);
@@ -63,7 +63,7 @@ static int show_yaml(const struct opts *o, const struct bp_agent_config *c, stru
             bp_buf_printf(&out, "%.*s:\n", (int) mine.n, mine.p);
         section = mine;
         bp_buf_printf(&out, dot ? "  %s: " : "%s: ", dot ? dot + 1 : r->key);
-        bp_agent_config_put_value(&out, c, r);
+        bp_values_put(&out, c, r);
         if (bp_streq(source, "file"))
             source = o->file ? o->file : BP_AGENT_CONFIG_FILE;
         bp_buf_printf(&out, bp_streq(source, "default") ? "\n" : " # %s\n", source);

@@ -1,4 +1,4 @@
-#include "agent/systemd.h"
+#include "daemon/systemd.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
-/* Where the agent keeps what is its own, and where its socket is. */
-#include "agent/config.h"
+#include "daemon/places.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -11,7 +11,6 @@
 #include "base/buf.h"
 
 #define RUN_DIR "/run/bagpipe"
-#define SOCKET  "agent.sock"
 
 /* An absolute path from the environment, or NULL. */
 static const char *absolute_env(const char *name) {
@@ -69,30 +68,28 @@ static int expand(const char *key, const char *text, char *ret, size_t cap, stru
     return 0;
 }
 
-static int name_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,
-                         struct bp_error *err) {
+static int name_data_dir(const struct bp_places *p, char *ret, size_t cap, struct bp_error *err) {
     const char *state = absolute_env("STATE_DIRECTORY"), *data = absolute_env("XDG_DATA_HOME");
     const char *home = absolute_env("HOME");
     int n;
 
-    if (c->storage.dir && *c->storage.dir)
-        return expand("storage.dir", c->storage.dir, ret, cap, err);
+    if (p->dir && *p->dir)
+        return expand(p->dir_key, p->dir, ret, cap, err);
 
     if (state) /* systemd gives several, parted by colons */
         n = snprintf(ret, cap, "%.*s", (int) strcspn(state, ":"), state);
     else if (data)
-        n = snprintf(ret, cap, "%s/bagpipe", data);
+        n = snprintf(ret, cap, "%s/%s", data, p->name);
     else if (home)
-        n = snprintf(ret, cap, "%s/.local/share/bagpipe", home);
+        n = snprintf(ret, cap, "%s/.local/share/%s", home, p->name);
     else
-        return bp_fail(err, BP_ECONFIG,
-                       "storage.dir is not set, and neither are $STATE_DIRECTORY and $HOME");
-    return n >= (int) cap ? too_long("storage.dir", err) : 0;
+        return bp_fail(err, BP_ECONFIG, "%s is not set, and neither are $STATE_DIRECTORY and $HOME",
+                       p->dir_key);
+    return n >= (int) cap ? too_long(p->dir_key, err) : 0;
 }
 
-int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,
-                      struct bp_error *err) {
-    int r = name_data_dir(c, ret, cap, err);
+int bp_places_data(const struct bp_places *p, char *ret, size_t cap, struct bp_error *err) {
+    int r = name_data_dir(p, ret, cap, err);
 
     return r < 0 ? r : make_dirs(ret, 0700, err);
 }
@@ -102,7 +99,7 @@ int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,
 enum place { CONFIGURED, RUN, XDG, DATA, PLACES_N };
 
 /* @return 0, or -ENOENT when there is no such place */
-static int name_socket(const struct bp_agent_config *c, enum place where, char *ret, size_t cap,
+static int name_socket(const struct bp_places *p, enum place where, char *ret, size_t cap,
                        struct bp_error *err) {
     const char *xdg = absolute_env("XDG_RUNTIME_DIR");
     size_t n;
@@ -110,22 +107,22 @@ static int name_socket(const struct bp_agent_config *c, enum place where, char *
 
     switch (where) {
     case CONFIGURED:
-        if (!c->http.socket || !*c->http.socket)
+        if (!p->socket || !*p->socket)
             return -ENOENT;
-        return expand("http.socket", c->http.socket, ret, cap, err);
+        return expand(p->socket_key, p->socket, ret, cap, err);
     case RUN:
-        return snprintf(ret, cap, RUN_DIR "/" SOCKET) >= (int) cap ? -ENOENT : 0;
+        return snprintf(ret, cap, RUN_DIR "/%s", p->socket_name) >= (int) cap ? -ENOENT : 0;
     case XDG:
         if (!xdg)
             return -ENOENT;
-        return snprintf(ret, cap, "%s/bagpipe/" SOCKET, xdg) >= (int) cap ? -ENOENT : 0;
+        return snprintf(ret, cap, "%s/bagpipe/%s", xdg, p->socket_name) >= (int) cap ? -ENOENT : 0;
     default:
-        r = name_data_dir(c, ret, cap, err);
+        r = name_data_dir(p, ret, cap, err);
         if (r < 0)
             return r;
         n = strlen(ret);
-        return snprintf(ret + n, cap - n, "/" SOCKET) >= (int) (cap - n)
-                   ? too_long("http.socket", err)
+        return snprintf(ret + n, cap - n, "/%s", p->socket_name) >= (int) (cap - n)
+                   ? too_long(p->socket_key, err)
                    : 0;
     }
 }
@@ -138,37 +135,36 @@ static int make_folder_of(const char *path, mode_t mode, struct bp_error *err) {
     return dir ? make_dirs(dir, mode, err) : 0;
 }
 
-static int check_length(const char *path, struct bp_error *err) {
+static int check_length(const struct bp_places *p, const char *path, struct bp_error *err) {
     size_t max = sizeof((struct sockaddr_un *) NULL)->sun_path - 1;
 
     if (strlen(path) > max)
-        return bp_fail(err, BP_ECONFIG, "http.socket: '%s' is longer than %zu bytes", path, max);
+        return bp_fail(err, BP_ECONFIG, "%s: '%s' is longer than %zu bytes", p->socket_key, path,
+                       max);
     return 0;
 }
 
-int bp_agent_socket_path(const struct bp_agent_config *c, char *ret, size_t cap,
-                         struct bp_error *err) {
+int bp_places_socket(const struct bp_places *p, char *ret, size_t cap, struct bp_error *err) {
     for (int i = CONFIGURED; i < PLACES_N; i++) {
         bool must = i == CONFIGURED || i == DATA;
-        int r = name_socket(c, (enum place) i, ret, cap, err);
+        int r = name_socket(p, (enum place) i, ret, cap, err);
 
         if (r == -ENOENT)
             continue;
         if (r >= 0) /* others talk to the one of the system */
             r = make_folder_of(ret, i == RUN ? 0755 : 0700, must ? err : NULL);
         if (r >= 0)
-            return check_length(ret, err);
+            return check_length(p, ret, err);
         if (must)
             return r;
     }
-    return bp_fail(err, -ENOENT, "http.socket: there is no place for it");
+    return bp_fail(err, -ENOENT, "%s: there is no place for it", p->socket_key);
 }
 
-int bp_agent_socket_find(const struct bp_agent_config *c, char *ret, size_t cap,
-                         struct bp_error *err) {
+int bp_places_find(const struct bp_places *p, char *ret, size_t cap, struct bp_error *err) {
     for (int i = CONFIGURED; i < PLACES_N; i++) {
         struct stat st;
-        int r = name_socket(c, (enum place) i, ret, cap, NULL);
+        int r = name_socket(p, (enum place) i, ret, cap, NULL);
 
         if (r >= 0 && i == CONFIGURED)
             return 0; /* connecting tells best what is wrong with it */
@@ -176,6 +172,7 @@ int bp_agent_socket_find(const struct bp_agent_config *c, char *ret, size_t cap,
             return 0;
     }
     return bp_fail(err, -ENOENT,
-                   "no agent is running here: there is no socket in " RUN_DIR
-                   ", below $XDG_RUNTIME_DIR or in the data folder");
+                   "no %s is running here: there is no socket in " RUN_DIR
+                   ", below $XDG_RUNTIME_DIR or in the data folder",
+                   p->who);
 }

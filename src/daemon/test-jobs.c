@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/jobs.h"
 #include "base/time.h"
+#include "daemon/jobs.h"
 
 static struct bp_bus *bus;
 static struct bp_catalog *catalog;
@@ -194,5 +194,5 @@ int main(void) {
         cmocka_unit_test_setup_teardown(bounded, set_up, tear_down),
     };
 
-    return cmocka_run_group_tests_name("agent/jobs", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("daemon/jobs", tests, NULL, NULL);
 }

@@ -3,9 +3,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "agent/bus.h"
 #include "base/error.h"
 #include "catalog/catalog.h"
+#include "daemon/bus.h"
 
 /* Long work on workers of its own: an id, progress, a log, cancelling, a result that stays. A job
  * is known to the catalogue from its first moment; what the agent's end cut short is found

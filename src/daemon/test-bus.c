@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/bus.h"
+#include "daemon/bus.h"
 
 struct ear {
     struct bp_bus *bus;

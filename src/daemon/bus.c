@@ -1,4 +1,4 @@
-#include "agent/bus.h"
+#include "daemon/bus.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* What clients of the events ask for: docs/api/events.md. */
-#include "agent/events-priv.h"
+#include "daemon/events-priv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -105,8 +105,9 @@ static int read_wish(struct bp_events *e, struct bp_events_ask *a, const json_t 
         if (r < 0)
             return r;
     }
-    if (bp_starts_with(bp_channel_name(w->channel), "sample:") && !w->o.min_interval)
-        w->o.min_interval = BP_SAMPLES_INTERVAL;
+    if (e->o.more && bp_starts_with(bp_channel_name(w->channel), e->o.more->prefix) &&
+        !w->o.min_interval)
+        w->o.min_interval = e->o.more->min_interval;
     w->o.credit = (unsigned) n;
     if (n > 0 && w->o.policy != BP_FEED_LATEST)
         return bp_fail(err, BP_EUSAGE, "credit is for policy 'latest'");
@@ -273,7 +274,7 @@ static int open_feed(struct bp_events *e, struct bp_peer *p, const struct bp_eve
 
     if (r < 0)
         return bp_fail(err, r, "out of memory");
-    r = bp_samples_want(e->samples, w->channel, w->o.min_interval);
+    r = e->o.more ? e->o.more->want(e->more, w->channel, w->o.min_interval) : 0;
     if (r < 0)
         return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
     o = json_pack("{s:s, s:s, s:I}", "topic", bp_channel_name(w->channel), "policy",

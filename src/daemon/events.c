@@ -1,26 +1,17 @@
-#include "agent/events-priv.h"
+#include "daemon/events-priv.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "net/sse.h"
 
 /* What is published on the bus is made into one frame on the publisher's thread and goes to the
  * fan-out, which does not wait. Each topic is a channel with numbers of its own, counted from 1
- * since the agent began; `boot` names that life, so that a client that comes back knows whether its
- * numbers still mean something. */
+ * since the daemon began; `boot` names that life, so that a client that comes back knows whether
+ * its numbers still mean something. */
 
-enum { STOP_MS = 500, DEFAULT_TOPICS = 4 };
-
-const struct bp_events_topic bp_events_topics[BP_EVENTS_TOPICS] = {
-    { "status", "once a second: what GET /api/v1/status answers", 60, 128 * 1024 },
-    { "sessions", "sessions as they start, stop, pause, resume, split, get marks", 1000,
-      512 * 1024 },
-    { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024 },
-    { "log", "lines of the agent's log", 1000, 256 * 1024 },
-    { "topics", "once a second: what GET /api/v1/topics answers", 2, 512 * 1024 },
-};
+enum { STOP_MS = 500 };
 
 static size_t stamp(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]) {
     char time[BP_TIME_TEXT];
@@ -32,31 +23,34 @@ static size_t stamp(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP
     return (size_t) n;
 }
 
-static int index_of(const char *name) {
-    for (int i = 0; i < BP_EVENTS_TOPICS; i++)
-        if (bp_streq(bp_events_topics[i].name, name))
-            return i;
+static int index_of(const struct bp_events *e, const char *name) {
+    for (size_t i = 0; i < e->o.ntopics; i++)
+        if (bp_streq(e->o.topics[i].name, name))
+            return (int) i;
     return -1;
 }
 
 struct bp_channel *bp_events_channel(struct bp_events *e, const char *name, struct bp_error *err) {
-    int i = index_of(name);
+    int i = index_of(e, name);
+    BP_AUTO_BUF names = { 0 };
 
     if (i >= 0)
         return bp_channel_ref(e->channels[i]);
-    if (bp_starts_with(name, "sample:"))
-        return bp_samples_channel(e->samples, name, err);
-    (void) bp_fail(err, BP_EUSAGE,
-                   "there is no topic '%.100s'; there are status, sessions, alerts, log, topics "
-                   "and sample:/TOPIC",
-                   name);
+    if (e->o.more && bp_starts_with(name, e->o.more->prefix))
+        return e->o.more->channel(e->more, name, err);
+    for (size_t k = 0; k < e->o.ntopics; k++)
+        bp_buf_printf(&names, k ? ", %s" : "%s", e->o.topics[k].name);
+    if (e->o.more)
+        bp_buf_printf(&names, " and %s", e->o.more->form);
+    (void) bp_fail(err, BP_EUSAGE, "there is no topic '%.100s'; there are %s", name,
+                   bp_buf_cstr(&names));
     return NULL;
 }
 
 /* Publisher's thread. */
 static void on_news(void *ctx, const char *topic, const json_t *payload) {
     struct bp_events *e = ctx;
-    int i = index_of(topic);
+    int i = index_of(e, topic);
     char *text = i >= 0 ? json_dumps(payload, JSON_COMPACT) : NULL;
     size_t n = text ? strlen(text) : 0;
     struct bp_frame *f = text ? bp_frame_new(BP_WS_TEXT, BP_STAMP_MAX, n + 1) : NULL;
@@ -70,10 +64,9 @@ static void on_news(void *ctx, const char *topic, const json_t *payload) {
 }
 
 void bp_events_tick(struct bp_events *e) {
-    if (bp_channel_subscribers(e->channels[index_of("status")]) > 0)
-        bp_bus_publish(e->agent->bus, "status", bp_agent_status_json(e->agent));
-    if (bp_channel_subscribers(e->channels[index_of("topics")]) > 0)
-        bp_bus_publish(e->agent->bus, "topics", bp_agent_topics_json(e->agent));
+    for (size_t i = 0; i < e->o.ntopics; i++)
+        if (e->o.topics[i].tick && bp_channel_subscribers(e->channels[i]) > 0)
+            bp_bus_publish(e->o.bus, e->o.topics[i].name, e->o.topics[i].tick(e->o.ctx));
 }
 
 /* A JSON document as a frame; NULL when out of memory. @param json  taken over */
@@ -90,12 +83,12 @@ static json_t *hello_json(const struct bp_events *e) {
     json_t *topics = json_array();
     char time[BP_TIME_TEXT];
 
-    for (size_t i = 0; i < BP_EVENTS_TOPICS; i++)
-        (void) json_array_append_new(topics,
-                                     json_pack("{s:s, s:s}", "topic", bp_events_topics[i].name,
-                                               "about", bp_events_topics[i].about));
-    (void) json_array_append_new(topics, json_pack("{s:s, s:s}", "topic", "sample:/TOPIC", "about",
-                                                   "messages of a ROS topic, decoded"));
+    for (size_t i = 0; i < e->o.ntopics; i++)
+        (void) json_array_append_new(topics, json_pack("{s:s, s:s}", "topic", e->o.topics[i].name,
+                                                       "about", e->o.topics[i].about));
+    if (e->o.more)
+        (void) json_array_append_new(
+            topics, json_pack("{s:s, s:s}", "topic", e->o.more->form, "about", e->o.more->about));
     return json_pack("{s:{s:s, s:s, s:s, s:o, s:i}}", "hello", "version", BP_VERSION, "boot",
                      e->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
                      "max_subscriptions", BP_EVENTS_FEEDS);
@@ -171,7 +164,7 @@ static struct bp_frame *ws_lost(struct bp_ws *ws, void *data, struct bp_channel 
 struct sse {
     struct bp_events *events;
     struct bp_events_ask ask;
-    uint64_t last[BP_EVENTS_TOPICS]; /* number of the last event sent, for the id of the next */
+    uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
 };
 
 static int sse_begin(struct bp_peer *p, void *data) {
@@ -182,7 +175,7 @@ static int sse_begin(struct bp_peer *p, void *data) {
     int r = answer ? bp_events_do(s->events, p, &s->ask, answer, NULL) : -ENOMEM;
 
     for (f = r == 0 ? p->feeds : NULL; f; f = f->peer_next) {
-        int i = index_of(bp_channel_name(f->channel));
+        int i = index_of(s->events, bp_channel_name(f->channel));
 
         if (i >= 0)
             s->last[i] = f->first - 1;
@@ -208,9 +201,9 @@ static struct bp_str name_of(struct bp_str body) {
 /* What EventSource sends back as Last-Event-ID when it connects again: "BOOT;status=12;log=7". */
 static void put_id(struct bp_buf *out, const struct sse *s) {
     bp_buf_printf(out, "id: %s", s->events->boot);
-    for (size_t i = 0; i < BP_EVENTS_TOPICS; i++)
+    for (size_t i = 0; i < s->events->o.ntopics; i++)
         if (s->last[i] != UINT64_MAX)
-            bp_buf_printf(out, ";%s=%llu", bp_events_topics[i].name,
+            bp_buf_printf(out, ";%s=%llu", s->events->o.topics[i].name,
                           (unsigned long long) s->last[i]);
     bp_buf_put_str(out, "\n");
 }
@@ -220,8 +213,8 @@ static void sse_put(struct bp_buf *out, const struct bp_frame *f, void *data) {
     struct bp_str body = bp_frame_body(f), name = name_of(body);
 
     bp_buf_printf(out, "event: %.*s\n", (int) name.n, name.p);
-    for (size_t i = 0; f->seq > 0 && i < BP_EVENTS_TOPICS; i++)
-        if (bp_str_eq(name, bp_str_of(bp_events_topics[i].name)))
+    for (size_t i = 0; f->seq > 0 && i < s->events->o.ntopics; i++)
+        if (bp_str_eq(name, bp_str_of(s->events->o.topics[i].name)))
             s->last[i] = f->seq;
     put_id(out, s);
     bp_buf_put_str(out, "data: ");
@@ -263,7 +256,8 @@ static json_t *resume_of(const char *id) {
 }
 
 /* The query as the message it would be over a WebSocket. */
-static int ask_of(const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
+static int ask_of(const struct bp_events *e, const struct bp_http_req *req, json_t **ret,
+                  struct bp_error *err) {
     const char *topics = bp_http_query(req, "topics"), *hz = bp_http_query(req, "max_hz");
     const char *id = bp_http_header(req, "Last-Event-ID");
     json_t *list = json_array();
@@ -274,8 +268,8 @@ static int ask_of(const struct bp_http_req *req, json_t **ret, struct bp_error *
         json_decref(list);
         return bp_fail(err, BP_EUSAGE, "max_hz=%.60s: expected a number", hz);
     }
-    for (size_t i = 0; !topics && i < DEFAULT_TOPICS; i++)
-        (void) json_array_append_new(list, json_pack("{s:s}", "topic", bp_events_topics[i].name));
+    for (size_t i = 0; !topics && i < e->o.nusual; i++)
+        (void) json_array_append_new(list, json_pack("{s:s}", "topic", e->o.topics[i].name));
     for (const char *p = topics; p && *p;) {
         size_t n = strcspn(p, ",");
 
@@ -295,7 +289,7 @@ static int get_stream(struct bp_events *e, struct bp_http_req *req, struct bp_ht
     };
     struct sse *s = calloc(1, sizeof *s);
     json_t *json = NULL;
-    int r = s ? ask_of(req, &json, err) : bp_fail(err, -ENOMEM, "out of memory");
+    int r = s ? ask_of(e, req, &json, err) : bp_fail(err, -ENOMEM, "out of memory");
 
     if (r == 0)
         r = bp_events_ask(e, json, &s->ask, err);
@@ -310,18 +304,17 @@ static int get_stream(struct bp_events *e, struct bp_http_req *req, struct bp_ht
     return bp_sse_reply(e->fanout, &ops, reply, s, err);
 }
 
-int bp_events_get(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_agent *a = bp_http_ctx(req);
-
-    return bp_ws_is_asked(req) ? bp_ws_accept(a->events->ws, req, reply, a->events)
-                               : get_stream(a->events, req, reply, err);
+int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
+                    struct bp_error *err) {
+    return bp_ws_is_asked(req) ? bp_ws_accept(e->ws, req, reply, e)
+                               : get_stream(e, req, reply, err);
 }
 
 /* --- its life --- */
 
 static int open_channels(struct bp_events *e) {
-    for (size_t i = 0; i < BP_EVENTS_TOPICS; i++) {
-        const struct bp_events_topic *t = &bp_events_topics[i];
+    for (size_t i = 0; i < e->o.ntopics; i++) {
+        const struct bp_events_topic *t = &e->o.topics[i];
 
         e->channels[i] = bp_channel_new(
             e->fanout, &(struct bp_channel_options){ .name = t->name,
@@ -334,7 +327,7 @@ static int open_channels(struct bp_events *e) {
     return 0;
 }
 
-int bp_events_open(struct bp_agent *agent, struct bp_events **ret, struct bp_error *err) {
+int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struct bp_error *err) {
     static const struct bp_ws_ops ops = {
         .open = ws_open, .message = ws_message, .end = ws_end, .lost = ws_lost
     };
@@ -343,7 +336,8 @@ int bp_events_open(struct bp_agent *agent, struct bp_events **ret, struct bp_err
 
     if (!e)
         return bp_fail(err, -ENOMEM, "out of memory");
-    e->agent = agent;
+    assert(o->ntopics <= BP_EVENTS_TOPICS_MAX && o->nusual <= o->ntopics);
+    e->o = *o;
     (void) bp_ulid_new(e->boot);
     r = bp_fanout_open(NULL, &e->fanout, err);
     if (r == 0)
@@ -353,18 +347,18 @@ int bp_events_open(struct bp_agent *agent, struct bp_events **ret, struct bp_err
                 .ops = &ops,
                 .max_message_bytes = BP_EVENTS_MESSAGE,
                 .max_own_bytes = BP_EVENTS_ANSWERS,
-                .max_connections = (unsigned) agent->config->http.max_connections,
+                .max_connections = o->max_connections,
             },
             &e->ws, err);
-    if (r == 0)
-        e->samples = bp_samples_new(agent->recorder, e->fanout, stamp);
-    if (r == 0 && (!e->samples || open_channels(e) < 0))
+    if (r == 0 && o->more)
+        e->more = o->more->open(o->ctx, e->fanout, stamp);
+    if (r == 0 && ((o->more && !e->more) || open_channels(e) < 0))
         r = bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0) {
-        r = bp_bus_listen(agent->bus, on_news, e);
+        r = bp_bus_listen(o->bus, on_news, e);
         e->listening = r == 0;
         if (r < 0)
-            (void) bp_fail(err, r, "too many listen to the agent's news");
+            (void) bp_fail(err, r, "too many listen to the news");
     }
     if (r < 0) {
         bp_events_close(e);
@@ -383,11 +377,12 @@ void bp_events_close(struct bp_events *e) {
     if (!e)
         return;
     if (e->listening)
-        bp_bus_unlisten(e->agent->bus, on_news, e);
+        bp_bus_unlisten(e->o.bus, on_news, e);
     bp_ws_server_close(e->ws);
-    bp_samples_free(e->samples);
+    if (e->o.more)
+        e->o.more->close(e->more);
     bp_fanout_close(e->fanout); /* what the loops still hold of channels goes here */
-    for (size_t i = 0; i < BP_EVENTS_TOPICS; i++)
+    for (size_t i = 0; i < BP_EVENTS_TOPICS_MAX; i++)
         bp_channel_unref(e->channels[i]);
     free(e);
 }

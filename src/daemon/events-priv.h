@@ -2,35 +2,24 @@
 
 #include <jansson.h>
 
-#include "agent/agent-priv.h"
-#include "agent/events-sample.h"
-#include "agent/events.h"
 #include "base/ulid.h"
+#include "daemon/events.h"
 #include "net/ws.h"
 
 enum {
-    BP_EVENTS_TOPICS = 5,
     BP_EVENTS_FEEDS = 64,           /* subscriptions of one connection */
     BP_EVENTS_NAME = 300,           /* bytes of a topic's name */
     BP_EVENTS_MESSAGE = 16 * 1024,  /* of a client */
     BP_EVENTS_ANSWERS = 256 * 1024, /* that wait for a client to read them */
 };
 
-struct bp_events_topic {
-    const char *name, *about;
-    unsigned replay_frames;
-    unsigned replay_bytes;
-};
-
-extern const struct bp_events_topic bp_events_topics[BP_EVENTS_TOPICS];
-
 struct bp_events {
-    struct bp_agent *agent;
+    struct bp_events_opts o;
     struct bp_fanout *fanout;
     struct bp_ws_server *ws;
-    struct bp_channel *channels[BP_EVENTS_TOPICS]; /* in the order of the table */
-    char boot[BP_ULID_TEXT];                       /* sequence numbers are of this life */
-    struct bp_samples *samples;
+    struct bp_channel *channels[BP_EVENTS_TOPICS_MAX]; /* in the order of the table */
+    char boot[BP_ULID_TEXT];                           /* sequence numbers are of this life */
+    void *more;                                        /* of the owner's table, or NULL */
     bool listening;
 };
 
@@ -55,7 +44,7 @@ struct bp_events_ask {
         unsigned n;
     } credit[BP_EVENTS_FEEDS];
     size_t ncredit;
-    bool restarted; /* what it saw last is of an earlier life of the agent */
+    bool restarted; /* what it saw last is of an earlier life of the daemon */
 };
 
 /** @param json  a client's message

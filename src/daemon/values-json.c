@@ -1,8 +1,8 @@
 /* A configuration value as text and as JSON. */
 #include <inttypes.h>
 
-#include "agent/config.h"
 #include "base/buf.h"
+#include "daemon/values.h"
 #include "wire/yaml.h"
 
 /* A number in the largest unit that leaves it whole: exact, and read back as the same. */
@@ -39,11 +39,11 @@ static struct bp_str choice(const char *choices, int i) {
     return (struct bp_str){ choices, strcspn(choices, "|") };
 }
 
-static const void *member(const struct bp_agent_config *c, const struct bp_config_row *r) {
+static const void *member(const void *c, const struct bp_config_row *r) {
     return (const char *) c + r->offset;
 }
 
-static const char *text_of(const struct bp_agent_config *c, const struct bp_config_row *r) {
+static const char *text_of(const void *c, const struct bp_config_row *r) {
     const char *text;
 
     memcpy(&text, member(c, r), sizeof text);
@@ -51,7 +51,7 @@ static const char *text_of(const struct bp_agent_config *c, const struct bp_conf
 }
 
 /* That a secret is set may be known. */
-static bool is_hidden(const struct bp_agent_config *c, const struct bp_config_row *r) {
+static bool is_hidden(const void *c, const struct bp_config_row *r) {
     return r->secret && (r->type != BP_CONFIG_TEXT || *text_of(c, r));
 }
 
@@ -86,8 +86,7 @@ static void put_maps(struct bp_buf *out, const struct bp_config_list *l) {
 }
 
 /* As a file would say it. */
-void bp_agent_config_put_value(struct bp_buf *out, const struct bp_agent_config *c,
-                               const struct bp_config_row *r) {
+void bp_values_put(struct bp_buf *out, const void *c, const struct bp_config_row *r) {
     const void *v = member(c, r);
     struct bp_str word;
 
@@ -137,7 +136,7 @@ static json_t *list_json(const struct bp_config_list *l) {
 }
 
 /* Sizes in bytes, durations in seconds. */
-json_t *bp_agent_config_json(const struct bp_agent_config *c, const struct bp_config_row *r) {
+json_t *bp_values_json(const void *c, const struct bp_config_row *r) {
     const void *v = member(c, r);
     struct bp_str word;
 

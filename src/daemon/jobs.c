@@ -1,4 +1,4 @@
-#include "agent/jobs.h"
+#include "daemon/jobs.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/systemd.h"
 #include "base/thread.h"
+#include "daemon/systemd.h"
 
 /* A manager is a datagram socket that listens. */
 struct manager {

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent-priv.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "daemon/api.h"
 
 /* A text that may hold anything as JSON: bytes that are not UTF-8 are replaced. */
 static json_t *text_json(const char *text) {
@@ -56,17 +56,17 @@ static int look_at(void *ctx, const struct bp_log_line *l) {
     return 0;
 }
 
-int bp_agent_get_logs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+int bp_api_get_logs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     const char *level = bp_http_query(req, "level");
     struct search s = { .level = BP_LOG_DEBUG, .q = bp_http_query(req, "q") };
     BP_AUTO_FREE struct line *lines = NULL;
     int64_t tail = 0, since = 0;
     json_t *list;
     uint64_t last;
-    int r = bp_agent_number(req, "tail", 200, 1, BP_LOG_LINES, &tail, err);
+    int r = bp_api_number(req, "tail", 200, 1, BP_LOG_LINES, &tail, err);
 
     if (r == 0)
-        r = bp_agent_number(req, "since", 0, 0, INT64_MAX, &since, err);
+        r = bp_api_number(req, "since", 0, 0, INT64_MAX, &since, err);
     if (r == 0 && level) {
         r = bp_log_level_from_text(level);
         if (r < 0)
@@ -99,10 +99,10 @@ static void on_line(void *ctx, const struct bp_log_line *l) {
     bp_bus_publish(ctx, "log", line_json(l->number, l->wall_ns, l->level, l->text, l->cut));
 }
 
-void bp_agent_log_start(struct bp_agent *a) {
-    bp_log_tap(on_line, a->bus);
+void bp_api_log_start(struct bp_bus *bus) {
+    bp_log_tap(on_line, bus);
 }
 
-void bp_agent_log_stop(void) {
+void bp_api_log_stop(void) {
     bp_log_tap(NULL, NULL);
 }
