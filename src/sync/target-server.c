@@ -16,7 +16,6 @@
 #include <strings.h>
 
 #include "base/buf.h"
-#include "crypt/secretmem.h"
 #include "net/fetch.h"
 #include "sync/part-map.h"
 #include "sync/target-net.h"
@@ -387,48 +386,6 @@ static const struct bp_sync_target_ops server_ops = {
 
 /* ---- opening ---- */
 
-/* "http://host:port/prefix/" without what follows the last part, "unix:/path" with its colon. */
-static int base_of(const char *url, char **ret, struct bp_error *err) {
-    const char *host = strstr(url, "://");
-    size_t n = strlen(url);
-
-    if (bp_starts_with(url, "unix:/"))
-        return asprintf(ret, "%s%s", url, url[n - 1] == ':' ? "" : ":") < 0
-                   ? bp_fail(err, -ENOMEM, "out of memory")
-                   : 0;
-    if (!host || !host[3] || host[3] == '/')
-        return bp_fail(err, BP_EUSAGE, "'%s' names no server: http://HOST:PORT", url);
-    if (memchr(host + 3, '@', strcspn(host + 3, "/")))
-        return bp_fail(err, BP_EUSAGE,
-                       "a URL with a password is shown to everybody: give the token by "
-                       "environment, file or vault");
-    if (strpbrk(host, "?# "))
-        return bp_fail(err, BP_EUSAGE, "'%s': expected http://HOST:PORT, nothing behind it", url);
-    while (n && url[n - 1] == '/')
-        n--;
-    *ret = strndup(url, n);
-    return *ret ? 0 : bp_fail(err, -ENOMEM, "out of memory");
-}
-
-static int set_token(struct server *s, const char *token, struct bp_error *err) {
-    static const char before[] = "Authorization: Bearer ";
-    size_t n = token ? strlen(token) : 0;
-    int r;
-
-    if (!n)
-        return 0;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char) token[i] <= ' ' || (unsigned char) token[i] > '~')
-            return bp_fail(err, BP_EUSAGE,
-                           "the token for the server has a character that none has");
-    r = bp_secret_alloc(sizeof before - 1 + n, &s->auth);
-    if (r < 0)
-        return bp_fail(err, r, "out of memory");
-    memcpy(s->auth.p, before, sizeof before - 1);
-    memcpy(s->auth.p + sizeof before - 1, token, n);
-    return 0;
-}
-
 static int server_open(const struct bp_sync_target_opts *o, void **ret_self, struct bp_error *err) {
     BP_CLEANUP(server_freep) struct server *s = calloc(1, sizeof *s);
     struct bp_fetch_options fetch = { .ca_file = o->ca_file,
@@ -442,9 +399,9 @@ static int server_open(const struct bp_sync_target_opts *o, void **ret_self, str
     if (o->settings && o->settings[0])
         return bp_fail(err, BP_EUSAGE, "a server takes no setting '%s'", o->settings[0]);
     s->stall = o->stall_timeout ? o->stall_timeout : 30 * BP_SEC;
-    r = base_of(o->url, &s->base, err);
+    r = bp_sync_net_base(o->url, &s->base, err);
     if (r == 0)
-        r = set_token(s, o->token, err);
+        r = bp_sync_net_auth(o->token, &s->auth, err);
     if (r == 0)
         r = bp_fetch_open(&fetch, &s->fetch, err);
     fetch.stall_timeout = 3600 * BP_SEC; /* each has a timeout of its own */
