@@ -15,6 +15,8 @@ struct bp_sha256 *bp_sha256_new(void);
 void bp_sha256_free(struct bp_sha256 *s);
 BP_DEFINE_CLEANUP(struct bp_sha256, bp_sha256_free)
 void bp_sha256_add(struct bp_sha256 *s, const void *p, size_t n);
+/** One that has been given the same so far. @return NULL when out of memory */
+struct bp_sha256 *bp_sha256_copy(const struct bp_sha256 *s);
 /** Digest of what was added; afterwards `s` is as new. */
 void bp_sha256_end(struct bp_sha256 *s, uint8_t ret[static BP_SHA256_LEN]);
 
