@@ -427,7 +427,7 @@ int bp_s3_uploads(struct bp_s3 *s, const char *under,
     bp_buf_done(&l.id);
     bp_buf_done(&l.next_key);
     bp_buf_done(&l.next_id);
-    return l.ended ? l.ended : r;
+    return l.ended ? bp_s3_fail(failure, BP_S3_OK, l.ended) : r;
 }
 
 /* Ours that are old: gathered first, so that aborting does not disturb the pages. */
