@@ -74,7 +74,7 @@ def compare(what, files, everything, t0=0, t1=0, topics=()):
         bp.say(f"  missing {[k for k in want if k not in indexed][:2]}, more {[k for k in indexed if k not in want][:2]}")
     bp.check(streamed == want, f"{what}: streamed, {len(streamed)}")
     bp.check(summary.statistics.message_count == len(want) == stats["messages"], f"{what}: statistics")
-    bp.check(bp.bagpipe("verify", out, ok=(0, 1))[2] == 0, f"{what}: verify")
+    bp.check(bp.bagpipe("verify", out, ok=(0, 1))[0] == 0, f"{what}: verify")
     rows = [json.loads(line) for line in open(cut(files, "json", t0, t1, topics)[0])]
     bp.check(sorted((r["topic"], r["type"], int(r["log_time_ns"]), int(r["publish_time_ns"]), r["sequence"])
                     for r in rows) == [k[:5] for k in want], f"{what}: JSON, {len(rows)} lines")
