@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "catalog/catalog.h"
 #include "daemon/process.h"
+#include "server/api-uploads.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
  * nobody comes in, long connections are ended, what runs finishes, parts are closed. */
@@ -21,6 +22,8 @@ enum { DRAIN_MS = 5000 };
 /* In the order of need. */
 const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,
+    &bp_server_part_store,
+    &bp_server_part_uploads,
     NULL,
 };
 
