@@ -72,3 +72,7 @@ char *bp_sha256_hex(const uint8_t digest[static BP_SHA256_LEN], char hex[static 
 void bp_sha1_of(const void *p, size_t n, uint8_t ret[static BP_SHA1_LEN]) {
     (void) EVP_Digest(p, n, ret, NULL, EVP_sha1(), NULL);
 }
+
+void bp_md5_of(const void *p, size_t n, uint8_t ret[static BP_MD5_LEN]) {
+    (void) EVP_Digest(p, n, ret, NULL, EVP_md5(), NULL);
+}

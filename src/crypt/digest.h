@@ -30,3 +30,8 @@ enum { BP_SHA1_LEN = 20 };
 
 /** SHA-1 at once, where a protocol wants it (WebSocket's handshake); it proves nothing. */
 void bp_sha1_of(const void *p, size_t n, uint8_t ret[static BP_SHA1_LEN]);
+
+enum { BP_MD5_LEN = 16 };
+
+/** MD5 at once, where a protocol wants it (S3's Content-MD5); it proves nothing. */
+void bp_md5_of(const void *p, size_t n, uint8_t ret[static BP_MD5_LEN]);

@@ -7,6 +7,7 @@
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
 #include "server/config.h"
+#include "server/guard.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -194,28 +195,13 @@ static void tell(void *ctx, const char *name, json_t *data) {
         bp_bus_publish(s->bus, "ingest", o);
 }
 
-/* Until the part that opens the archive is there. */
-static bool own_archive;
-
-static int open_archive(struct bp_server *s, struct bp_error *err) {
-    char path[1100];
-    int r;
-
-    if (s->archive)
-        return 0;
-    (void) snprintf(path, sizeof path, "%s/archive.db", s->dir);
-    r = bp_archive_open(path, &s->archive, NULL, err);
-    own_archive = r == 0;
-    return r;
-}
-
 static int open_uploads(struct bp_server *s, struct bp_error *err) {
     const struct bp_server_config *c = s->config;
-    int r = open_archive(s, err);
     struct bp_ingest_options o = {
         .io = bp_io_from_env(),
         .dir = s->dir,
         .store = s->store,
+        .archive = s->archive,
         .policy = (enum bp_archive_policy) c->queue.conflicts,
         .quota_bytes = c->queue.max_bytes,
         .device_bytes = c->queue.device_bytes,
@@ -224,22 +210,17 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .expiry = c->queue.expiry,
         .verify_threads = (unsigned) c->queue.verify_threads,
         .no_verify = !c->queue.verify,
+        .who = bp_server_who,
         .event = tell,
         .ctx = s,
     };
 
-    o.archive = s->archive;
-    return r < 0 ? r : bp_ingest_open(&o, &s->ingest, err);
+    return bp_ingest_open(&o, &s->ingest, err);
 }
 
 static void close_uploads(struct bp_server *s) {
     bp_ingest_close(s->ingest);
     s->ingest = NULL;
-    if (own_archive) {
-        bp_archive_close(s->archive);
-        s->archive = NULL;
-        own_archive = false;
-    }
 }
 
 /* Looks once a minute: each look goes over all of them. */

@@ -1,13 +1,14 @@
 /* The server's own routes: how it is, accounts, configuration, jobs, the log. What robots and
  * people do with recordings is in api-*.c, one part each. Paths and bodies: docs/api/server.md. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
 #include "base/json-value.h"
 #include "base/metrics.h"
 #include "net/fanout.h"
-#include "server/server-priv.h"
+#include "server/guard.h"
 
 /* ---- how it is ---- */
 
@@ -119,15 +120,112 @@ static int on_logout(struct bp_http_req *req, struct bp_http_reply *reply, struc
 }
 
 static int on_whoami(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_device_who who;
+
+    if (bp_server_device(bp_server_of(req), req, &who)) {
+        bp_http_reply_json(reply, 200,
+                           json_pack("{s:s, s:s, s:s, s:s}", "user", who.id, "role", "device", "by",
+                                     "device", "public_key", who.key));
+        return 0;
+    }
     return bp_access_whoami(bp_server_of(req)->access, req, reply, err);
 }
 
+/* What of a body may be written down: no password, and of the rest what says what was done. */
+static json_t *harmless(const struct bp_http_req *req) {
+    static const char *const keys[] = { "name", "role", "disabled", "lifetime_s", "groups" };
+    json_t *body = NULL, *o = json_object();
+
+    if (bp_api_body(req, &body, NULL) < 0)
+        return o;
+    for (size_t i = 0; i < BP_COUNT(keys); i++)
+        if (json_object_get(body, keys[i]))
+            (void) json_object_set(o, keys[i], json_object_get(body, keys[i]));
+    if (json_object_get(body, "password"))
+        (void) json_object_set_new(o, "password", json_string("set"));
+    json_decref(body);
+    return o;
+}
+
 static int on_accounts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    return bp_api_accounts(bp_server_of(req)->access, req, reply, err);
+    bool users = bp_starts_with(bp_http_route(req)->pattern, "/api/v1/users");
+    const char *name = bp_http_param(req, "name");
+    struct bp_server *s = bp_server_of(req);
+    char action[40];
+    int r = 0;
+
+    if (!bp_streq(bp_http_route(req)->method, "GET")) {
+        (void) snprintf(action, sizeof action, "%s.%s", users ? "user" : "token",
+                        bp_http_route(req)->method);
+        r = bp_server_audit(s, req, action, name ? name : "", harmless(req), err);
+    }
+    return r < 0 ? r : bp_api_accounts(s->access, req, reply, err);
 }
 
 static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    return bp_api_config(bp_server_of(req)->settings, req, reply, err);
+    const struct bp_http_route *route = bp_http_route(req);
+    struct bp_server *s = bp_server_of(req);
+    json_t *body = NULL;
+    int r = 0;
+
+    if (bp_streq(route->method, "PATCH")) {
+        r = bp_api_body(req, &body, err);
+        if (r == 0)
+            r = bp_server_audit(s, req, "config.change", "", body, err);
+    } else if (bp_streq(route->pattern, "/api/v1/config/reload")) {
+        r = bp_server_audit(s, req, "config.reload", "", NULL, err);
+    }
+    return r < 0 ? r : bp_api_config(s->settings, req, reply, err);
+}
+
+/* ---- the log of changes ---- */
+
+static int add_entry(void *ctx, const struct bp_audit_entry *e) {
+    json_t *details = *e->details ? json_loads(e->details, 0, NULL) : NULL;
+    char hex[BP_SHA256_HEX];
+
+    (void) json_array_append_new(
+        ctx, json_pack("{s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:s}", "number", (json_int_t) e->number,
+                       "time_ns", bp_json_time(e->wall_ns), "who", e->who, "from", e->from,
+                       "action", e->action, "subject", e->subject, "details",
+                       details ? details : json_object(), "hash", bp_sha256_hex(e->hash, hex)));
+    return 0;
+}
+
+static int get_audit(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_audit_query q = { .who = bp_http_query(req, "who"),
+                                .action = bp_http_query(req, "action"),
+                                .subject = bp_http_query(req, "subject") };
+    int64_t limit = 0;
+    json_t *list;
+    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
+
+    if (r == 0)
+        r = bp_api_number(req, "before", 0, 0, INT64_MAX, &q.before, err);
+    if (r < 0)
+        return r;
+    q.limit = (uint32_t) limit;
+    list = json_array();
+    r = bp_audit_list(bp_server_of(req)->audit, &q, add_entry, list, err);
+    if (r < 0)
+        json_decref(list);
+    else
+        bp_http_reply_json(reply, 200, json_pack("{s:o}", "entries", list));
+    return r;
+}
+
+static int verify_audit(struct bp_http_req *req, struct bp_http_reply *reply,
+                        struct bp_error *err) {
+    int64_t n = 0;
+    int r = bp_audit_verify(bp_server_of(req)->audit, NULL, &n, err);
+
+    if (r == 0)
+        bp_http_reply_json(reply, 200, json_pack("{s:b, s:I}", "ok", 1, "entries", (json_int_t) n));
+    else if (r == BP_EMISMATCH)
+        bp_http_reply_json(
+            reply, 200,
+            json_pack("{s:b, s:I, s:s}", "ok", 0, "entries", (json_int_t) n, "error", err->text));
+    return r == BP_EMISMATCH ? 0 : r;
 }
 
 /* ---- jobs ---- */
@@ -201,6 +299,10 @@ static const struct bp_http_route routes[] = {
       "Says what is wrong with a configuration file." },
     { "POST", "/api/v1/config/reload", on_config, BP_HTTP_ADMIN,
       "Reads the configuration file anew, all of it or nothing." },
+    { "GET", "/api/v1/audit", get_audit, BP_HTTP_ADMIN,
+      "Who changed what, newest first; who, action, subject, before, limit." },
+    { "POST", "/api/v1/audit/verify", verify_audit, BP_HTTP_ADMIN,
+      "Recomputes the chain of hashes over all entries." },
     { "GET", "/api/v1/events", bp_server_get_events, BP_HTTP_VIEWER,
       "Events as they happen: a WebSocket, or server-sent events." },
 };

@@ -12,7 +12,9 @@
 #include "base/thread.h"
 #include "catalog/catalog.h"
 #include "daemon/process.h"
+#include "server/api-devices.h"
 #include "server/api-uploads.h"
+#include "server/state.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
  * nobody comes in, long connections are ended, what runs finishes, parts are closed. */
@@ -22,7 +24,10 @@ enum { DRAIN_MS = 5000 };
 /* In the order of need. */
 const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,
+    &bp_server_part_state,
     &bp_server_part_store,
+    &bp_server_part_guard,
+    &bp_server_part_devices,
     &bp_server_part_uploads,
     NULL,
 };
