@@ -89,12 +89,14 @@ static const char **addresses(struct bp_server *s) {
 
 static int check_doors(struct bp_server *s, struct bp_error *err) {
     enum bp_access_mode mode = (enum bp_access_mode) s->config->auth.mode;
-    int r = bp_api_check_listen(s->access, mode, "http.listen", s->listen, err);
+    int r = bp_api_check_listen(s->access, mode, "auth.mode", "http.listen", s->listen, err);
 
     if (r == 0)
-        r = bp_api_check_listen(s->access, mode, "events.listen", s->listen_events, err);
+        r = bp_api_check_listen(s->access, mode, "auth.mode", "events.listen", s->listen_events,
+                                err);
     if (r == 0 && !s->config->metrics.public_)
-        r = bp_api_check_listen(s->access, mode, "metrics.listen", s->listen_metrics, err);
+        r = bp_api_check_listen(s->access, mode, "auth.mode", "metrics.listen", s->listen_metrics,
+                                err);
     return r;
 }
 
