@@ -133,17 +133,6 @@ static const struct bp_api_schema schemas[] = {
         "required": ["topics"],
         "properties": {"topics": {"type": "array", "items": {"$ref": "#/components/schemas/Topic"}}}
       }) },
-    { "LogLine", JSON({
-        "type": "object",
-        "required": ["number", "time_ns", "level", "text", "cut"],
-        "properties": {
-          "number": {"type": "integer", "minimum": 0},
-          "time_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "level": {"enum": ["error", "warning", "notice", "info", "debug"]},
-          "text": {"type": "string"},
-          "cut": {"type": "boolean"}
-        }
-      }) },
     { "ConfigKey", JSON({
         "type": "object",
         "required": ["value", "source", "live"],

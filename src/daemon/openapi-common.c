@@ -35,6 +35,17 @@ static const struct bp_api_schema schemas[] = {
         "required": ["alerts"],
         "properties": {"alerts": {"type": "array", "items": {"$ref": "#/components/schemas/Alert"}}}
       }) },
+    { "LogLine", JSON({
+        "type": "object",
+        "required": ["number", "time_ns", "level", "text", "cut"],
+        "properties": {
+          "number": {"type": "integer", "minimum": 0},
+          "time_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
+          "level": {"enum": ["error", "warning", "notice", "info", "debug"]},
+          "text": {"type": "string"},
+          "cut": {"type": "boolean"}
+        }
+      }) },
     { "Logs", JSON({
         "type": "object",
         "required": ["lines", "next"],
