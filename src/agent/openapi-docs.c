@@ -133,16 +133,6 @@ static const struct bp_api_schema schemas[] = {
         "required": ["topics"],
         "properties": {"topics": {"type": "array", "items": {"$ref": "#/components/schemas/Topic"}}}
       }) },
-    { "ConfigKey", JSON({
-        "type": "object",
-        "required": ["value", "source", "live"],
-        "properties": {
-          "value": {},
-          "source": {"enum": ["default", "file", "environment", "--set", "live"]},
-          "live": {"type": "boolean"},
-          "pending": {}
-        }
-      }) },
     { "Mark", JSON({
         "type": "object",
         "required": ["time_ns", "text", "values"],

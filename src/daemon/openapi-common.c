@@ -54,6 +54,16 @@ static const struct bp_api_schema schemas[] = {
           "next": {"type": "integer", "minimum": 0}
         }
       }) },
+    { "ConfigKey", JSON({
+        "type": "object",
+        "required": ["value", "source", "live"],
+        "properties": {
+          "value": {},
+          "source": {"enum": ["default", "file", "environment", "--set", "live"]},
+          "live": {"type": "boolean"},
+          "pending": {}
+        }
+      }) },
     { "Config", JSON({
         "type": "object",
         "required": ["file", "keys"],
