@@ -388,8 +388,6 @@ static const struct bp_api_schema schemas[] = {
 
 static const struct bp_api_param params[] = {
     { "status", JSON({"enum": ["recording", "paused", "finished", "failed", "deleted"]}), "only these" },
-    { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
-    { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
     { "spans", JSON({"enum": ["0", "1"]}), "1: the sequence numbers too" },
     { "dry_run", JSON({"enum": ["0", "1"]}), "1: only tell" },
 };

@@ -190,6 +190,8 @@ static const struct bp_api_schema schemas[] = {
 };
 
 static const struct bp_api_param params[] = {
+    { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
+    { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
     { "q", JSON({"type": "string"}), "only what contains this text, letters of either case" },
     { "limit", JSON({"type": "integer", "minimum": 1, "maximum": 999, "default": 100}), "at most so many" },
     { "before", JSON({"type": "string"}), "only older ones: `next` of the page before" },
