@@ -1,5 +1,7 @@
 /* Routes of the archive: sessions of all robots, found, told, changed, deleted; their files; the
  * audit log. Paths and bodies: docs/api/server.md. */
+#include "server/api-archive.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +12,6 @@
 #include "base/units.h"
 #include "catalog/archive.h"
 #include "catalog/audit.h"
-#include "server/api-archive.h"
 #include "server/archive-json.h"
 #include "server/server-priv.h"
 #include "store/store.h"
