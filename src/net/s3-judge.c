@@ -5,7 +5,7 @@
 #include "net/s3-priv.h"
 
 /* Beyond this a signature's time is worth a second look; Amazon refuses from 15 minutes on. */
-#define SKEW (4 * 60 * BP_SEC)
+#define SKEW (BP_SEC * 4 * 60)
 
 static const struct {
     const char *word;

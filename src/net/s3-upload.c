@@ -11,7 +11,7 @@
 #define REPLY   BP_CLEANUP(bp_fetch_reply_done) struct bp_fetch_reply
 
 /* Completing tens of gigabytes takes some servers minutes. */
-#define LONG (10 * 60 * BP_SEC)
+#define LONG (BP_SEC * 10 * 60)
 
 /* ---- create ---- */
 
