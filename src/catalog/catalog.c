@@ -62,6 +62,8 @@ static const char *const migrations[] = {
     ") STRICT;"
     "ALTER TABLE users ADD COLUMN groups TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE tokens ADD COLUMN groups TEXT NOT NULL DEFAULT '';",
+
+    "ALTER TABLE sessions ADD COLUMN sync TEXT NOT NULL DEFAULT ''",
 };
 
 static const struct bp_db_kind kind = {
