@@ -133,27 +133,6 @@ static const struct bp_api_schema schemas[] = {
         "required": ["topics"],
         "properties": {"topics": {"type": "array", "items": {"$ref": "#/components/schemas/Topic"}}}
       }) },
-    { "LogLine", JSON({
-        "type": "object",
-        "required": ["number", "time_ns", "level", "text", "cut"],
-        "properties": {
-          "number": {"type": "integer", "minimum": 0},
-          "time_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "level": {"enum": ["error", "warning", "notice", "info", "debug"]},
-          "text": {"type": "string"},
-          "cut": {"type": "boolean"}
-        }
-      }) },
-    { "ConfigKey", JSON({
-        "type": "object",
-        "required": ["value", "source", "live"],
-        "properties": {
-          "value": {},
-          "source": {"enum": ["default", "file", "environment", "--set", "live"]},
-          "live": {"type": "boolean"},
-          "pending": {}
-        }
-      }) },
     { "Mark", JSON({
         "type": "object",
         "required": ["time_ns", "text", "values"],
@@ -450,8 +429,6 @@ static const struct bp_api_schema schemas[] = {
 
 static const struct bp_api_param params[] = {
     { "status", JSON({"enum": ["recording", "paused", "finished", "failed", "deleted"]}), "only these" },
-    { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
-    { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
     { "target", JSON({"type": "string"}), "only of this target" },
     { "session", JSON({"type": "string"}), "only of this session" },
     { "state", JSON({"enum": ["waiting", "parked", "failed", "done", "kept"]}), "only these" },

@@ -86,11 +86,13 @@ int bp_server_audit(struct bp_server *s, const struct bp_http_req *req, const ch
                     const char *subject, json_t *details, struct bp_error *err) {
     BP_AUTO_FREE char *text = details ? json_dumps(details, JSON_COMPACT) : NULL;
     const char *who = bp_http_user(req);
+    char peer[BP_ACCESS_PEER];
 
     json_decref(details);
+    bp_access_peer(s->access, req, peer);
     return bp_audit_add(s->audit,
-                        &(struct bp_audit_entry){ .who = *who ? who : "local",
-                                                  .from = bp_http_peer(req),
+                        &(struct bp_audit_entry){ .who = *who ? who : "nobody",
+                                                  .from = peer,
                                                   .action = action,
                                                   .subject = subject,
                                                   .details = text },

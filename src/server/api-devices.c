@@ -13,6 +13,7 @@
 #include "catalog/archive.h"
 #include "catalog/enrol.h"
 #include "crypt/secret.h"
+#include "server/api-archive.h"
 #include "server/devices.h"
 #include "server/guard.h"
 
