@@ -412,7 +412,7 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
     const struct bp_agent_config *c = s->a->config;
     struct bp_secret secrets[BP_SYNC_TARGETS_MAX] = { 0 };
     struct bp_sync_target_config targets[BP_SYNC_TARGETS_MAX];
-    const char *roots[] = { s->a->dir };
+    const char *roots[] = { s->a->dir, NULL };
     char path[1100];
     bool renewed = false;
     int r = 0;
