@@ -1,8 +1,6 @@
 /* Uploads and objects: routes over ingest/, and what it needs of the rest. docs/api/uploads.md. */
 #include "server/api-uploads.h"
 
-#include <stdio.h>
-
 #include "base/io-fault.h"
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
@@ -210,6 +208,7 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .expiry = c->queue.expiry,
         .verify_threads = (unsigned) c->queue.verify_threads,
         .no_verify = !c->queue.verify,
+        .archive = s->archive,
         .who = bp_server_who,
         .event = tell,
         .ctx = s,
