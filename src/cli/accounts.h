@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "cli/verb.h"
 
-/* For the verbs `user` and `token`: accounts of the agent (or server) that runs here, by its socket, or of the
- * one that does not, in its catalogue. */
+/* For the verbs `user` and `token`: accounts of the agent (or server) that runs here, by its
+ * socket, or of the one that does not, in its catalogue. */
 struct bp_cli_accounts {
     const char *url, *config; /* or NULL */
     struct bp_opt_list set;

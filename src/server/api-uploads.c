@@ -1,10 +1,10 @@
 /* Uploads and objects: routes over ingest/, and what it needs of the rest. docs/api/uploads.md. */
 #include "server/api-uploads.h"
 
-
 #include "base/io-fault.h"
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
+#include "server/config.h"
 #include "server/guard.h"
 
 #define JSON(...) #__VA_ARGS__
@@ -199,6 +199,7 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .io = bp_io_from_env(),
         .dir = s->dir,
         .store = s->store,
+        .archive = s->archive,
         .policy = (enum bp_archive_policy) c->queue.conflicts,
         .quota_bytes = c->queue.max_bytes,
         .device_bytes = c->queue.device_bytes,

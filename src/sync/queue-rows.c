@@ -361,15 +361,18 @@ static const char due_sql[] =
     " WHERE g.target = ?1 AND g.next_mono <= ?2 AND (g.told < s.revision"
     " OR (g.finished_ns = 0 AND s.closed = 1 AND NOT EXISTS (SELECT 1 FROM uploads o WHERE"
     " o.session = g.session AND o.target = g.target AND o.state <> 3)))"
+    " AND (?3 = 0 OR g.told >= s.revision OR EXISTS (SELECT 1 FROM uploads o WHERE"
+    " o.session = g.session AND o.target = g.target AND o.now = 1))"
     " ORDER BY finish, s.marked DESC, s.started_ns DESC LIMIT 1";
 
-int bp_sync_queue_due(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono,
+int bp_sync_queue_due(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono, bool only_now,
                       struct bp_sync_due *ret, struct bp_error *err) {
     sqlite3_stmt *s = NULL;
     int r;
 
     bp_sync_turn_begin(q);
-    r = bp_sync_queue_bind(q, &s, err, due_sql, "ti", target, (int64_t) now_mono);
+    r = bp_sync_queue_bind(q, &s, err, due_sql, "tii", target, (int64_t) now_mono,
+                           (int64_t) only_now);
     if (r >= 0)
         r = bp_sync_queue_step(q, s, err);
     if (r > 0)

@@ -89,9 +89,10 @@ struct bp_sync_due {
 };
 void bp_sync_due_done(struct bp_sync_due *d);
 #define BP_AUTO_SYNC_DUE BP_CLEANUP(bp_sync_due_done) struct bp_sync_due
-/** @return 1, or 0 when there is none */
+/** @param only_now  tells only what goes by hand, finishes all. @return 1, or 0 when there is none
+ */
 BP_MUST_CHECK int bp_sync_queue_due(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono,
-                                    struct bp_sync_due *ret, struct bp_error *err);
+                                    bool only_now, struct bp_sync_due *ret, struct bp_error *err);
 
 /* ---- what became of it ---- */
 

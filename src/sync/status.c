@@ -189,7 +189,7 @@ static int look(struct bp_sync *s, bool *ret_stuck, struct bp_error *err) {
         int e = bp_sync_queue_counts(s->queue, l->name, &c, err);
 
         if (e >= 0)
-            e = bp_sync_queue_due(s->queue, l->name, INT64_MAX, &due, err);
+            e = bp_sync_queue_due(s->queue, l->name, INT64_MAX, false, &due, err);
         if (e < 0)
             return e;
         bp_mutex_lock(&s->lock);

@@ -245,11 +245,11 @@ static void pick(struct bp_sync_line *l) {
     bp_mutex_lock(&s->lock);
     kicks = l->kicks;
     only_now = s->closed_window;
-    may_tell = !l->telling && (!only_now || l->now_pending);
+    may_tell = !l->telling;
     l->now_pending = false;
     bp_mutex_unlock(&s->lock);
     if (may_tell)
-        r = bp_sync_queue_due(s->queue, l->name, now, &due, &err);
+        r = bp_sync_queue_due(s->queue, l->name, now, only_now, &due, &err);
     if (r > 0) {
         tell(l, &due);
         return;
