@@ -563,6 +563,16 @@ const struct bp_api_schema bp_api_schemas[] = {
         "required": ["robots"],
         "properties": {"robots": {"type": "array", "items": {"type": "object"}}}
       }) },
+    { "Link", JSON({
+        "type": "object",
+        "required": ["configured"],
+        "properties": {
+          "configured": {"type": "boolean"},
+          "device": {"type": "string"},
+          "state": {"enum": ["waiting", "connecting", "connected"]},
+          "waiting": {"type": "integer", "minimum": 0}
+        }
+      }) },
     { "Keep", JSON({"type": "object", "properties": {"keep": {"type": "boolean"}}}) },
     { "Uploaded", JSON({"type": "object", "properties": {"uploaded": {"type": "boolean"}}}) },
 };
@@ -625,6 +635,7 @@ const struct bp_api_doc bp_api_docs[] = {
     { "GET", "/api/v1/jobs", "limit before", NULL, 200, "Jobs", NULL },
     { "GET", "/api/v1/jobs/:id", NULL, NULL, 200, "Job", NULL },
     { "DELETE", "/api/v1/jobs/:id", NULL, NULL, 204, NULL, "202" },
+    { "GET", "/api/v1/link", NULL, NULL, 200, "Link", NULL },
     { "GET", "/api/v1/storage", NULL, NULL, 200, "Storage", NULL },
     { "POST", "/api/v1/storage/clean", "dry_run", NULL, 202, "Storage", "200" },
     { "GET", "/api/v1/sessions", "status q from_ns to_ns limit before", NULL, 200, "Sessions", NULL },
