@@ -104,6 +104,7 @@ static void tell(struct agent *a) {
         (void) __atomic_add_fetch(&total.sent, 1, __ATOMIC_RELAXED);
     if (s % EVENT_EVERY != a->number % EVENT_EVERY)
         return;
+    a->seq++;
     n = snprintf(
         text, sizeof text,
         "{\"events\":[{\"seq\":%u,\"topic\":\"sessions\",\"time_ns\":\"%lld\",\"data\":{"
