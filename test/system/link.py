@@ -265,6 +265,7 @@ def bus_of(agent, topics):
 
 
 def backfill(server, agent, proxy):
+    bp.until(lambda: agent.get("/api/v1/link")["waiting"] == 0, 20, "what was before is told")
     before = server.events(agent.device)
     seen, stop = bus_of(agent, ["sessions", "alerts"])
     proxy.cut()
