@@ -319,8 +319,8 @@ static const struct bp_config_row rows[] = {
 };
 
 const struct bp_config_table bp_agent_config_table = { rows, BP_COUNT(rows),
-                                                       sizeof(struct bp_agent_config),
-                                                       AT(origins) };
+                                                       sizeof(struct bp_agent_config), AT(origins),
+                                                       NULL };
 
 /* Choices are stored as the enums they become. */
 static_assert(BP_COMPRESS_LZ4 == 1 && BP_COMPRESS_ZSTD == 2, "none|lz4|zstd");

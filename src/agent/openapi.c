@@ -2,21 +2,18 @@
 
 #include "agent/agent-priv.h"
 
-json_t *bp_agent_openapi(void) {
-    const struct bp_api_part part = {
-        bp_api_docs,         bp_api_docs_count, bp_api_params,
-        bp_api_params_count, bp_api_schemas,    bp_api_schemas_count
-    };
-    const struct bp_api_part *const parts[] = { &part, NULL };
-    const struct bp_api api = {
-        .title = "bagpipe agent",
-        .description = "Times are texts of nanoseconds since 1970. Errors are problem+json whose "
-                       "detail names what is wrong. This machine needs no token unless users are "
-                       "configured.",
-        .parts = parts,
-    };
+static const struct bp_api_part *const parts[] = { &bp_api_common, &bp_agent_api_docs, NULL };
 
-    return bp_api_describe(&api, bp_agent_routes, bp_agent_routes_count);
+const struct bp_api bp_agent_api = {
+    .title = "bagpipe agent",
+    .description = "Times are texts of nanoseconds since 1970. Errors are problem+json whose "
+                   "detail names what is wrong. This machine needs no token unless users are "
+                   "configured.",
+    .parts = parts,
+};
+
+json_t *bp_agent_openapi(void) {
+    return bp_api_describe(&bp_agent_api, bp_agent_routes, bp_agent_routes_count);
 }
 
 int bp_agent_get_openapi(struct bp_http_req *req, struct bp_http_reply *reply,

@@ -34,6 +34,9 @@ struct bp_api_part {
     size_t nschemas;
 };
 
+/* What both daemons have. */
+extern const struct bp_api_part bp_api_common;
+
 struct bp_api {
     const char *title, *description;
     const struct bp_api_part *const *parts; /* up to a NULL */

@@ -72,6 +72,7 @@ struct bp_s3_options {
     const uint8_t *sse_customer; /* 32 bytes: SSE-C; https only */
     const char *storage_class;   /* "STANDARD_IA", … */
     bp_ns_t timeout;             /* of requests without a long body [30 s] */
+    uint64_t copy_part_bytes;    /* copies of more are made in parts [5 GiB] */
 };
 
 /** @return 0; -EINVAL for an endpoint, bucket, region or provider that cannot be; -ENOMEM */
