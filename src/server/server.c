@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "daemon/process.h"
 #include "server/api-devices.h"
+#include "server/api-link.h"
 #include "server/state.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
@@ -26,6 +27,7 @@ const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_state,
     &bp_server_part_guard,
     &bp_server_part_devices,
+    &bp_server_part_link,
     NULL,
 };
 
@@ -174,6 +176,7 @@ static const struct bp_events_topic topics[] = {
     { "status", "once a second: what GET /api/v1/status answers", 60, 128 * 1024, tick_status },
     { "sessions", "sessions as they arrive, become complete, are changed or deleted", 1000,
       512 * 1024, NULL },
+    { "robots", "devices' links as they open, end, fall silent", 1000, 512 * 1024, NULL },
     { "devices", "devices as they knock, are let in, come and go", 1000, 512 * 1024, NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
     { "uploads", "files as they become whole", 1000, 512 * 1024, NULL },
@@ -189,6 +192,7 @@ static int open_events(struct bp_server *s, struct bp_error *err) {
             .topics = topics,
             .ntopics = BP_COUNT(topics),
             .nusual = BP_COUNT(topics),
+            .more = &bp_server_link_topics,
             .max_connections = (unsigned) s->config->http.max_connections,
         },
         &s->events, err);

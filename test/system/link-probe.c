@@ -40,7 +40,15 @@ static int get_link(struct bp_http_req *req, struct bp_http_reply *reply, struct
 static const struct bp_http_route routes[] = {
     { "GET", "/api/v1/link", get_link, BP_HTTP_PUBLIC, "Agents' links." },
     { "GET", "/api/v1/devices", bp_links_get_devices, BP_HTTP_VIEWER, "Devices." },
-    BP_LINKS_ROUTES,
+    { "GET", "/api/v1/robots", bp_links_get_robots, BP_HTTP_VIEWER, "Robots." },
+    { "GET", "/api/v1/devices/:device/status", bp_links_get_status, BP_HTTP_VIEWER, "Status." },
+    { "GET", "/api/v1/devices/:device/topics", bp_links_get_topics, BP_HTTP_VIEWER, "Topics." },
+    { "GET", "/api/v1/devices/:device/events", bp_links_get_events, BP_HTTP_VIEWER, "Events." },
+    { "POST", "/api/v1/devices/:device/commands", bp_links_post_command, BP_HTTP_OPERATOR, "Do." },
+    { "GET", "/api/v1/devices/:device/commands/:id", bp_links_get_command, BP_HTTP_VIEWER,
+      "Done?" },
+    { "GET", "/api/v1/devices/:device/config", bp_links_config, BP_HTTP_VIEWER, "Configuration." },
+    { "PATCH", "/api/v1/devices/:device/config", bp_links_config, BP_HTTP_ADMIN, "Sets it." },
 };
 
 int main(int argc, char **argv) {
