@@ -296,7 +296,11 @@ static const struct bp_config_row rows[] = {
     { "link.name", BP_CONFIG_TEXT, AT(link.name), NULL,
       .help = "what people call this device there; none given: the host's name" },
     { "link.token", BP_CONFIG_TEXT, AT(link.token), NULL, .secret = true,
-      .help = "bearer token for the server, or `@FILE`, which is read at each attempt" },
+      .help = "bearer token for the server, or `@FILE`, which is read at each attempt; none given: the "
+              "device signs with its key for short-lived ones" },
+    { "link.enrolment", BP_CONFIG_TEXT, AT(link.enrolment), NULL, .secret = true,
+      .help = "one-time token by which the server lets this device in; none given: as the server "
+              "has it, at once or when an admin accepts it" },
     { "link.ca_file", BP_CONFIG_TEXT, AT(link.ca_file), NULL,
       .help = "PEM file of the authorities the server is verified with; none given: the system's" },
     { "link.proxy", BP_CONFIG_TEXT, AT(link.proxy), NULL,

@@ -106,7 +106,7 @@ struct bp_agent_config {
     } telemetry;
     struct {
         char *url; /* "" = no server */
-        char *name, *token, *ca_file, *proxy;
+        char *name, *token, *enrolment, *ca_file, *proxy;
         int role; /* what the server may: none, viewer, operator, admin */
         uint64_t queue_size;
         bp_ns_t alert_after;

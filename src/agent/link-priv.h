@@ -7,6 +7,7 @@
 #include "agent/link.h"
 #include "base/mutex.h"
 #include "base/ulid.h"
+#include "net/device-token.h"
 #include "net/ws-client.h"
 
 #define BP_LINK_PROTOCOL "bagpipe-link.1"
@@ -38,6 +39,7 @@ struct bp_link_item {
     char id[BP_ULID_TEXT]; /* RESULT: of the command */
     unsigned code;         /* ENDED */
     bp_ns_t retry_after;   /* ENDED */
+    int status;            /* ENDED: of a refusal */
 };
 
 struct bp_link_cmd {
@@ -80,6 +82,8 @@ struct bp_link {
     /* the link's thread's */
     struct bp_link_log *log;
     struct bp_ws_client *ws;
+    struct bp_device_tokens *tokens; /* or NULL: no key. Any thread */
+    bool proves;                     /* the server wants to know who we are */
     bool open, welcome;
     uint64_t sent;    /* last event sent on this connection */
     uint64_t window;  /* events on their way at once */

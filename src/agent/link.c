@@ -333,6 +333,9 @@ static void on_ended(struct bp_link *l, const struct bp_link_item *i) {
         4001) /* another agent with our identity, or a connection that was thought dead */
         l->pause = BP_MAX(l->pause, REPLACED_S * BP_SEC);
     plan(l);
+    if (i->status == 401 && l->tokens && !l->proves)
+        l->mono_try = bp_mono_ns();
+    l->proves |= i->status == 401 && l->tokens;
     show(l, "waiting", i->text);
 }
 
@@ -413,6 +416,7 @@ static void ws_end(void *ctx, const struct bp_ws_client_end *why) {
 
     i->code = why->code;
     i->retry_after = why->retry_after;
+    i->status = why->status;
     i->text = strdup(why->text);
     bp_link_put(ctx, i);
 }
@@ -440,6 +444,18 @@ static int put_token(const char *token, struct bp_buf *out) {
     return 0;
 }
 
+/* The connector's thread: a token of the device's own. */
+static int prove(void *ctx, const bool *cancel, struct bp_buf *headers, struct bp_error *err) {
+    struct bp_link *l = ctx;
+    char token[BP_DEVICE_TOKEN_MAX];
+    int r = bp_device_token(l->tokens, cancel, token, err);
+
+    if (r == 0)
+        bp_buf_printf(headers, "Authorization: Bearer %s\r\n", token);
+    bp_wipe(token, sizeof token);
+    return r;
+}
+
 static void try(struct bp_link *l) {
     static const struct bp_ws_client_ops ops = { .open = ws_open,
                                                  .message = ws_message,
@@ -463,6 +479,7 @@ static void try(struct bp_link *l) {
                 .url = l->url,
                 .protocol = BP_LINK_PROTOCOL,
                 .headers = headers,
+                .prepare = l->proves && auth.n == 0 ? prove : NULL,
                 .ca_file = c->link.ca_file,
                 .proxy = *c->link.proxy ? c->link.proxy : NULL,
                 .max_message_bytes = 256 * 1024,
@@ -658,6 +675,22 @@ static char *api_of(struct bp_agent *a) {
     return NULL;
 }
 
+static int open_tokens(struct bp_link *l, struct bp_error *err) {
+    const struct bp_agent_config *c = l->agent->config;
+    const struct bp_sign_key *key = bp_sessions_device(l->agent->sessions);
+
+    return !key ? 0
+                : bp_device_tokens_open(
+                      &(struct bp_device_tokens_options){ .url = c->link.url,
+                                                          .device = l->device,
+                                                          .name = l->name,
+                                                          .key = key,
+                                                          .enrolment = c->link.enrolment,
+                                                          .ca_file = c->link.ca_file,
+                                                          .proxy = c->link.proxy },
+                      &l->tokens, err);
+}
+
 static int start(struct bp_link *l, struct bp_error *err) {
     int r = bp_loop_open("link-net", &l->loop);
 
@@ -703,6 +736,8 @@ int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err)
     r = l->url && l->api ? bp_link_log_open(path, c->link.queue_size, &l->log, err)
                          : bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0)
+        r = open_tokens(l, err);
+    if (r == 0)
         r = start(l, err);
     if (r < 0) {
         bp_link_close(l);
@@ -740,6 +775,7 @@ void bp_link_close(struct bp_link *l) {
     bp_link_unwatch(l);
     bp_loop_close(l->loop);
     bp_link_log_close(l->log);
+    bp_device_tokens_close(l->tokens);
     DL_FOREACH_SAFE(l->items, i, next) {
         bp_link_item_free(i);
     }
