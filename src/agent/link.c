@@ -584,7 +584,7 @@ static void do_items(struct bp_link *l) {
         if (i)
             on_item(l, i);
         bp_link_item_free(i);
-        if (n > 0 && !l->welcome)
+        if (n > 0)
             show(l, NULL, NULL);
     } while (more);
 }
@@ -806,7 +806,7 @@ json_t *bp_link_json(struct bp_link *l) {
         (void) json_object_update_new(
             o, json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "state", l->shown.state,
                          "since_ns", bp_json_time(l->shown.wall_since), "error", l->shown.error,
-                         "waiting", (json_int_t) l->shown.waiting, "waiting_bytes",
+                         "waiting", (json_int_t) (l->shown.waiting + l->nnews), "waiting_bytes",
                          (json_int_t) l->shown.waiting_bytes, "acknowledged",
                          (json_int_t) l->shown.acked, "connects", (json_int_t) l->shown.connects,
                          "commands", (json_int_t) l->shown.commands));

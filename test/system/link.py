@@ -529,6 +529,58 @@ def foreign(scratch):
     bp.say("npm ws: the same by ws and wss; wrong authorities are refused")
 
 
+def real_server(scratch):
+    """bagpipe server with accounts: a device waits for an admin, or brings a one-time token; what people have it do is written
+    down; its news are in the server's events; one that is refused loses its link.
+    """
+    folder = scratch / "real"
+    folder.mkdir()
+    p = bp.Proc([bp.BAGPIPE, "server", "--set", f"server.dir={folder}", f"http.socket={folder / 's.sock'}", "http.listen=127.0.0.1:0",
+                 "events.listen=127.0.0.1:0", "metrics.listen=127.0.0.1:0", "auth.mode=required", "auth.rate=1000"])
+    bp.until(lambda: "server is ready" in p.text() or not p.alive(), 30, "the server")
+    base = "http://" + [json.loads(x) for x in p.text().splitlines() if "server is ready" in x][-1]["http"]
+
+    def admin(method, path, body=None, want=200):
+        status, out, _ = bp.run(["curl", "-s", "--unix-socket", folder / "s.sock", "-X", method, "-H", "Content-Type: application/json",
+                                 "-w", "\n%{http_code}", *(["-d", json.dumps(body)] if body is not None else []), f"http://localhost{path}"])
+        text, code = out.rsplit("\n", 1)
+        bp.check(int(code) == want, f"{method} {path}: {code} {text[:300]}")
+        return json.loads(text) if text else None
+
+    agent = Agent(scratch / "knocks", base)
+    bp.until(lambda: "admin" in agent.get("/api/v1/link")["error"], 30, "it waits to be let in")
+    bp.check(http(base, "GET", "/api/v1/robots")[0] == 401, "strangers see nothing")
+    admin("PATCH", f"/api/v1/devices/{agent.device}", {"state": "accepted"})
+    agent.linked()
+    w = WS(str(folder / "s.sock"), "/api/v1/events")
+    w.json()
+    answer, _ = w.ask({"subscribe": ["sessions", "robots", f"device:{agent.device}/status", f"device:{agent.device}/topics"]})
+    bp.check(answer.get("ok"), f"{answer}")
+    o = admin("POST", f"/api/v1/devices/{agent.device}/commands", {"name": "session.start", "args": {"name": "far"}})
+    bp.check(o["status"] == 201, f"{o}")
+    seen = {}
+    while not {"sessions", f"device:{agent.device}/status", f"device:{agent.device}/topics"} <= set(seen):
+        m = w.json(15)
+        seen[m["topic"]] = m["data"]
+    bp.check(seen["sessions"]["device"] == agent.device and seen["sessions"]["event"] == "started", f"{seen['sessions']}")
+    audit = [e for e in admin("GET", "/api/v1/audit")["entries"] if e["action"] == "device.command"]
+    bp.check(len(audit) == 1 and audit[0]["subject"] == agent.device and audit[0]["details"]["name"] == "session.start", f"{audit}")
+    metrics = bp.run(["curl", "-s", "--unix-socket", folder / "s.sock", "http://localhost/metrics"])[1]
+    bp.check("bagpipe_links_online 1" in metrics, "metrics")
+    token = admin("POST", "/api/v1/enrolments", {"name": "line"}, want=201)["token"]
+    second = Agent(scratch / "invited", base, f"link.enrolment={token}")
+    second.linked()
+    bp.check(len(admin("GET", "/api/v1/robots")["robots"]) == 2, "both are there")
+    admin("PATCH", f"/api/v1/devices/{agent.device}", {"state": "refused"})
+    bp.until(lambda: agent.get("/api/v1/link")["state"] != "connected", 20, "one that is refused loses its link")
+    bp.check(second.get("/api/v1/link")["state"] == "connected", "the other keeps its own")
+    bp.check(token not in second.p.text() + p.text(), "the token is in no log")
+    agent.p.stop()
+    second.p.stop()
+    bp.check(p.stop(sig=signal.SIGTERM) == 0, f"the server ends: {p.text()[-300:]}")
+    bp.say("the real server: let in by an admin and by a token, watched, commanded, refused")
+
+
 # ---- the page ----
 
 def shape(example, real, where):
@@ -585,6 +637,7 @@ def main():
     hostile_server(scratch)
     many(scratch)
     foreign(scratch)
+    real_server(scratch)
 
 
 bp.main(main)
