@@ -9,6 +9,7 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
+#include "agent/link.h"
 #include "agent/events-sample.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
@@ -165,6 +166,7 @@ static void on_settings(void *ctx, const void *values) {
     bp_log_set_level((enum bp_log_level) now->log.level);
     if (a->sessions)
         bp_sessions_configure(a->sessions, now);
+    bp_agent_sync_configure(a->sync, now);
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -283,6 +285,7 @@ static const struct bp_events_topic topics[] = {
       NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
     { "log", "lines of the agent's log", 1000, 256 * 1024, NULL },
+    { "sync", "files on their way to targets, and how these are reached", 1000, 256 * 1024, NULL },
     { "topics", "once a second: what GET /api/v1/topics answers", 2, 512 * 1024, tick_topics },
 };
 
@@ -353,18 +356,21 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
 }
 
 static void agent_done(struct bp_agent *a) {
+    bp_link_stop(a->link);
     bp_api_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_agent_sync_close(a->sync);
     bp_triggers_close(a->triggers);
     bp_jobs_close(a->jobs);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
     bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
+    bp_link_close(a->link); /* what sessions told at their end is kept */
     bp_recorder_close(a->recorder);
     bp_access_close(a->access);
     bp_select_free(a->seen);
@@ -415,7 +421,11 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_triggers(&a, err);
     if (r == 0)
+        r = bp_agent_sync_open(&a, &a.sync, err);
+    if (r == 0)
         r = open_door(&a, err);
+    if (r == 0)
+        r = bp_link_open(&a, &a.link, err);
     if (r == 0)
         r = start_first(&a, err);
     if (r < 0)
@@ -431,6 +441,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     bp_systemd_stopping(&a.systemd);
     bp_systemd_slow(&a.systemd);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_link_stop(a.link);
     bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
