@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "catalog/catalog.h"
 #include "daemon/process.h"
+#include "server/api-archive.h"
 #include "server/api-devices.h"
 #include "server/api-uploads.h"
 #include "server/state.h"
@@ -29,6 +30,7 @@ const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_guard,
     &bp_server_part_devices,
     &bp_server_part_uploads,
+    &bp_server_part_archive,
     NULL,
 };
 
