@@ -24,14 +24,10 @@ enum { DRAIN_MS = 5000 };
 
 /* In the order of need. */
 const struct bp_server_part *const bp_server_parts[] = {
-    &bp_server_part_api,
-    &bp_server_part_state,
-    &bp_server_part_store,
-    &bp_server_part_guard,
-    &bp_server_part_devices,
-    &bp_server_part_uploads,
-    &bp_server_part_archive,
-    NULL,
+    &bp_server_part_api,     &bp_server_part_state,
+    &bp_server_part_store,   &bp_server_part_guard,
+    &bp_server_part_devices, &bp_server_part_uploads,
+    &bp_server_part_archive, NULL,
 };
 
 /* ---- tables of tables ---- */
