@@ -1,8 +1,6 @@
 /* Uploads and objects: routes over ingest/, and what it needs of the rest. docs/api/uploads.md. */
 #include "server/api-uploads.h"
 
-#include <stdio.h>
-
 #include "base/io-fault.h"
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
