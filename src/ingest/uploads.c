@@ -68,9 +68,9 @@ static json_t *upload_json(struct bp_ingest *g, const struct bp_spool_info *info
 
 /* ---- a new one ---- */
 
-/* Is it here already? Then the session has it from now on. */
-static int take_known(struct bp_ingest *g, const struct bp_spool_meta *m, bool *ret_known,
-                      struct bp_error *err) {
+/* Is it here already? Then the session has it from now on. The gate is held. */
+static int take_known_gated(struct bp_ingest *g, const struct bp_spool_meta *m, bool *ret_known,
+                            struct bp_error *err) {
     uint64_t bytes;
     int r = bp_store_head(g->o.store, m->sha256, &bytes, err);
 
@@ -84,6 +84,16 @@ static int take_known(struct bp_ingest *g, const struct bp_spool_meta *m, bool *
                        (unsigned long long) bytes, (unsigned long long) m->bytes);
     r = bp_ingest_arrived(g, m, err);
     *ret_known = r == 0;
+    return r;
+}
+
+static int take_known(struct bp_ingest *g, const struct bp_spool_meta *m, bool *ret_known,
+                      struct bp_error *err) {
+    int r;
+
+    (void) pthread_rwlock_rdlock(&g->objects);
+    r = take_known_gated(g, m, ret_known, err);
+    (void) pthread_rwlock_unlock(&g->objects);
     return r;
 }
 
@@ -323,7 +333,7 @@ int bp_ingest_get_object(struct bp_ingest *g, struct bp_http_req *req, struct bp
         r = bp_ingest_read_sha256(bp_http_param(req, "sha256"), sha256, err);
     if (r == 0)
         r = bp_store_get(g->o.store, sha256, &o, err);
-    if (r < 0)
+    if (r < 0 || !o)
         return r;
     fd = bp_store_object_fd(o);
     if (fd == -EOPNOTSUPP) {
