@@ -53,8 +53,6 @@ struct bp_who {
 /** Finds out. @return 0; -EACCES when what was shown is no good, `err` saying why */
 BP_MUST_CHECK int bp_access_who(struct bp_access *a, struct bp_http_req *req, struct bp_who *ret,
                                 struct bp_error *err);
-/** True when nobody has an account, so that this machine is let in. */
-bool bp_access_is_open(struct bp_access *a);
 /** "viewer" … "admin" as a role, else BP_HTTP_PUBLIC. */
 enum bp_http_access bp_access_role(const char *text);
 

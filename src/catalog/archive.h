@@ -278,7 +278,7 @@ const char *bp_archive_sort_name(enum bp_archive_sort s);
 /** @return the sort key or -EINVAL */
 int bp_archive_sort_from_name(const char *name);
 
-enum { BP_ARCHIVE_CURSOR = 96 };
+enum { BP_ARCHIVE_NAME_MAX = 255, BP_ARCHIVE_CURSOR = 576 };
 
 struct bp_archive_search {
     const char *q;     /* the query language of catalog/query.h, or NULL */
