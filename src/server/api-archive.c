@@ -1,5 +1,7 @@
 /* Routes of the archive: sessions of all robots, found, told, changed, deleted; their files; the
  * audit log. Paths and bodies: docs/api/server.md. */
+#include "server/api-archive.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +12,6 @@
 #include "base/units.h"
 #include "catalog/archive.h"
 #include "catalog/audit.h"
-#include "server/api-archive.h"
 #include "server/archive-json.h"
 #include "server/server-priv.h"
 #include "store/store.h"
@@ -86,11 +87,13 @@ int bp_server_audit(struct bp_server *s, const struct bp_http_req *req, const ch
                     const char *subject, json_t *details, struct bp_error *err) {
     BP_AUTO_FREE char *text = details ? json_dumps(details, JSON_COMPACT) : NULL;
     const char *who = bp_http_user(req);
+    char peer[BP_ACCESS_PEER];
 
     json_decref(details);
+    bp_access_peer(s->access, req, peer);
     return bp_audit_add(s->audit,
-                        &(struct bp_audit_entry){ .who = *who ? who : "local",
-                                                  .from = bp_http_peer(req),
+                        &(struct bp_audit_entry){ .who = *who ? who : "nobody",
+                                                  .from = peer,
                                                   .action = action,
                                                   .subject = subject,
                                                   .details = text },
@@ -129,7 +132,7 @@ static int get_audit(struct bp_http_req *req, struct bp_http_reply *reply, struc
                                 .subject = bp_http_query(req, "subject") };
     json_t *list = json_array(), *head;
     int64_t limit = 0, last = 0;
-    int r = bp_api_number(req, "limit", 100, 1, 1000, &limit, err);
+    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
 
     if (r == 0)
         r = bp_api_number(req, "before", 0, 0, INT64_MAX, &q.before, err);
@@ -286,7 +289,7 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
     int64_t limit = 0, facets = 0;
     struct bp_archive_page page = { 0 };
     json_t *list, *o;
-    int r = bp_api_number(req, "limit", 100, 1, 1000, &limit, err);
+    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
 
     if (r == 0)
         r = bp_api_number(req, "facets", 0, 0, 1000, &facets, err);
@@ -586,7 +589,7 @@ static int list_decisions(struct bp_http_req *req, struct bp_http_reply *reply,
                           struct bp_error *err) {
     json_t *list = json_array();
     int64_t limit = 0;
-    int r = bp_api_number(req, "limit", 100, 1, 1000, &limit, err);
+    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
 
     if (r == 0)
         r = bp_archive_each_decision(bp_server_of(req)->archive, bp_http_query(req, "session"),

@@ -5,6 +5,7 @@
 
 /* clang-format off */
 static const struct bp_api_param params[] = {
+    { "status", JSON({"type": "string"}), "only sessions in this state: receiving, complete, damaged, deleted" },
     { "sort", JSON({"type": "string"}),
       "id, started, received, name, bytes, messages, lost or duration; - before it: largest first" },
     { "cursor", JSON({"type": "string"}), "`next` of the page before" },
