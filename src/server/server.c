@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "daemon/process.h"
 #include "server/api-archive.h"
+#include "server/api-data.h"
 #include "server/api-devices.h"
 #include "server/state.h"
 
@@ -28,6 +29,7 @@ const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_guard,
     &bp_server_part_devices,
     &bp_server_part_archive,
+    &bp_server_part_data,
     NULL,
 };
 
