@@ -15,6 +15,7 @@
 #include "server/api-archive.h"
 #include "server/api-data.h"
 #include "server/api-devices.h"
+#include "server/api-uploads.h"
 #include "server/state.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
@@ -26,10 +27,12 @@ enum { DRAIN_MS = 5000 };
 const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,
     &bp_server_part_state,
+    &bp_server_part_store,
     &bp_server_part_guard,
     &bp_server_part_devices,
     &bp_server_part_archive,
     &bp_server_part_data,
+    &bp_server_part_uploads,
     NULL,
 };
 
