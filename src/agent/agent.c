@@ -87,8 +87,8 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     a->origins = bp_values_words(&c->http.origins);
     if (!a->listen || !a->hosts || !a->origins)
         return bp_fail(err, -ENOMEM, "out of memory");
-    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.listen", a->listen,
-                            err);
+    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.auth",
+                            "http.listen", a->listen, err);
     if (r < 0)
         return r;
     return bp_http_open(

@@ -482,7 +482,7 @@ void bp_agent_config_done(struct bp_agent_config *c) {
 
 static struct bp_places places_of(const struct bp_agent_config *c) {
     return (struct bp_places){ c->storage.dir, c->http.socket, "storage.dir", "http.socket",
-                               "bagpipe",      "agent.sock",   "agent" };
+                               "bagpipe",      "/run/bagpipe", "agent.sock",  "agent" };
 }
 
 int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,

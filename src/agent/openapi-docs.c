@@ -133,27 +133,6 @@ static const struct bp_api_schema schemas[] = {
         "required": ["topics"],
         "properties": {"topics": {"type": "array", "items": {"$ref": "#/components/schemas/Topic"}}}
       }) },
-    { "LogLine", JSON({
-        "type": "object",
-        "required": ["number", "time_ns", "level", "text", "cut"],
-        "properties": {
-          "number": {"type": "integer", "minimum": 0},
-          "time_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "level": {"enum": ["error", "warning", "notice", "info", "debug"]},
-          "text": {"type": "string"},
-          "cut": {"type": "boolean"}
-        }
-      }) },
-    { "ConfigKey", JSON({
-        "type": "object",
-        "required": ["value", "source", "live"],
-        "properties": {
-          "value": {},
-          "source": {"enum": ["default", "file", "environment", "--set", "live"]},
-          "live": {"type": "boolean"},
-          "pending": {}
-        }
-      }) },
     { "Mark", JSON({
         "type": "object",
         "required": ["time_ns", "text", "values"],
@@ -409,8 +388,6 @@ static const struct bp_api_schema schemas[] = {
 
 static const struct bp_api_param params[] = {
     { "status", JSON({"enum": ["recording", "paused", "finished", "failed", "deleted"]}), "only these" },
-    { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
-    { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
     { "spans", JSON({"enum": ["0", "1"]}), "1: the sequence numbers too" },
     { "dry_run", JSON({"enum": ["0", "1"]}), "1: only tell" },
 };

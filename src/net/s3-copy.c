@@ -62,10 +62,10 @@ static int copy_part(struct bp_s3 *s, const char *from, const char *to, const ch
     r = bp_s3_send(s, &rq, &reply, failure, err);
     if (r < 0)
         return r;
-    r = bp_s3_xml_read((struct bp_str){ (const char *) reply.body.p, reply.body.n },
-                       "CopyPartResult", etag_leaf, part->etag, err);
+    r = bp_s3_answer(&reply, "CopyPartResult", etag_leaf, part->etag, failure, err);
     if (r == 0 && !part->etag[0])
-        r = bp_fail(err, BP_EFORMAT, "part %u was copied without an ETag", part->number);
+        r = bp_s3_unreadable(
+            failure, bp_fail(err, BP_EFORMAT, "part %u was copied without an ETag", part->number));
     return r;
 }
 

@@ -234,7 +234,7 @@ int bp_s3_put(struct bp_s3 *s, const char *key, const struct bp_s3_body *body,
     r = bp_s3_send(s, &rq, &reply, failure, err);
     if (r < 0)
         return r;
-    r = read_object(&reply, &made, err);
+    r = bp_s3_unreadable(failure, read_object(&reply, &made, err));
     made.size = body->file ? body->file->size : body->bytes.n;
     made.has_digest = options && options->digest;
     if (made.has_digest)
@@ -269,7 +269,7 @@ int bp_s3_get(struct bp_s3 *s, const char *key, uint64_t offset, uint64_t size, 
     if (rq.nheaders > 0 && (size > 0 || offset > 0) && reply.status != 206)
         return bp_s3_fail(failure, BP_S3_PERMANENT,
                           bp_fail(err, BP_EUNSUPPORTED, "the server does not give ranges"));
-    r = read_object(&reply, &got, err);
+    r = bp_s3_unreadable(failure, read_object(&reply, &got, err));
     if (r == 0 && ret)
         *ret = got;
     return r;
@@ -283,7 +283,7 @@ int bp_s3_head(struct bp_s3 *s, const char *key, struct bp_s3_object *ret,
 
     bp_s3_customer_headers(s, &rq);
     r = bp_s3_send(s, &rq, &reply, failure, err);
-    return r < 0 ? r : read_object(&reply, ret, err);
+    return r < 0 ? r : bp_s3_unreadable(failure, read_object(&reply, ret, err));
 }
 
 int bp_s3_delete(struct bp_s3 *s, const char *key, struct bp_s3_failure *failure,
@@ -370,7 +370,6 @@ static int list_page(struct list *l, const char *under, const char *delimiter, c
                      struct bp_s3_failure *failure, struct bp_error *err) {
     REQUEST rq = { .method = "GET", .max_body_bytes = MAX_LIST };
     REPLY reply = { 0 };
-    struct bp_str xml;
     int r;
 
     bp_s3_query(&rq, "list-type", "2");
@@ -385,13 +384,12 @@ static int list_page(struct list *l, const char *under, const char *delimiter, c
     r = bp_s3_send(l->s, &rq, &reply, failure, err);
     if (r < 0)
         return r;
-    xml = (struct bp_str){ (const char *) reply.body.p, reply.body.n };
     bp_buf_clear(&l->next);
     l->truncated = l->encoded = l->listing = false;
-    r = bp_s3_xml_read(xml, "ListBucketResult", list_leaf, l, err);
+    r = bp_s3_answer(&reply, "ListBucketResult", list_leaf, l, failure, err);
     l->listing = true;
     if (r == 0)
-        r = bp_s3_xml_read(xml, "ListBucketResult", list_leaf, l, err);
+        r = bp_s3_answer(&reply, "ListBucketResult", list_leaf, l, failure, err);
     return r;
 }
 
@@ -404,7 +402,8 @@ int bp_s3_list(struct bp_s3 *s, const char *under, const char *delimiter, const 
     do {
         r = list_page(&l, under, delimiter, after, failure, err);
         if (r == 0 && l.ended == 0 && l.truncated && l.next.n == 0)
-            r = bp_fail(err, BP_EFORMAT, "a list that goes on, without a word where");
+            r = bp_s3_unreadable(
+                failure, bp_fail(err, BP_EFORMAT, "a list that goes on, without a word where"));
     } while (r == 0 && l.ended == 0 && l.truncated);
     bp_buf_done(&l.key);
     bp_buf_done(&l.next);

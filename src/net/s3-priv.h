@@ -129,6 +129,17 @@ BP_MUST_CHECK int bp_s3_where(struct bp_s3 *s, const char *key, const char *regi
 /** Copies the region. */
 void bp_s3_region(struct bp_s3 *s, char region[static 64]);
 
+/**
+ * Reads the XML of an answer that was a success.
+ *
+ * @return as bp_s3_xml_read(), with `failure` told
+ */
+BP_MUST_CHECK int bp_s3_answer(const struct bp_fetch_reply *reply, const char *root,
+                               bp_s3_xml_leaf leaf, void *ctx, struct bp_s3_failure *failure,
+                               struct bp_error *err);
+/** Tells `f` (may be NULL) that an answer could not be read; returns r. */
+int bp_s3_unreadable(struct bp_s3_failure *f, int r);
+
 /* ---- judging: s3-judge.c ---- */
 
 /* What would put a refused request right. */

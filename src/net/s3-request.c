@@ -341,3 +341,16 @@ int bp_s3_send(struct bp_s3 *s, struct bp_s3_request *rq, struct bp_fetch_reply 
     }
     return r < 0 ? name_it(s, rq, r, err) : 0;
 }
+
+int bp_s3_unreadable(struct bp_s3_failure *f, int r) {
+    if (r < 0 && f)
+        f->class = r == -ENOMEM ? BP_S3_LOCAL : BP_S3_SERVER;
+    return r;
+}
+
+int bp_s3_answer(const struct bp_fetch_reply *reply, const char *root, bp_s3_xml_leaf leaf,
+                 void *ctx, struct bp_s3_failure *failure, struct bp_error *err) {
+    struct bp_str xml = { (const char *) reply->body.p, reply->body.n };
+
+    return bp_s3_unreadable(failure, bp_s3_xml_read(xml, root, leaf, ctx, err));
+}

@@ -13,10 +13,6 @@
 /* Completing tens of gigabytes takes some servers minutes. */
 #define LONG (10 * 60 * BP_SEC)
 
-static struct bp_str text_of(const struct bp_fetch_reply *reply) {
-    return (struct bp_str){ (const char *) reply->body.p, reply->body.n };
-}
-
 /* ---- create ---- */
 
 static int id_leaf(void *ctx, const char *path, struct bp_str text, struct bp_error *err) {
@@ -49,11 +45,12 @@ int bp_s3_upload_create(struct bp_s3 *s, const char *key, const struct bp_s3_put
     }
     r = bp_s3_send(s, &rq, &reply, failure, err);
     if (r == 0)
-        r = bp_s3_xml_read(text_of(&reply), "InitiateMultipartUploadResult", id_leaf, &id, err);
+        r = bp_s3_answer(&reply, "InitiateMultipartUploadResult", id_leaf, &id, failure, err);
     if (r < 0)
         return r;
     if (!id || !id[0])
-        return bp_fail(err, BP_EFORMAT, "the server opened an upload without a name");
+        return bp_s3_unreadable(
+            failure, bp_fail(err, BP_EFORMAT, "the server opened an upload without a name"));
     *ret_id = BP_TAKE_PTR(id);
     return 0;
 }
@@ -87,7 +84,7 @@ int bp_s3_upload_part(struct bp_s3 *s, const char *key, const char *id, unsigned
     if (!etag || !etag[0])
         return bp_s3_fail(failure, BP_S3_SERVER,
                           bp_fail(err, BP_EFORMAT, "part %u came without an ETag", number));
-    r = bp_s3_etag_set(part.etag, bp_str_of(etag), err);
+    r = bp_s3_unreadable(failure, bp_s3_etag_set(part.etag, bp_str_of(etag), err));
     if (r == 0 && ret)
         *ret = part;
     return r;
@@ -187,9 +184,11 @@ int bp_s3_upload_list(struct bp_s3 *s, const char *key, const char *id, struct b
             bp_s3_query(&rq, "part-number-marker", "%llu", (unsigned long long) marker);
         r = bp_s3_send(s, &rq, &reply, failure, err);
         if (r == 0)
-            r = bp_s3_xml_read(text_of(&reply), "ListPartsResult", part_leaf, &l, err);
+            r = bp_s3_answer(&reply, "ListPartsResult", part_leaf, &l, failure, err);
         if (r == 0 && l.truncated && l.next <= marker)
-            r = bp_fail(err, BP_EFORMAT, "a list of parts that goes on, without a word where");
+            r = bp_s3_unreadable(
+                failure,
+                bp_fail(err, BP_EFORMAT, "a list of parts that goes on, without a word where"));
     } while (r == 0 && l.truncated);
     if (r < 0)
         return r;
@@ -308,8 +307,8 @@ int bp_s3_upload_complete(struct bp_s3 *s, const char *key, const char *id,
     rq.body = &body;
     r = bp_s3_send(s, &rq, &reply, failure, err);
     if (r == 0)
-        r = bp_s3_xml_read(text_of(&reply), "CompleteMultipartUploadResult", etag_leaf, made.etag,
-                           err);
+        r = bp_s3_answer(&reply, "CompleteMultipartUploadResult", etag_leaf, made.etag, failure,
+                         err);
     if (r == 0 && ret)
         *ret = made;
     return r;
@@ -400,15 +399,17 @@ static int upload_page(struct upload_list *l, const char *under, struct bp_s3_fa
     bp_buf_clear(&l->next_key);
     bp_buf_clear(&l->next_id);
     l->truncated = l->encoded = l->listing = false;
-    r = bp_s3_xml_read(text_of(&reply), "ListMultipartUploadsResult", upload_leaf, l, err);
+    r = bp_s3_answer(&reply, "ListMultipartUploadsResult", upload_leaf, l, failure, err);
     l->listing = true;
     if (r == 0)
-        r = bp_s3_xml_read(text_of(&reply), "ListMultipartUploadsResult", upload_leaf, l, err);
+        r = bp_s3_answer(&reply, "ListMultipartUploadsResult", upload_leaf, l, failure, err);
     if (r == 0 && l->encoded && l->next_key.n > 0 &&
         bp_s3_xml_unescape((char *) l->next_key.p, l->next_key.n, &l->next_key.n) < 0)
-        r = bp_fail(err, BP_EFORMAT, "a marker that cannot be read");
+        r = bp_s3_unreadable(failure, bp_fail(err, BP_EFORMAT, "a marker that cannot be read"));
     if (r == 0 && l->truncated && l->next_key.n == 0)
-        r = bp_fail(err, BP_EFORMAT, "a list of uploads that goes on, without a word where");
+        r = bp_s3_unreadable(
+            failure,
+            bp_fail(err, BP_EFORMAT, "a list of uploads that goes on, without a word where"));
     return r;
 }
 

@@ -1,12 +1,9 @@
 /* Uploads and objects: routes over ingest/, and what it needs of the rest. docs/api/uploads.md. */
 #include "server/api-uploads.h"
 
-#include <stdio.h>
-
 #include "base/io-fault.h"
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
-#include "server/config.h"
 #include "server/guard.h"
 
 #define JSON(...) #__VA_ARGS__
@@ -201,7 +198,6 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .io = bp_io_from_env(),
         .dir = s->dir,
         .store = s->store,
-        .archive = s->archive,
         .policy = (enum bp_archive_policy) c->queue.conflicts,
         .quota_bytes = c->queue.max_bytes,
         .device_bytes = c->queue.device_bytes,
@@ -210,6 +206,7 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .expiry = c->queue.expiry,
         .verify_threads = (unsigned) c->queue.verify_threads,
         .no_verify = !c->queue.verify,
+        .archive = s->archive,
         .who = bp_server_who,
         .event = tell,
         .ctx = s,
