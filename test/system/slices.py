@@ -289,6 +289,25 @@ def answers(s, session, name):
     bp.check(len(s.get(f"/sessions/{session}/topics")[1]["topics"]) > 5, "topics")
 
 
+def made_anew(folder, s, session, everything):
+    """The archive is lost; what is stored makes it again, and people's words stay where it is not."""
+    bp.check(s.p.stop() == 0, "it ends well")
+    for lost in (False, True):
+        if lost:
+            for f in (folder / "data").glob("archive.db*"):
+                f.unlink()
+        status, out, err = bp.bagpipe("server", "--reindex", "--dir", folder / "data", ok=None)
+        bp.check(status == 0 and " 1 manifests" in out, f"reindex: {status} {out} {err}")
+        s = Server(folder)
+        got = s.get(f"/sessions/{session}")[1]
+        bp.check(got.get("state") == "complete" and got["segments"] > 2, f"complete again: {str(got)[:300]}")
+        bp.check((got["tags"] == ["lab", "wet"] and got["device"] == "robot7") != lost, f"what people wrote: {got['tags']}")
+        by_http("made anew", s, session, everything)
+        if not lost:
+            bp.check(s.p.stop() == 0, "it ends well")
+    return s
+
+
 def served(folder):
     out = recorded(folder, "--compression-format", "zstd", "--chunk-size", "64KiB")[0].parent
     session = json.loads((out / "manifest.json").read_text())["session"]["id"]
@@ -321,6 +340,8 @@ def served(folder):
         c.getresponse().read(100)
         c.close()
     bp.until(lambda: s.metric("bagpipe_slices_active") == 0, 10, "no slice runs")
+    s = made_anew(folder, s, session, everything)
+    push(s, out, second, False)
     bp.check(s.ask("DELETE", f"/sessions/{session}")[0] == 204 and s.ids("tag:lab") == [], "deleted")
     bp.check(by_http("the other one", s, second, everything) == 0, "shared objects stay")
     bp.check(s.ask("DELETE", f"/sessions/{second}")[0] == 204, "deleted, too")
