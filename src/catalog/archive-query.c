@@ -247,7 +247,7 @@ static int offer_others(struct compiler *k, const struct labels *l) {
     d.rows = BP_MAX(all - l->sessions, 0);
     bp_buf_printf(&d.from,
                   "(SELECT num AS n FROM sessions EXCEPT SELECT session FROM session_labels"
-                  " WHERE label = %lld) d",
+                  " WHERE label = %lld ORDER BY 1) d", /* which makes it a merge of two indexes */
                   (long long) l->v[0]);
     offer(k, &d);
     return 0;

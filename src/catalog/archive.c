@@ -56,11 +56,16 @@ int bp_archive_open(const char *path, struct bp_archive **ret, bool *ret_renewed
 }
 
 void bp_archive_close(struct bp_archive *a) {
+    bool opened;
+
     if (!a)
         return;
     for (size_t i = 0; i < BP_ARCHIVE_READERS; i++)
         conn_done(&a->readers[i]);
+    opened = a->writer.db;
     conn_done(&a->writer);
+    if (opened)
+        bp_db_closed(&bp_archive_kind, a->path);
     free(a->path);
     free(a);
 }

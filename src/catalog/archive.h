@@ -122,7 +122,8 @@ struct bp_archive_mark {
 };
 
 /**
- * Opens the database and checks it (`PRAGMA quick_check`). A damaged one is set aside as
+ * Opens the database and checks it (`PRAGMA quick_check`; one above 64 MiB only when it was not
+ * closed as it should be). A damaged one is set aside as
  * PATH.damaged-<UTC>, with its log, and an empty one takes its place.
  *
  * @param path         of the database; made when it is not there (its folder must be)
