@@ -132,7 +132,7 @@ static int get_audit(struct bp_http_req *req, struct bp_http_reply *reply, struc
                                 .subject = bp_http_query(req, "subject") };
     json_t *list = json_array(), *head;
     int64_t limit = 0, last = 0;
-    int r = bp_api_number(req, "limit", 100, 1, 1000, &limit, err);
+    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
 
     if (r == 0)
         r = bp_api_number(req, "before", 0, 0, INT64_MAX, &q.before, err);

@@ -4,6 +4,7 @@
 #include "base/io-fault.h"
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
+#include "server/config.h"
 #include "server/guard.h"
 
 #define JSON(...) #__VA_ARGS__
@@ -198,6 +199,7 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .io = bp_io_from_env(),
         .dir = s->dir,
         .store = s->store,
+        .archive = s->archive,
         .policy = (enum bp_archive_policy) c->queue.conflicts,
         .quota_bytes = c->queue.max_bytes,
         .device_bytes = c->queue.device_bytes,
@@ -206,7 +208,6 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .expiry = c->queue.expiry,
         .verify_threads = (unsigned) c->queue.verify_threads,
         .no_verify = !c->queue.verify,
-        .archive = s->archive,
         .who = bp_server_who,
         .event = tell,
         .ctx = s,
