@@ -86,6 +86,8 @@ static enum bp_sync_class class_of_status(int status, bool asked_to_wait) {
         return BP_SYNC_AUTH;
     case 408:
         return BP_SYNC_NETWORK;
+    case 400: /* what we said was in order: it was changed on its way. Else it is parked, in time */
+        return BP_SYNC_SERVER;
     case 409:
         return BP_SYNC_CONFLICT;
     case 404:
