@@ -54,7 +54,7 @@ int64_t bp_sync_part_map_read(struct bp_str text, uint32_t nparts,
 
 /* ---- digests ---- */
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *bp_sync_digest_text(const uint8_t sha256[static 32], char ret[static BP_SYNC_DIGEST_TEXT]) {
     size_t n = 0;
