@@ -198,6 +198,7 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .io = bp_io_from_env(),
         .dir = s->dir,
         .store = s->store,
+        .archive = s->archive,
         .policy = (enum bp_archive_policy) c->queue.conflicts,
         .quota_bytes = c->queue.max_bytes,
         .device_bytes = c->queue.device_bytes,

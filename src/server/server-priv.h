@@ -19,6 +19,7 @@ struct bp_devices;
 struct bp_gcra;
 struct bp_ingest;
 struct bp_links;
+struct bp_pumps;
 struct bp_retain;
 struct bp_store;
 struct bp_sync;
@@ -43,6 +44,7 @@ struct bp_server {
     struct bp_devices *devices; /* part "devices" */
     /* part "devices": held over a change of devices, database included; before locks of these */
     struct bp_mutex devices_turn;
+    struct bp_pumps *pumps;   /* part "data": replies that are written by threads */
     struct bp_ingest *ingest; /* part "uploads" */
     struct bp_links *links;   /* part "link" */
     struct bp_sync *sync;     /* part "sync": to the cloud */

@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "daemon/process.h"
 #include "server/api-archive.h"
+#include "server/api-data.h"
 #include "server/api-devices.h"
 #include "server/api-uploads.h"
 #include "server/links/links.h"
@@ -25,9 +26,11 @@ enum { DRAIN_MS = 5000 };
 
 /* In the order of need. */
 const struct bp_server_part *const bp_server_parts[] = {
-    &bp_server_part_api,   &bp_server_part_store,   &bp_server_part_archive,
-    &bp_server_part_guard, &bp_server_part_devices, &bp_server_part_uploads,
-    &bp_server_part_links, &bp_server_part_room,    NULL,
+    &bp_server_part_api,     &bp_server_part_store,
+    &bp_server_part_archive, &bp_server_part_guard,
+    &bp_server_part_devices, &bp_server_part_data,
+    &bp_server_part_uploads, &bp_server_part_links,
+    &bp_server_part_room,    NULL,
 };
 
 /* ---- tables of tables ---- */
