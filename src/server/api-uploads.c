@@ -207,7 +207,6 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .expiry = c->queue.expiry,
         .verify_threads = (unsigned) c->queue.verify_threads,
         .no_verify = !c->queue.verify,
-        .archive = s->archive,
         .who = bp_server_who,
         .event = tell,
         .ctx = s,
