@@ -416,10 +416,14 @@ static int patch_session(struct bp_http_req *req, struct bp_http_reply *reply,
     return r < 0 ? r : reply_session(s, row.id, reply, err);
 }
 
-static void drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST]) {
+void bp_server_drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST]) {
     struct bp_server *s = ctx;
     struct bp_error err = { 0 };
+    uint64_t wanted = 1;
 
+    /* somebody may have sent the same since */
+    if (bp_archive_references(s->archive, sha256, &wanted, NULL) < 0 || wanted > 0)
+        return;
     if (s->store && bp_store_delete(s->store, sha256, &err) < 0)
         bp_log(BP_LOG_WARNING, "an object that nobody wants could not be deleted",
                BP_F_TEXT("error", err.text));
@@ -437,7 +441,8 @@ static int delete_session(struct bp_http_req *req, struct bp_http_reply *reply,
                             json_pack("{s:s, s:s?}", "name", row.name, "why", why), err);
     if (r == 0)
         r = bp_archive_delete(s->archive, row.id, why && *why ? why : "by hand",
-                              force && !bp_streq(force, "0"), bp_wall_ns(), drop_object, s, err);
+                              force && !bp_streq(force, "0"), bp_wall_ns(), bp_server_drop_object,
+                              s, err);
     if (r == 0)
         bp_http_reply_empty(reply, 204);
     return r;
