@@ -60,6 +60,8 @@ static const char *const migrations[] = {
     " digest BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, groups TEXT NOT NULL,"
     " created_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL"
     ") STRICT;",
+
+    "ALTER TABLE sessions ADD COLUMN sync TEXT NOT NULL DEFAULT ''",
 };
 
 static const struct bp_db_kind kind = {
