@@ -37,6 +37,7 @@ struct bp_cloud {
     char outbox[1100];
     pthread_t thread;
     bool started, listening;
+    bp_ns_t since;        /* [thread] wall: of the look before */
     struct bp_mutex lock; /* leaf */
     pthread_cond_t wake;
     bool over;                          /* [lock] */
@@ -173,11 +174,13 @@ static int send_session(struct bp_cloud *c, const struct bp_archive_session *x,
 
 /* ---- which ones ---- */
 
-/* One that the engine does not know yet. */
-static void consider(struct bp_cloud *c, const struct bp_archive_session *x) {
+/* A session that the engine does not know, or that has got something since: metadata come when it
+ * is complete already. What the engine has is not added again. */
+static void consider(struct bp_cloud *c, const struct bp_archive_session *x, bp_ns_t since) {
     struct bp_error err = { 0 };
 
-    if (x->state != BP_ARCHIVE_COMPLETE || bp_sync_is_safe(c->engine, x->id, NULL) != -ENOENT)
+    if (x->state != BP_ARCHIVE_COMPLETE ||
+        (x->updated_ns < since && bp_sync_is_safe(c->engine, x->id, NULL) != -ENOENT))
         return;
     if (send_session(c, x, &err) < 0) {
         if (bp_sync_forget(c->engine, x->id, NULL) < 0) /* the next look tries again */
@@ -192,7 +195,7 @@ static int on_session(void *ctx, const struct bp_archive_session *x) {
     struct bp_cloud *c = ctx;
     bool over;
 
-    consider(c, x);
+    consider(c, x, c->since);
     bp_mutex_lock(&c->lock);
     over = c->over;
     bp_mutex_unlock(&c->lock);
@@ -262,7 +265,7 @@ static void work(struct bp_cloud *c) {
         BP_AUTO_ARCHIVE_SESSION x = { 0 };
 
         if (bp_archive_get(c->s->archive, id, &x, NULL) == 0)
-            consider(c, &x);
+            consider(c, &x, 0);
     }
     while (take(c, c->confirmed, &c->nconfirmed, id))
         remove_folder(c, id);
@@ -278,8 +281,11 @@ static void *run(void *arg) {
 
         work(c);
         if (bp_mono_ns() >= next_mono) {
+            bp_ns_t now = bp_wall_ns();
+
             look_at_all(c);
             clean_outbox(c);
+            c->since = now - 60 * BP_SEC;
             next_mono = bp_mono_ns() + LOOK_EVERY;
         }
         (void) clock_gettime(CLOCK_MONOTONIC, &until);
@@ -313,7 +319,8 @@ static void on_news(void *ctx, const char *topic, const json_t *news) {
     const char *what = json_string_value(json_object_get(news, "what"));
     struct bp_cloud *c = ctx;
 
-    if (bp_streq(topic, "ingest") && what && bp_streq(what, "session_complete"))
+    if (bp_streq(topic, "ingest") && what &&
+        (bp_streq(what, "session_complete") || bp_streq(what, "upload_stored")))
         push(c, c->news, &c->nnews,
              json_string_value(json_object_get(json_object_get(news, "data"), "session")));
 }
@@ -469,6 +476,7 @@ static int cloud_open(struct bp_server *s, struct bp_error *err) {
     (void) pthread_cond_init(&c->wake, &attr);
     (void) pthread_condattr_destroy(&attr);
     c->s = s;
+    c->since = bp_wall_ns() - 86400 * BP_SEC; /* what a kill has kept from being added */
     s->cloud = c;
     (void) snprintf(c->outbox, sizeof c->outbox, "%s/outbox", s->dir);
     if (mkdir(c->outbox, 0700) < 0 && errno != EEXIST)
