@@ -3,7 +3,6 @@
 #include "server/server-priv.h"
 
 /* Parts without an interface of their own. */
-extern const struct bp_server_part bp_server_part_links;     /* agents' links */
 extern const struct bp_server_part bp_server_part_cloud;     /* sends on what is here */
 extern const struct bp_server_part bp_server_part_retention; /* deletes what is old */
 extern const struct bp_server_part bp_server_part_room;      /* room on the disk */
