@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "catalog/archive.h"
 #include "catalog/audit.h"
+#include "ingest/ingest.h"
 #include "server/archive-json.h"
 #include "server/server-priv.h"
 #include "store/store.h"
@@ -419,12 +420,8 @@ static int patch_session(struct bp_http_req *req, struct bp_http_reply *reply,
 void bp_server_drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST]) {
     struct bp_server *s = ctx;
     struct bp_error err = { 0 };
-    uint64_t wanted = 1;
 
-    /* somebody may have sent the same since */
-    if (bp_archive_references(s->archive, sha256, &wanted, NULL) < 0 || wanted > 0)
-        return;
-    if (s->store && bp_store_delete(s->store, sha256, &err) < 0)
+    if (s->ingest && bp_ingest_delete_object(s->ingest, sha256, &err) < 0)
         bp_log(BP_LOG_WARNING, "an object that nobody wants could not be deleted",
                BP_F_TEXT("error", err.text));
 }
