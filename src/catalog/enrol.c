@@ -104,7 +104,7 @@ static int take_locked(struct bp_catalog *c, const uint8_t *digest,
 int bp_catalog_take_enrolment(struct bp_catalog *c, const uint8_t digest[static BP_ACCOUNT_DIGEST],
                               bp_ns_t wall_now, struct bp_catalog_enrolment *ret,
                               struct bp_error *err) {
-    struct bp_catalog_enrolment e;
+    struct bp_catalog_enrolment e = { 0 };
     int r;
 
     bp_mutex_lock(&c->lock);

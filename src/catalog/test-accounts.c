@@ -181,7 +181,8 @@ static void earlier_version(void **state) {
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
                                   "DROP TABLE logins; DROP TABLE users; DROP TABLE tokens;"
-                                  "DROP TABLE jobs;"
+                                  "DROP TABLE jobs; DROP TABLE enrolments;"
+                                  "ALTER TABLE sessions DROP COLUMN sync;"
                                   "PRAGMA user_version = 3",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

@@ -29,9 +29,9 @@ const struct bp_config_kind *bp_settings_kind(const struct bp_settings *s);
 /** What is in effect; a reference, release with bp_settings_put(). Never NULL. */
 const void *bp_settings_get(struct bp_settings *s);
 /** Another reference to a snapshot. */
-const void *bp_settings_ref(const void *c);
+const void *bp_settings_ref(const void *values);
 /** Takes NULL. */
-void bp_settings_put(const void *c);
+void bp_settings_put(const void *values);
 static inline void bp_settings_putp(const void *c) {
     const void *values;
 

@@ -417,7 +417,7 @@ static int patch_session(struct bp_http_req *req, struct bp_http_reply *reply,
     return r < 0 ? r : reply_session(s, row.id, reply, err);
 }
 
-static void drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST]) {
+void bp_server_drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST]) {
     struct bp_server *s = ctx;
     struct bp_error err = { 0 };
 
@@ -438,7 +438,8 @@ static int delete_session(struct bp_http_req *req, struct bp_http_reply *reply,
                             json_pack("{s:s, s:s?}", "name", row.name, "why", why), err);
     if (r == 0)
         r = bp_archive_delete(s->archive, row.id, why && *why ? why : "by hand",
-                              force && !bp_streq(force, "0"), bp_wall_ns(), drop_object, s, err);
+                              force && !bp_streq(force, "0"), bp_wall_ns(), bp_server_drop_object,
+                              s, err);
     if (r == 0)
         bp_http_reply_empty(reply, 204);
     return r;

@@ -22,3 +22,5 @@ BP_MUST_CHECK int bp_server_audit(struct bp_server *s, const struct bp_http_req 
 BP_MUST_CHECK int bp_server_reply_object(struct bp_server *s, struct bp_http_reply *reply,
                                          const uint8_t sha256[static BP_ARCHIVE_DIGEST],
                                          const char *type, struct bp_error *err);
+/** `orphan` of bp_archive_delete(); ctx: the server. */
+void bp_server_drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST]);

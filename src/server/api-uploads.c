@@ -4,7 +4,6 @@
 #include "base/io-fault.h"
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
-#include "server/config.h"
 #include "server/guard.h"
 
 #define JSON(...) #__VA_ARGS__

@@ -15,14 +15,14 @@
 
 struct bp_archive;
 struct bp_audit;
+struct bp_cloud;
 struct bp_devices;
 struct bp_gcra;
 struct bp_ingest;
 struct bp_links;
 struct bp_pumps;
-struct bp_retain;
+struct bp_retention;
 struct bp_store;
-struct bp_sync;
 
 /* What the files of server/ share. Who opens a member is said by the table of parts, in whose order
  * they are opened; they are closed in the other one, after the doors. Constant while doors are
@@ -44,11 +44,11 @@ struct bp_server {
     struct bp_devices *devices; /* part "devices" */
     /* part "devices": held over a change of devices, database included; before locks of these */
     struct bp_mutex devices_turn;
-    struct bp_pumps *pumps;   /* part "data": replies that are written by threads */
-    struct bp_ingest *ingest; /* part "uploads" */
-    struct bp_links *links;   /* part "link" */
-    struct bp_sync *sync;     /* part "sync": to the cloud */
-    struct bp_retain *retain; /* part "retention" */
+    struct bp_pumps *pumps;         /* part "data": replies that are written by threads */
+    struct bp_ingest *ingest;       /* part "uploads" */
+    struct bp_links *links;         /* part "link" */
+    struct bp_cloud *cloud;         /* part "cloud"; NULL without a target */
+    struct bp_retention *retention; /* part "retention" */
 
     struct bp_http *http;         /* API, UI, events; the socket */
     struct bp_http *http_events;  /* or NULL */

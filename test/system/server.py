@@ -2,6 +2,7 @@
 an independent Ed25519, and what is forged, replayed, expired or another's is refused with the right status. Rates,
 the log of changes, a full disk's answer, a clean end while a request runs, memory.
 """
+import hashlib
 import http.client
 import json
 import re
@@ -244,6 +245,30 @@ def enrolment(s, admin, viewer):
     s.want(404, "GET", "/api/v1/devices/robot_2", token=admin)
 
 
+def anothers(s, admin):
+    """A device writes what is its own, and nothing of another's."""
+    a, b = Device("owner_a"), Device("owner_b")
+    for d in (a, b):
+        s.want(201, "POST", "/api/v1/devices/enroll", d.enrolment())
+        s.want(200, "PATCH", f"/api/v1/devices/{d.name}", {"state": "accepted"}, token=admin)
+    ta, tb = s.token_of(a), s.token_of(b)
+    session = "01KC0000000000000000000001"
+    about = {"name": "run", "device": "owner_a", "robots": [], "started_ns": "1700000000000000000"}
+    s.want(201, "PUT", f"/api/v1/ingest/sessions/{session}", about, token=ta)
+    up = {"session": session, "file": "x_0.bin", "bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest(), "kind": "other"}
+    mine = s.want(201, "POST", "/api/v1/uploads", up, token=ta).json()["id"]
+    for method, path, body in (("PUT", f"/api/v1/ingest/sessions/{session}", about),
+                               ("PUT", f"/api/v1/ingest/sessions/{session}", {**about, "device": "owner_b"}),
+                               ("POST", "/api/v1/uploads", {**up, "file": "y_0.bin"}),
+                               ("GET", f"/api/v1/uploads/{mine}", None), ("DELETE", f"/api/v1/uploads/{mine}", None),
+                               ("POST", f"/api/v1/uploads/{mine}/complete", {})):
+        r = s.ask(method, path, body, token=tb)
+        bp.check(r.status in (403, 404, 409), f"{method} {path} by another device: {r.status} {r.body[:200]}")
+    s.want(200, "GET", f"/api/v1/uploads/{mine}", token=ta)
+    r = s.ask("PUT", f"/api/v1/ingest/sessions/{session[:-1]}2", {**about, "device": "owner_a"}, token=tb)
+    bp.check(r.status in (403, 409), f"a session in another's name: {r.status} {r.body[:200]}")
+
+
 def raced(s, admin):
     """Eight at once with one token: one is in."""
     once = s.want(201, "POST", "/api/v1/enrolments", {"name": "race"}, token=admin).json()["token"]
@@ -374,6 +399,7 @@ def main():
     forged(s, d, second)
     admin, viewer, _ = roles(s)
     enrolment(s, admin, viewer)
+    anothers(s, admin)
     audit(s, admin)
     if not bp.sanitized():
         bp.check(idle < 40000, f"it is small: {idle} kB")
