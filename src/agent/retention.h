@@ -3,8 +3,8 @@
 #include <jansson.h>
 
 #include "agent/bus.h"
-#include "agent/config.h"
 #include "agent/sessions.h"
+#include "agent/settings.h"
 #include "alert/alert.h"
 #include "base/io.h"
 #include "catalog/catalog.h"
@@ -20,7 +20,7 @@
 struct bp_retention;
 
 struct bp_retention_opts {
-    const struct bp_agent_config *config; /* all borrowed, outlive it */
+    struct bp_settings *settings; /* all borrowed, outlive it */
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
     struct bp_bus *bus;
@@ -44,7 +44,7 @@ BP_DEFINE_CLEANUP(struct bp_retention, bp_retention_close)
  */
 int bp_retention_json(struct bp_retention *r, size_t limit, json_t **ret, struct bp_error *err);
 
-/** Looks now, not at the next interval. */
+/** Looks now, not at the next interval; also when the limits have changed. */
 void bp_retention_kick(struct bp_retention *r);
 
 /**

@@ -16,7 +16,15 @@ void bp_firing_free(struct firing *f) {
     if (!f)
         return;
     json_decref(f->values);
+    bp_trigger_unref(f->trigger);
+    bp_trigger_unref(f->heir);
     free(f);
+}
+
+static void hook_free(struct hook *h) {
+    json_decref(h->body);
+    bp_trigger_unref(h->trigger);
+    free(h);
 }
 
 static void alert_key(const struct firing *f, char *ret, size_t cap) {
@@ -125,11 +133,10 @@ static int do_webhook(struct bp_triggers *t, const struct firing *f,
 
     if (!h)
         return bp_fail(err, -ENOMEM, "out of memory");
-    *h = (struct hook){ a->arg, news(f) };
+    *h = (struct hook){ bp_trigger_ref(f->trigger), a->arg, news(f) };
     if (h->body && bp_queue_put(t->hooks, &h, BP_QUEUE_NOW) == 0)
         return 0;
-    json_decref(h->body);
-    free(h);
+    hook_free(h);
     return bp_fail(err, BP_ELIMIT, "too many webhooks wait for an answer");
 }
 
@@ -202,6 +209,11 @@ void bp_triggers_do(struct bp_triggers *t, struct firing *f) {
         if (do_mark(t, f, NULL, &err) < 0)
             bp_log(BP_LOG_WARNING, "a mark from a topic could not be written, skipping",
                    BP_F_TEXT("reason", err.text));
+        bp_firing_free(f);
+        return;
+    }
+    if (f->heir) {
+        (void) snprintf(f->heir->session, sizeof f->heir->session, "%s", f->trigger->session);
         bp_firing_free(f);
         return;
     }
@@ -290,8 +302,7 @@ static void *run_webhooks(void *arg) {
     while (bp_queue_take(t->hooks, &h, BP_QUEUE_FOREVER) == 0) {
         if (!atomic_load(&t->ending))
             deliver(t, h);
-        json_decref(h->body);
-        free(h);
+        hook_free(h);
     }
     return NULL;
 }
