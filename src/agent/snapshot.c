@@ -10,6 +10,7 @@
 #include "agent/snapshot-priv.h"
 #include "base/io-fault.h"
 #include "base/log.h"
+#include "crypt/key.h"
 #include "base/thread.h"
 #include "base/units.h"
 #include "record/select.h"
@@ -365,6 +366,7 @@ static int open_history(struct bp_snapshots *s, const char *dir, struct bp_error
         .write_interval = c->snapshot.write_interval,
         .sync_interval = c->snapshot.sync_interval,
         .io = bp_io_from_env(),
+        .seal = bp_keyring_empty(bp_keyring_process()) ? NULL : bp_keyring_process(),
         .notice = on_notice,
     };
 

@@ -25,8 +25,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bag/bag-metrics.h"
@@ -127,6 +129,23 @@ static int create_ring(struct bp_writer *w, const char *path, struct bp_error *e
     return r;
 }
 
+/* What lies in the ring is in the clear; memory forgets it, a disk does not. */
+static int check_tmpfs(const char *path, struct bp_error *err) {
+    const char *slash = strrchr(path, '/');
+    struct statfs fs;
+    char dir[600];
+
+    (void) snprintf(dir, sizeof dir, "%.*s", (int) (slash - path), path);
+    if (statfs(*dir ? dir : "/", &fs) < 0)
+        return bp_fail(err, -errno, "cannot look at '%s': %s", dir, bp_strerror(-errno));
+    if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
+        return 0;
+    return bp_fail(err, BP_ECONFIG,
+                   "'%s' is on a disk, and a ring there would keep in the clear what is to be "
+                   "sealed: give a folder on tmpfs, such as /dev/shm, or 'none'",
+                   dir);
+}
+
 static int make_ring(struct bp_writer *w, struct bp_error *err) {
     char path[600], left[600];
     int r;
@@ -147,6 +166,9 @@ static int make_ring(struct bp_writer *w, struct bp_error *err) {
             "was moved to, 'bagpipe recover' takes it up; if it was removed, remove the "
             "ring, too",
             left);
+    r = w->o.seal ? check_tmpfs(path, err) : 0;
+    if (r < 0)
+        return r;
     r = bp_ring_ref_write(w->io, w->dir, path, w->session, err);
     if (r == 0)
         r = create_ring(w, path, err);
