@@ -10,9 +10,9 @@
 #include "agent/snapshot-priv.h"
 #include "base/io-fault.h"
 #include "base/log.h"
-#include "crypt/key.h"
 #include "base/thread.h"
 #include "base/units.h"
+#include "crypt/key.h"
 #include "record/select.h"
 
 enum { RING_LEAST = 16 << 20, REASON_MOST = 300 };

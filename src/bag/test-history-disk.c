@@ -400,6 +400,18 @@ static bool lies_there(const char *text) {
     return system(command) == 0; /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
 }
 
+/* In the clear the search finds what it must not find later. */
+static void search_finds(void) {
+    struct bp_history_store *h = open_with(on_disk(NULL));
+    char command[120];
+
+    put_paced(h, source_of(h, 1, 0), 1, 100, 1000);
+    bp_history_close(h);
+    assert_true(lies_there("/topic1") && lies_there("std_msgs"));
+    (void) snprintf(command, sizeof command, "rm -r '%s'", files);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+}
+
 /* Another life: content keys of files that were made are known to the ring that made them. */
 static void forget(const char *key) {
     bp_keyring_free(sealing);
@@ -423,13 +435,7 @@ static void sealed_to_another(void **state) {
     assert_int_equal(bp_key_create(path, false, &info, NULL), 0);
     assert_int_equal(bp_keyring_add_file(both, path, NULL), 0);
 
-    h = open_with(on_disk(NULL)); /* in the clear: the proof that the search finds it */
-    put_paced(h, source_of(h, 1, 0), 1, 100, 1000);
-    bp_history_close(h);
-    assert_true(lies_there("/topic1") && lies_there("std_msgs"));
-    (void) snprintf(text, sizeof text, "rm -r '%s'", files);
-    assert_int_equal(system(text), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
-
+    search_finds();
     bp_hex(info.public_key, BP_KEY_LEN, hex);
     (void) snprintf(text, sizeof text, "bagpipe-x25519-public:%s\n", hex);
     forget(text);
