@@ -2,15 +2,16 @@
 
 #include "access/access.h"
 #include "agent/agent.h"
-#include "agent/bus.h"
-#include "agent/events.h"
-#include "agent/jobs.h"
 #include "agent/sessions.h"
-#include "agent/settings.h"
 #include "agent/snapshot.h"
-#include "agent/systemd.h"
 #include "agent/triggers.h"
 #include "alert/alert.h"
+#include "daemon/api.h"
+#include "daemon/bus.h"
+#include "daemon/events.h"
+#include "daemon/jobs.h"
+#include "daemon/settings.h"
+#include "daemon/systemd.h"
 #include "net/http.h"
 
 struct bp_agent {
@@ -69,28 +70,19 @@ int bp_api_get_snapshot(struct bp_http_req *req, struct bp_http_reply *reply, st
 BP_MUST_CHECK int bp_agent_snapshot(struct bp_agent *a, const json_t *request,
                                     char ret_id[static 27], struct bp_error *err);
 
-/** The body of a request as a JSON object, owned by the caller; an empty body is an empty one.
- *  @return 0, or BP_EUSAGE when it is something else */
-BP_MUST_CHECK int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err);
-/** A number of the query, `otherwise` when it is not there. @return 0 or BP_EUSAGE */
-BP_MUST_CHECK int bp_agent_number(const struct bp_http_req *req, const char *name,
-                                  int64_t otherwise, int64_t min, int64_t max, int64_t *ret,
-                                  struct bp_error *err);
-/** Replies with JSON under an ETag made of its bytes, so that who has it already is told so. */
-void bp_agent_reply_known(struct bp_http_reply *reply, json_t *json);
-
-/* api-config.c */
-int bp_agent_get_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
-int bp_agent_get_config_schema(struct bp_http_req *req, struct bp_http_reply *reply,
-                               struct bp_error *err);
-int bp_agent_patch_config(struct bp_http_req *req, struct bp_http_reply *reply,
-                          struct bp_error *err);
-int bp_agent_check_config(struct bp_http_req *req, struct bp_http_reply *reply,
-                          struct bp_error *err);
-int bp_agent_reload_config(struct bp_http_req *req, struct bp_http_reply *reply,
-                           struct bp_error *err);
-/** Reads the configuration anew and logs what came of it. */
-void bp_agent_reload(struct bp_agent *a);
+/* The daemon's, by the names used here. */
+BP_MUST_CHECK static inline int bp_agent_body(const struct bp_http_req *req, json_t **ret,
+                                              struct bp_error *err) {
+    return bp_api_body(req, ret, err);
+}
+BP_MUST_CHECK static inline int bp_agent_number(const struct bp_http_req *req, const char *name,
+                                                int64_t otherwise, int64_t min, int64_t max,
+                                                int64_t *ret, struct bp_error *err) {
+    return bp_api_number(req, name, otherwise, min, max, ret, err);
+}
+static inline void bp_agent_reply_known(struct bp_http_reply *reply, json_t *json) {
+    bp_api_reply_known(reply, json);
+}
 
 /* api-sessions.c */
 /** Replies 202 with a job and where it is to be found. */
@@ -122,18 +114,9 @@ int bp_agent_get_topics(struct bp_http_req *req, struct bp_http_reply *reply, st
 /** Samples rates; about once a second, one thread. */
 void bp_agent_tick(struct bp_agent *a);
 
-/* api-logs.c */
-int bp_agent_get_logs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
-/** Lines of the log are news on the bus from now on, until bp_agent_log_stop(). */
-void bp_agent_log_start(struct bp_agent *a);
-void bp_agent_log_stop(void);
-
 /* metrics.c */
 /** Families about sessions together, rings, disk, writers, the process. */
 void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out);
-/** Replies with a page of families in the format that is asked for. @param page  emptied */
-void bp_agent_reply_metrics(const struct bp_http_req *req, struct bp_http_reply *reply,
-                            struct bp_buf *page);
 
 /* life.c */
 /** Once a second, by the main thread: tells the service manager how it is, and that it lives when
@@ -148,8 +131,6 @@ int bp_api_secrets(struct bp_http_req *req, struct bp_http_reply *reply, struct 
 /** Puts the keys of configuration and environment into those of the process. */
 BP_MUST_CHECK int bp_agent_load_keys(const struct bp_agent_config *c, struct bp_error *err);
 /* api-access.c */
-/** Addresses that others can reach need accounts, a->listen's. @return 0, BP_ECONFIG */
-BP_MUST_CHECK int bp_agent_check_listen(struct bp_agent *a, struct bp_error *err);
 /** As `authorize` of net/http.h; ctx: the agent. */
 int bp_agent_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,
                        struct bp_http_reply *reply, struct bp_error *err);

@@ -1,32 +1,29 @@
 #include "agent/agent-priv.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "agent/autostart.h"
 #include "agent/care.h"
+#include "agent/events-sample.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
 #include "agent/vault.h"
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/process.h"
 #include "record/overrides.h"
 #include "record/select.h"
 
 /* Start-up order is the order of need: state, graph, sessions (which go on from here), door. The
  * end is the same backwards: nobody comes in, sessions are finished, the graph is left. */
 
-enum { MAX_DOMAINS = 64, DRAIN_MS = 1000, OTHER_FILES = 512 };
+enum { MAX_DOMAINS = 64, DRAIN_MS = 1000 };
 
 static int take_domains(const struct bp_agent_config *c, uint32_t *ret, size_t *ret_n,
                         struct bp_error *err) {
@@ -57,29 +54,6 @@ static void on_notice(void *ctx, const char *text) {
     bp_log(BP_LOG_NOTICE, text);
 }
 
-/* As many connections as the configuration allows need as many descriptors: 1,024, the usual soft
- * limit, is for programs that use select(). */
-static void raise_file_limit(const struct bp_agent_config *c) {
-    rlim_t want = (rlim_t) c->http.max_connections * 9 / 8 + OTHER_FILES;
-    struct rlimit l;
-
-    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= want)
-        return;
-    l.rlim_cur = l.rlim_max == RLIM_INFINITY ? want : BP_MIN(want, l.rlim_max);
-    if (setrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < want)
-        bp_log(BP_LOG_WARNING, "fewer files may be open than http.max_connections needs",
-               BP_F_UINT("limit", l.rlim_cur), BP_F_UINT("wanted", want));
-}
-
-/* A list as an array that ends with NULL; owned. */
-static const char **words_of(const struct bp_config_list *l) {
-    const char **v = calloc(l->n + 1, sizeof *v);
-
-    for (size_t i = 0; v && i < l->n; i++)
-        v[i] = l->v[i];
-    return v;
-}
-
 /* Where it listens. Sockets that were opened for it stand for the configured ones of their kind:
  * a unix socket for its own, others for http.listen. */
 static const char **addresses(struct bp_agent *a) {
@@ -107,13 +81,14 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     int r;
 
     (void) snprintf(a->address, sizeof a->address, "unix:%s", a->socket);
-    raise_file_limit(c);
+    bp_daemon_raise_file_limit(c->http.max_connections);
     a->listen = addresses(a);
-    a->hosts = words_of(&c->http.hosts);
-    a->origins = words_of(&c->http.origins);
+    a->hosts = bp_values_words(&c->http.hosts);
+    a->origins = bp_values_words(&c->http.origins);
     if (!a->listen || !a->hosts || !a->origins)
         return bp_fail(err, -ENOMEM, "out of memory");
-    r = bp_agent_check_listen(a, err);
+    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.listen", a->listen,
+                            err);
     if (r < 0)
         return r;
     return bp_http_open(
@@ -146,37 +121,15 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
     return r;
 }
 
-static int block_signals(void) {
-    sigset_t set;
-    int fd;
-
-    (void) signal(SIGPIPE, SIG_IGN);
-    (void) sigemptyset(&set);
-    (void) sigaddset(&set, SIGINT);
-    (void) sigaddset(&set, SIGTERM);
-    (void) sigaddset(&set, SIGHUP);
-    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-        return -EINVAL;
-    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? -errno : fd;
-}
-
-/* The signal that came, or 0. */
-static uint32_t signal_of(int signals) {
-    struct signalfd_siginfo info;
-
-    return read(signals, &info, sizeof info) == (ssize_t) sizeof info ? info.ssi_signo : 0;
-}
-
 static bp_ns_t telemetry_interval(struct bp_agent *a) {
-    BP_AUTO_SETTINGS c = bp_settings_get(a->settings);
+    BP_AUTO_SETTINGS const struct bp_agent_config *c = bp_settings_get(a->settings);
 
     return c->telemetry.interval;
 }
 
 static void reload(struct bp_agent *a) {
     bp_systemd_reloading(&a->systemd);
-    bp_agent_reload(a);
+    bp_api_reload(a->settings);
     bp_systemd_ready(&a->systemd);
 }
 
@@ -189,7 +142,7 @@ static void live(struct bp_agent *a, int signals) {
         bp_ns_t interval = telemetry_interval(a);
 
         if (poll(&p, 1, (int) (BP_MIN(interval, BP_SEC) / BP_MS)) > 0)
-            sig = signal_of(signals);
+            sig = bp_daemon_signal(signals);
         if (sig == SIGHUP)
             reload(a);
         sig = sig == SIGHUP ? 0 : sig;
@@ -210,7 +163,8 @@ static int take_triggers(struct bp_agent *a, const struct bp_agent_config *c,
     return bp_triggers_configure(a->triggers, &c->triggers, c->session.mark_topic, err);
 }
 
-static void on_settings(void *ctx, const struct bp_agent_config *now) {
+static void on_settings(void *ctx, const void *values) {
+    const struct bp_agent_config *now = values;
     struct bp_agent *a = ctx;
     struct bp_error err = { 0 };
 
@@ -259,7 +213,7 @@ static int open_news(struct bp_agent *a, struct bp_error *err) {
     a->rates = bp_rates_new();
     if (!a->bus || !a->alerts || !a->rates)
         return bp_fail(err, -ENOMEM, "out of memory");
-    bp_agent_log_start(a);
+    bp_api_log_start(a->bus);
     return 0;
 }
 
@@ -323,6 +277,71 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                                 &a->care, err);
 }
 
+/* ---- news for those outside ---- */
+
+static json_t *tick_status(void *ctx) {
+    return bp_agent_status_json(ctx);
+}
+
+static json_t *tick_topics(void *ctx) {
+    return bp_agent_topics_json(ctx);
+}
+
+static const struct bp_events_topic topics[] = {
+    { "status", "once a second: what GET /api/v1/status answers", 60, 128 * 1024, tick_status },
+    { "sessions", "sessions as they start, stop, pause, resume, split, get marks", 1000, 512 * 1024,
+      NULL },
+    { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
+    { "log", "lines of the agent's log", 1000, 256 * 1024, NULL },
+    { "topics", "once a second: what GET /api/v1/topics answers", 2, 512 * 1024, tick_topics },
+};
+
+static void *open_samples(void *ctx, struct bp_fanout *fanout,
+                          size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
+                                          char out[BP_STAMP_MAX])) {
+    const struct bp_agent *a = ctx;
+
+    return bp_samples_new(a->recorder, fanout, stamp);
+}
+
+static struct bp_channel *samples_channel(void *more, const char *name, struct bp_error *err) {
+    return bp_samples_channel(more, name, err);
+}
+
+static int samples_want(void *more, const struct bp_channel *ch, bp_ns_t interval) {
+    return bp_samples_want(more, ch, interval);
+}
+
+static void close_samples(void *more) {
+    bp_samples_free(more);
+}
+
+static const struct bp_events_more samples = {
+    .form = "sample:/TOPIC",
+    .about = "messages of a ROS topic, decoded",
+    .prefix = "sample:",
+    .min_interval = BP_SAMPLES_INTERVAL,
+    .open = open_samples,
+    .channel = samples_channel,
+    .want = samples_want,
+    .close = close_samples,
+};
+
+static int open_events(struct bp_agent *a, struct bp_error *err) {
+    return bp_events_open(
+        &(struct bp_events_opts){
+            .bus = a->bus,
+            .ctx = a,
+            .topics = topics,
+            .ntopics = BP_COUNT(topics),
+            .nusual = BP_COUNT(topics) - 1, /* not those of the graph: they are long */
+            .more = &samples,
+            .access = a->access,
+            .max_connections = (unsigned) a->config->http.max_connections,
+        },
+        &a->events, err);
+}
+
 static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27],
                        struct bp_error *err) {
     return bp_agent_snapshot(agent, request, ret_id, err);
@@ -345,7 +364,7 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
 }
 
 static void agent_done(struct bp_agent *a) {
-    bp_agent_log_stop();
+    bp_api_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
     free(a->listen);
@@ -375,7 +394,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     struct bp_agent a = { .config = config,
                           .started_mono = bp_mono_ns(),
                           .started_ns = bp_wall_ns() };
-    BP_AUTO_FD int signals = block_signals();
+    BP_AUTO_FD int signals = bp_daemon_block_signals();
     int r;
 
     r = bp_systemd_open(&a.systemd, err);
@@ -383,7 +402,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_fail(err, signals, "cannot receive signals: %s", bp_strerror(signals));
     bp_systemd_slow(&a.systemd); /* what an earlier life left may take long to recover */
     if (r == 0)
-        r = bp_settings_open(config, on_settings, &a, &a.settings, err);
+        r = bp_settings_open(&bp_agent_config_kind, config, on_settings, &a, &a.settings, err);
     if (r == 0)
         r = open_news(&a, err);
     if (r == 0)
@@ -401,7 +420,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)
-        r = bp_events_open(&a, &a.events, err);
+        r = open_events(&a, err);
     if (r == 0)
         r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)

@@ -66,12 +66,6 @@ static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
-static int get_health(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    (void) req, (void) err;
-    bp_http_reply_static(reply, 200, "text/plain", "ok\n", 3);
-    return 0;
-}
-
 static int get_ready(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     struct bp_sessions_stats s;
 
@@ -115,7 +109,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
     bp_agent_put_metrics(a, &out);
-    bp_agent_reply_metrics(req, reply, &out);
+    bp_api_reply_metrics(req, reply, &out);
     return 0;
 }
 
@@ -128,6 +122,14 @@ static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
+static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return bp_api_config(agent_of(req)->settings, req, reply, err);
+}
+
+static int on_events(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return bp_events_reply(agent_of(req)->events, req, reply, err);
+}
+
 /* ---- sessions ---- */
 
 static int reply_session(struct bp_agent *a, const char *key, int status,
@@ -137,22 +139,6 @@ static int reply_session(struct bp_agent *a, const char *key, int status,
     if (!o)
         return bp_fail(err, -ENOENT, "there is no session '%s'", key ? key : "");
     bp_http_reply_json(reply, status, o);
-    return 0;
-}
-
-int bp_agent_body(const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
-    json_t *o = NULL;
-    int r = bp_http_json(req, &o, err);
-
-    if (r < 0)
-        return r;
-    if (!o)
-        o = json_object();
-    if (!json_is_object(o)) {
-        json_decref(o);
-        return bp_fail(err, BP_EUSAGE, "the body must be a JSON object");
-    }
-    *ret = o;
     return 0;
 }
 
@@ -168,19 +154,6 @@ static int post_session(struct bp_http_req *req, struct bp_http_reply *reply,
     r = bp_sessions_start(a->sessions, request, id, err);
     json_decref(request);
     return r < 0 ? r : reply_session(a, id, 201, reply, err);
-}
-
-int bp_agent_number(const struct bp_http_req *req, const char *name, int64_t otherwise, int64_t min,
-                    int64_t max, int64_t *ret, struct bp_error *err) {
-    const char *text = bp_http_query(req, name);
-
-    *ret = otherwise;
-    if (!text)
-        return 0;
-    return bp_parse_int(text, ret) < 0 || *ret < min || *ret > max
-               ? bp_fail(err, BP_EUSAGE, "%s=%s: expected a whole number, %lld to %lld", name, text,
-                         (long long) min, (long long) max)
-               : 0;
 }
 
 static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
@@ -263,7 +236,7 @@ static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struc
 }
 
 const struct bp_http_route bp_agent_routes[] = {
-    { "GET", "/healthz", get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
+    { "GET", "/healthz", bp_api_get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
     { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
     { "POST", "/api/v1/login", bp_agent_login, BP_HTTP_PUBLIC, "A cookie for user and password." },
     { "POST", "/api/v1/logout", bp_agent_logout, BP_HTTP_PUBLIC,
@@ -286,7 +259,7 @@ const struct bp_http_route bp_agent_routes[] = {
       "What is wrong now; with past=1 also what was." },
     { "GET", "/api/v1/topics", bp_agent_get_topics, BP_HTTP_VIEWER,
       "Topics of the graph: rates, QoS, losses." },
-    { "GET", "/api/v1/logs", bp_agent_get_logs, BP_HTTP_VIEWER, "The last lines of the log." },
+    { "GET", "/api/v1/logs", bp_api_get_logs, BP_HTTP_VIEWER, "The last lines of the log." },
     { "GET", "/api/v1/jobs", bp_agent_list_jobs, BP_HTTP_VIEWER, "Long work, newest first." },
     { "GET", "/api/v1/jobs/:id", bp_agent_get_job, BP_HTTP_VIEWER, "One job, with its log." },
     { "DELETE", "/api/v1/jobs/:id", bp_agent_delete_job, BP_HTTP_ADMIN,
@@ -305,17 +278,16 @@ const struct bp_http_route bp_agent_routes[] = {
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,
       "Lets retention look now; dry_run=1 only tells what it would delete." },
-    { "GET", "/api/v1/config", bp_agent_get_config, BP_HTTP_VIEWER,
+    { "GET", "/api/v1/config", on_config, BP_HTTP_VIEWER,
       "The configuration in effect, and where each value comes from." },
-    { "PATCH", "/api/v1/config", bp_agent_patch_config, BP_HTTP_ADMIN,
-      "Sets live keys until the agent ends." },
-    { "GET", "/api/v1/config/schema", bp_agent_get_config_schema, BP_HTTP_VIEWER,
+    { "PATCH", "/api/v1/config", on_config, BP_HTTP_ADMIN, "Sets live keys until the agent ends." },
+    { "GET", "/api/v1/config/schema", on_config, BP_HTTP_VIEWER,
       "JSON schema of the configuration file." },
-    { "POST", "/api/v1/config/check", bp_agent_check_config, BP_HTTP_ADMIN,
+    { "POST", "/api/v1/config/check", on_config, BP_HTTP_ADMIN,
       "Says what is wrong with a configuration file." },
-    { "POST", "/api/v1/config/reload", bp_agent_reload_config, BP_HTTP_ADMIN,
+    { "POST", "/api/v1/config/reload", on_config, BP_HTTP_ADMIN,
       "Reads the configuration file anew, all of it or nothing." },
-    { "GET", "/api/v1/events", bp_events_get, BP_HTTP_VIEWER,
+    { "GET", "/api/v1/events", on_events, BP_HTTP_VIEWER,
       "Events as they happen: a WebSocket, or server-sent events." },
     { "GET", "/api/v1/sessions", list_sessions, BP_HTTP_VIEWER,
       "Sessions, newest first; status, q, from_ns, to_ns, limit, before." },

@@ -2,10 +2,11 @@
 
 #include <jansson.h>
 
+#include "agent/config.h"
 #include "agent/retention.h"
 #include "agent/sessions.h"
-#include "agent/settings.h"
 #include "alert/alert.h"
+#include "daemon/settings.h"
 #include "monitor/host.h"
 #include "record/recorder.h"
 

@@ -4,24 +4,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "access/access.h"
 #include "agent/autostart.h"
 #include "agent/degrade.h"
 #include "agent/trigger-rule.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "daemon/places.h"
 #include "net/addr.h"
 #include "record/name.h"
 #include "record/overrides.h"
 #include "record/robots.h"
 #include "record/rules.h"
 #include "record/select.h"
-#include "wire/config-file.h"
-
-enum { FILE_MAX = 1 << 20 };
 
 #define MIB        1048576.0
 #define GIB        (1024 * MIB)
@@ -314,8 +310,8 @@ static const struct bp_config_row rows[] = {
 };
 
 const struct bp_config_table bp_agent_config_table = { rows, BP_COUNT(rows),
-                                                       sizeof(struct bp_agent_config),
-                                                       AT(origins) };
+                                                       sizeof(struct bp_agent_config), AT(origins),
+                                                       NULL };
 
 /* Choices are stored as the enums they become. */
 static_assert(BP_COMPRESS_LZ4 == 1 && BP_COMPRESS_ZSTD == 2, "none|lz4|zstd");
@@ -464,94 +460,59 @@ int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err)
 
 /* ---- loading ---- */
 
-/* Texts that nobody has set are empty, not NULL. */
-static int fill_texts(struct bp_agent_config *c, struct bp_error *err) {
-    c->origins.now = BP_CONFIG_DEFAULT;
-    for (size_t i = 0; i < BP_COUNT(rows); i++) {
-        char *text;
-
-        if (rows[i].type != BP_CONFIG_TEXT)
-            continue;
-        memcpy(&text, (char *) c + rows[i].offset, sizeof text);
-        if (!text) {
-            int r = bp_config_set(&bp_agent_config_table, c, "", rows[i].key, "", err);
-
-            if (r < 0)
-                return r;
-        }
-    }
-    return 0;
+static int check_values(const void *values, struct bp_error *err) {
+    return bp_agent_config_check(values, err);
 }
 
-static int remember(struct bp_config_from *from, const char *path, const char *const *set,
-                    size_t nset) {
-    from->path = path ? strdup(path) : NULL;
-    from->set = calloc(nset + 1, sizeof *from->set);
-    if ((path && !from->path) || !from->set)
-        return -ENOMEM;
-    for (; from->nset < nset; from->nset++) {
-        from->set[from->nset] = strdup(set[from->nset]);
-        if (!from->set[from->nset])
-            return -ENOMEM;
-    }
-    return 0;
-}
+const struct bp_config_kind bp_agent_config_kind = {
+    .file = BP_AGENT_CONFIG_FILE,
+    .table = &bp_agent_config_table,
+    .from = AT(from),
+    .check = check_values,
+};
 
 int bp_agent_config_parse(const char *name, struct bp_str text, const char *const *set, size_t nset,
                           struct bp_agent_config *ret, struct bp_error *err) {
-    int r = bp_config_init(&bp_agent_config_table, ret, err);
-
-    if (r >= 0 && remember(&ret->from, NULL, set, nset) < 0)
-        r = bp_fail(err, -ENOMEM, "out of memory");
-    ret->origins.now = BP_CONFIG_FILE;
-    if (r >= 0)
-        r = bp_config_read(&bp_agent_config_table, ret, name, text, err);
-    ret->origins.now = BP_CONFIG_ENVIRONMENT;
-    if (r >= 0)
-        r = bp_config_set_env(&bp_agent_config_table, ret, environ, err);
-    ret->origins.now = BP_CONFIG_ARGUMENT;
-    for (size_t i = 0; r >= 0 && i < nset; i++)
-        r = bp_config_set_arg(&bp_agent_config_table, ret, set[i], err);
-    if (r >= 0)
-        r = fill_texts(ret, err);
-    return r < 0 ? r : bp_agent_config_check(ret, err);
+    return bp_values_parse(&bp_agent_config_kind, name, text, set, nset, ret, err);
 }
 
 int bp_agent_config_load(const char *path, const char *const *set, size_t nset,
                          struct bp_agent_config *ret, struct bp_error *err) {
-    const char *name = path ? path : BP_AGENT_CONFIG_FILE;
-    BP_AUTO_FREE char *text = NULL;
-    size_t n = 0;
-    int r = bp_io_read_file(&bp_io_posix, name, FILE_MAX, &text, &n, err);
-
-    *ret = (struct bp_agent_config){ 0 };
-    if (r < 0 && !(r == -ENOENT && !path))
-        return r;
-    r = bp_agent_config_parse(name, (struct bp_str){ text ? text : "", n }, set, nset, ret, err);
-    if (r >= 0 && path) {
-        ret->from.path = strdup(path);
-        if (!ret->from.path)
-            return bp_fail(err, -ENOMEM, "out of memory");
-    }
-    return r;
+    return bp_values_load(&bp_agent_config_kind, path, set, nset, ret, err);
 }
 
 int bp_agent_config_copy(const struct bp_agent_config *from, struct bp_agent_config *ret) {
-    int r;
-
-    *ret = (struct bp_agent_config){ 0 };
-    r = remember(&ret->from, from->from.path, (const char *const *) from->from.set,
-                 from->from.nset);
-    for (size_t i = 0; r >= 0 && i < BP_COUNT(rows); i++)
-        r = bp_config_copy(&bp_agent_config_table, &rows[i], from, ret);
-    return r;
+    return bp_values_copy(&bp_agent_config_kind, from, ret);
 }
 
 void bp_agent_config_done(struct bp_agent_config *c) {
-    bp_config_done(&bp_agent_config_table, c);
-    for (size_t i = 0; i < c->from.nset; i++)
-        free(c->from.set[i]);
-    free(c->from.set);
-    free(c->from.path);
-    c->from = (struct bp_config_from){ 0 };
+    bp_values_done(&bp_agent_config_kind, c);
+}
+
+/* ---- places ---- */
+
+static struct bp_places places_of(const struct bp_agent_config *c) {
+    return (struct bp_places){ c->storage.dir, c->http.socket, "storage.dir", "http.socket",
+                               "bagpipe",      "agent.sock",   "agent" };
+}
+
+int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,
+                      struct bp_error *err) {
+    const struct bp_places p = places_of(c);
+
+    return bp_places_data(&p, ret, cap, err);
+}
+
+int bp_agent_socket_path(const struct bp_agent_config *c, char *ret, size_t cap,
+                         struct bp_error *err) {
+    const struct bp_places p = places_of(c);
+
+    return bp_places_socket(&p, ret, cap, err);
+}
+
+int bp_agent_socket_find(const struct bp_agent_config *c, char *ret, size_t cap,
+                         struct bp_error *err) {
+    const struct bp_places p = places_of(c);
+
+    return bp_places_find(&p, ret, cap, err);
 }

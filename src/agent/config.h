@@ -2,8 +2,7 @@
 
 #include <jansson.h>
 
-#include "base/config.h"
-#include "base/error.h"
+#include "daemon/values.h"
 
 /* The agent's configuration: one row a key in config.c; docs/config.md and the sample file are made
  * from the rows. */
@@ -114,16 +113,13 @@ struct bp_agent_config {
     } log;
 
     struct bp_config_origins origins;
-    struct bp_config_from { /* what it was loaded from; owned */
-        char *path;         /* NULL: BP_AGENT_CONFIG_FILE when it is there */
-        char **set;
-        size_t nset;
-    } from;
+    struct bp_config_from from;
 };
 
 enum { BP_DISCOVERY_AUTO, BP_DISCOVERY_LIST };
 
 extern const struct bp_config_table bp_agent_config_table;
+extern const struct bp_config_kind bp_agent_config_kind;
 
 #define BP_AGENT_CONFIG_FILE "/etc/bagpipe/agent.yaml"
 
@@ -149,12 +145,6 @@ BP_MUST_CHECK int bp_agent_config_check(const struct bp_agent_config *c, struct 
 /** @param ret  release with bp_agent_config_done(), also after a failure; @return 0 or -ENOMEM */
 BP_MUST_CHECK int bp_agent_config_copy(const struct bp_agent_config *from,
                                        struct bp_agent_config *ret);
-
-/** Appends a value as a file would say it; a secret one as stars. */
-void bp_agent_config_put_value(struct bp_buf *out, const struct bp_agent_config *c,
-                               const struct bp_config_row *row);
-/** The same as JSON: sizes in bytes, durations in seconds. Owned by the caller. */
-json_t *bp_agent_config_json(const struct bp_agent_config *c, const struct bp_config_row *row);
 
 /**
  * The folder for data and state, made 0700 with its parents when missing: the configured one ("~/"

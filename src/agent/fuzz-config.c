@@ -2,8 +2,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent/settings.h"
+#include "agent/config.h"
 #include "base/metrics.h"
+#include "daemon/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -16,7 +17,7 @@ static void write_again(const struct bp_agent_config *c) {
 
     for (size_t i = 0; i < t->nrows; i++) {
         bp_buf_printf(&text, "%s: ", t->rows[i].key);
-        bp_agent_config_put_value(&text, c, &t->rows[i]);
+        bp_values_put(&text, c, &t->rows[i]);
         bp_buf_put_u8(&text, '\n');
     }
     if (bp_agent_config_parse("again", (struct bp_str){ (const char *) text.p, text.n }, NULL, 0,
@@ -50,14 +51,14 @@ static void as_patch(struct bp_str text) {
     int r;
 
     if (!json_is_object(patch) || bp_agent_config_parse("", bp_str_of(""), NULL, 0, &c, &err) < 0 ||
-        bp_settings_open(&c, NULL, NULL, &s, &err) < 0) {
+        bp_settings_open(&bp_agent_config_kind, &c, NULL, NULL, &s, &err) < 0) {
         json_decref(patch);
         return;
     }
     before = bp_settings_get(s);
     r = bp_settings_patch(s, patch, &report, &err);
     if (r < 0) {
-        BP_AUTO_SETTINGS after = bp_settings_get(s);
+        BP_AUTO_SETTINGS const struct bp_agent_config *after = bp_settings_get(s);
 
         if (after != before)
             abort();

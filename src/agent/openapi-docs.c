@@ -1,23 +1,12 @@
-/* The shapes of what the API takes and gives, as JSON Schema (2020-12), and which route has which.
- */
+/* The shapes of what the API takes and gives, as JSON Schema (2020-12), and which route has which;
+ * what the server has, too, is in daemon/openapi-common.c. */
 #include "agent/openapi.h"
 #include "base/macro.h"
 
 #define JSON(...) #__VA_ARGS__
 
 /* clang-format off */
-const struct bp_api_schema bp_api_schemas[] = {
-    { "Any", JSON({"type": "object"}) },
-    { "Problem", JSON({
-        "type": "object",
-        "required": ["title", "status", "detail"],
-        "properties": {
-          "type": {"type": "string"},
-          "title": {"type": "string"},
-          "status": {"type": "integer"},
-          "detail": {"type": "string"}
-        }
-      }) },
+static const struct bp_api_schema schemas[] = {
     { "Losses", JSON({
         "type": "object",
         "additionalProperties": {"type": "integer", "minimum": 0},
@@ -78,24 +67,6 @@ const struct bp_api_schema bp_api_schemas[] = {
             }
           }
         }
-      }) },
-    { "Alert", JSON({
-        "type": "object",
-        "required": ["key", "severity", "text", "state", "since_ns", "cleared_ns", "count"],
-        "properties": {
-          "key": {"type": "string"},
-          "severity": {"enum": ["info", "warning", "critical"]},
-          "text": {"type": "string"},
-          "state": {"enum": ["active", "cleared"]},
-          "since_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "cleared_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "count": {"type": "integer", "minimum": 0}
-        }
-      }) },
-    { "Alerts", JSON({
-        "type": "object",
-        "required": ["alerts"],
-        "properties": {"alerts": {"type": "array", "items": {"$ref": "#/components/schemas/Alert"}}}
       }) },
     { "Qos", JSON({
         "type": "object",
@@ -173,14 +144,6 @@ const struct bp_api_schema bp_api_schemas[] = {
           "cut": {"type": "boolean"}
         }
       }) },
-    { "Logs", JSON({
-        "type": "object",
-        "required": ["lines", "next"],
-        "properties": {
-          "lines": {"type": "array", "items": {"$ref": "#/components/schemas/LogLine"}},
-          "next": {"type": "integer", "minimum": 0}
-        }
-      }) },
     { "ConfigKey", JSON({
         "type": "object",
         "required": ["value", "source", "live"],
@@ -189,40 +152,6 @@ const struct bp_api_schema bp_api_schemas[] = {
           "source": {"enum": ["default", "file", "environment", "--set", "live"]},
           "live": {"type": "boolean"},
           "pending": {}
-        }
-      }) },
-    { "Config", JSON({
-        "type": "object",
-        "required": ["file", "keys"],
-        "properties": {
-          "file": {"type": "string"},
-          "keys": {
-            "type": "object",
-            "additionalProperties": {"$ref": "#/components/schemas/ConfigKey"}
-          }
-        }
-      }) },
-    { "ConfigPatch", JSON({
-        "type": "object",
-        "description": "keys, dotted or nested, and their values; null takes one back",
-        "examples": [{"log.level": "info"}]
-      }) },
-    { "ConfigReport", JSON({
-        "type": "object",
-        "required": ["changed", "restart"],
-        "properties": {
-          "changed": {"type": "array", "items": {"type": "string"}},
-          "restart": {"type": "array", "items": {"type": "string"}}
-        }
-      }) },
-    { "ConfigCheck", JSON({
-        "type": "object",
-        "required": ["ok"],
-        "properties": {
-          "ok": {"type": "boolean"},
-          "error": {"type": "string"},
-          "line": {"type": "integer", "minimum": 0},
-          "key": {"type": "string"}
         }
       }) },
     { "Mark", JSON({
@@ -316,52 +245,6 @@ const struct bp_api_schema bp_api_schemas[] = {
           "tags": {"type": "array", "items": {"type": "string"}}
         },
         "examples": [{"name": "{robot}_{time}", "topics": ["/tf*"], "max_time_s": 5}]
-      }) },
-    { "Who", JSON({
-        "type": "object",
-        "required": ["user", "role", "by", "auth", "accounts"],
-        "properties": {
-          "user": {"type": ["string", "null"]},
-          "role": {"enum": ["viewer", "operator", "admin", null]},
-          "by": {"enum": ["nobody", "socket", "local", "token", "login", "jwt"]},
-          "auth": {"enum": ["auto", "required", "off"]},
-          "accounts": {"type": "boolean"},
-          "note": {"type": "string"}
-        }
-      }) },
-    { "LoginNew", JSON({
-        "type": "object",
-        "required": ["user", "password"],
-        "properties": {"user": {"type": "string"}, "password": {"type": "string"}}
-      }) },
-    { "UserNew", JSON({
-        "type": "object",
-        "required": ["name", "role", "password"],
-        "additionalProperties": false,
-        "properties": {
-          "name": {"type": "string"},
-          "role": {"enum": ["viewer", "operator", "admin"]},
-          "password": {"type": "string"}
-        }
-      }) },
-    { "UserEdit", JSON({
-        "type": "object",
-        "additionalProperties": false,
-        "properties": {
-          "role": {"enum": ["viewer", "operator", "admin"]},
-          "password": {"type": "string"},
-          "disabled": {"type": "boolean"}
-        }
-      }) },
-    { "TokenNew", JSON({
-        "type": "object",
-        "required": ["name", "role"],
-        "additionalProperties": false,
-        "properties": {
-          "name": {"type": "string"},
-          "role": {"enum": ["viewer", "operator", "admin"]},
-          "lifetime_s": {"type": "number", "minimum": 0}
-        }
       }) },
     { "SnapshotNew", JSON({
         "type": "object",
@@ -496,49 +379,6 @@ const struct bp_api_schema bp_api_schemas[] = {
           }
         }
       }) },
-    { "Job", JSON({
-        "type": "object",
-        "required": [
-          "id",
-          "kind",
-          "subject",
-          "state",
-          "created_ns",
-          "started_ns",
-          "ended_ns",
-          "progress",
-          "error",
-          "result"
-        ],
-        "properties": {
-          "id": {"type": "string"},
-          "kind": {"type": "string"},
-          "subject": {"type": "string"},
-          "state": {"enum": ["queued", "running", "done", "failed", "cancelled", "interrupted"]},
-          "created_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "started_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "ended_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "progress": {
-            "type": "object",
-            "required": ["done", "total"],
-            "properties": {
-              "done": {"type": "integer", "minimum": 0},
-              "total": {"type": "integer", "minimum": 0}
-            }
-          },
-          "error": {"type": ["string", "null"]},
-          "result": {},
-          "log": {"type": "string"}
-        }
-      }) },
-    { "Jobs", JSON({
-        "type": "object",
-        "required": ["jobs", "next"],
-        "properties": {
-          "jobs": {"type": "array", "items": {"$ref": "#/components/schemas/Job"}},
-          "next": {"type": ["string", "null"]}
-        }
-      }) },
     { "Storage", JSON({
         "type": "object",
         "required": ["dir", "size", "free", "sessions", "classes", "limits"],
@@ -566,65 +406,31 @@ const struct bp_api_schema bp_api_schemas[] = {
     { "Keep", JSON({"type": "object", "properties": {"keep": {"type": "boolean"}}}) },
     { "Uploaded", JSON({"type": "object", "properties": {"uploaded": {"type": "boolean"}}}) },
 };
-const size_t bp_api_schemas_count = BP_COUNT(bp_api_schemas);
 
-const struct bp_api_param bp_api_params[] = {
+static const struct bp_api_param params[] = {
     { "status", JSON({"enum": ["recording", "paused", "finished", "failed", "deleted"]}), "only these" },
-    { "q", JSON({"type": "string"}), "only what contains this text, letters of either case" },
     { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
     { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
-    { "limit", JSON({"type": "integer", "minimum": 1, "maximum": 999, "default": 100}), "at most so many" },
-    { "before", JSON({"type": "string"}), "only older ones: `next` of the page before" },
-    { "past", JSON({"enum": ["0", "1"]}), "1: also what is over" },
     { "spans", JSON({"enum": ["0", "1"]}), "1: the sequence numbers too" },
     { "dry_run", JSON({"enum": ["0", "1"]}), "1: only tell" },
-    { "level", JSON({"enum": ["error", "warning", "notice", "info", "debug"]}), "only lines as grave as this" },
-    { "tail", JSON({"type": "integer", "minimum": 1, "maximum": 2048, "default": 200}), "the last so many of them" },
-    { "since", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "only lines with a higher number" },
 };
-const size_t bp_api_params_count = BP_COUNT(bp_api_params);
 
 /* method, pattern, query, request, status, reply, others */
-const struct bp_api_doc bp_api_docs[] = {
-    { "GET", "/healthz", NULL, NULL, 200, "text/plain", NULL },
-    { "GET", "/readyz", NULL, NULL, 200, "text/plain", NULL },
-    { "GET", "/metrics", NULL, NULL, 200, "text/plain", "406" },
-    { "GET", "/api/v1/openapi.json", NULL, NULL, 200, "Any", "304" },
+static const struct bp_api_doc docs[] = {
     { "GET", "/api/v1/status", NULL, NULL, 200, "Status", NULL },
-    { "GET", "/api/v1/alerts", "past", NULL, 200, "Alerts", NULL },
     { "GET", "/api/v1/host", NULL, NULL, 200, "Any", NULL },
     { "GET", "/api/v1/robots", NULL, NULL, 200, "Robots", NULL },
     { "GET", "/api/v1/robots/:robot", NULL, NULL, 200, "Any", NULL },
     { "GET", "/api/v1/device", NULL, NULL, 200, "Any", NULL },
     { "GET", "/api/v1/secrets", NULL, NULL, 200, "Any", NULL },
-    { "POST", "/api/v1/login", NULL, "LoginNew", 200, "Who", "401 429 503" },
-    { "POST", "/api/v1/logout", NULL, NULL, 204, NULL, NULL },
-    { "GET", "/api/v1/whoami", NULL, NULL, 200, "Who", NULL },
-    { "GET", "/api/v1/users", NULL, NULL, 200, "Any", NULL },
-    { "POST", "/api/v1/users", NULL, "UserNew", 201, "Any", "409 429" },
-    { "PATCH", "/api/v1/users/:name", NULL, "UserEdit", 200, "Any", "409" },
-    { "DELETE", "/api/v1/users/:name", NULL, NULL, 204, NULL, "409" },
-    { "GET", "/api/v1/tokens", NULL, NULL, 200, "Any", NULL },
-    { "POST", "/api/v1/tokens", NULL, "TokenNew", 201, "Any", "409 429" },
-    { "DELETE", "/api/v1/tokens/:name", NULL, NULL, 204, NULL, NULL },
     { "GET", "/api/v1/snapshot", NULL, NULL, 200, "Any", NULL },
     { "POST", "/api/v1/snapshot", NULL, "SnapshotNew", 201, "Session", "200 409 422 429 503 507" },
-    { "GET", "/api/v1/events", NULL, NULL, 200, "text/event-stream", "101 426" },
     { "GET", "/api/v1/triggers", NULL, NULL, 200, "Any", NULL },
     { "POST", "/api/v1/conditions/test", NULL, "Any", 200, "Any", NULL },
     { "GET", "/api/v1/triggers/:name", NULL, NULL, 200, "Any", NULL },
     { "POST", "/api/v1/triggers/:name", NULL, "Any", 200, "Any", NULL },
     { "POST", "/api/v1/triggers/:name/fire", NULL, "Any", 200, "Any", NULL },
     { "GET", "/api/v1/topics", NULL, NULL, 200, "Topics", NULL },
-    { "GET", "/api/v1/logs", "level q tail since", NULL, 200, "Logs", NULL },
-    { "GET", "/api/v1/config", NULL, NULL, 200, "Config", "304" },
-    { "PATCH", "/api/v1/config", NULL, "ConfigPatch", 200, "ConfigReport", NULL },
-    { "GET", "/api/v1/config/schema", NULL, NULL, 200, "application/schema+json", NULL },
-    { "POST", "/api/v1/config/check", NULL, "application/yaml", 200, "ConfigCheck", NULL },
-    { "POST", "/api/v1/config/reload", NULL, NULL, 200, "ConfigReport", NULL },
-    { "GET", "/api/v1/jobs", "limit before", NULL, 200, "Jobs", NULL },
-    { "GET", "/api/v1/jobs/:id", NULL, NULL, 200, "Job", NULL },
-    { "DELETE", "/api/v1/jobs/:id", NULL, NULL, 204, NULL, "202" },
     { "GET", "/api/v1/storage", NULL, NULL, 200, "Storage", NULL },
     { "POST", "/api/v1/storage/clean", "dry_run", NULL, 202, "Storage", "200" },
     { "GET", "/api/v1/sessions", "status q from_ns to_ns limit before", NULL, 200, "Sessions", NULL },
@@ -646,5 +452,7 @@ const struct bp_api_doc bp_api_docs[] = {
     { "POST", "/api/v1/sessions/:id/keep", NULL, "Keep", 200, "Session", NULL },
     { "POST", "/api/v1/sessions/:id/uploaded", NULL, "Uploaded", 200, "Session", "409" },
 };
-const size_t bp_api_docs_count = BP_COUNT(bp_api_docs);
 /* clang-format on */
+
+const struct bp_api_part bp_agent_api_docs = { docs,    BP_COUNT(docs),   params, BP_COUNT(params),
+                                               schemas, BP_COUNT(schemas) };

@@ -115,7 +115,7 @@ static void look_around(struct bp_retention *r, struct bp_retention_view *v) {
 }
 
 int bp_retention_look(struct bp_retention *r, struct bp_retention_view *ret, struct bp_error *err) {
-    BP_AUTO_SETTINGS config = bp_settings_get(r->o.settings);
+    BP_AUTO_SETTINGS const struct bp_agent_config *config = bp_settings_get(r->o.settings);
     int k;
 
     set_policy(config, ret);
@@ -466,7 +466,7 @@ static void be_humble(void) {
 
 /* @return how long to wait for the next turn */
 static bp_ns_t take_turn(struct bp_retention *r) {
-    BP_AUTO_SETTINGS config = bp_settings_get(r->o.settings);
+    BP_AUTO_SETTINGS const struct bp_agent_config *config = bp_settings_get(r->o.settings);
 
     warn_when_idle(r, config);
     watch_clock(r, config);

@@ -2,12 +2,13 @@
 
 #include <jansson.h>
 
-#include "agent/bus.h"
+#include "agent/config.h"
 #include "agent/sessions.h"
-#include "agent/settings.h"
 #include "alert/alert.h"
 #include "base/io.h"
 #include "catalog/catalog.h"
+#include "daemon/bus.h"
+#include "daemon/settings.h"
 
 /* Keeps the disk from filling: deletes what the limits of `retention` ask for (retention-plan.h),
  * one session after the other, in small steps, on a thread of its own with the lowest priority.

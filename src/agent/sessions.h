@@ -4,11 +4,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/bus.h"
-#include "agent/settings.h"
+#include "agent/config.h"
 #include "base/buf.h"
 #include "catalog/catalog.h"
 #include "crypt/sign.h"
+#include "daemon/bus.h"
+#include "daemon/settings.h"
 #include "record/recorder.h"
 
 /* Sessions under management: several at once on one recorder, each with a writer and ring of its

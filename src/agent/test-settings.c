@@ -10,9 +10,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent/settings.h"
+#include "agent/config.h"
 #include "base/buf.h"
 #include "base/io.h"
+#include "daemon/settings.h"
 
 static char dir[32], file[64];
 
@@ -40,7 +41,7 @@ static int tear_down(void **state) {
 
 static unsigned applied;
 
-static void on_apply(void *ctx, const struct bp_agent_config *now) {
+static void on_apply(void *ctx, const void *now) {
     (void) ctx, (void) now;
     applied++;
 }
@@ -53,7 +54,7 @@ static struct bp_settings *open_with(const char *text) {
 
     write_file(text);
     if (bp_agent_config_load(file, set, 1, &c, &err) < 0 ||
-        bp_settings_open(&c, on_apply, NULL, &s, &err) < 0)
+        bp_settings_open(&bp_agent_config_kind, &c, on_apply, NULL, &s, &err) < 0)
         fail_msg("%s", err.text);
     bp_agent_config_done(&c); /* it was copied */
     applied = 0;
@@ -68,7 +69,7 @@ static void expect(json_t *got, const char *want) {
 }
 
 static void check_mission(struct bp_settings *s, const char *want) {
-    BP_AUTO_SETTINGS c = bp_settings_get(s);
+    BP_AUTO_SETTINGS const struct bp_agent_config *c = bp_settings_get(s);
 
     assert_string_equal(c->session.mission, want);
 }
@@ -206,7 +207,7 @@ static _Atomic bool over;
 /* Values that belong together are seen together. */
 static void *look(void *arg) {
     while (!over) {
-        BP_AUTO_SETTINGS c = bp_settings_get(arg);
+        BP_AUTO_SETTINGS const struct bp_agent_config *c = bp_settings_get(arg);
 
         if (strcmp(c->session.mission, c->session.name) != 0)
             return arg;

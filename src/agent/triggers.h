@@ -2,10 +2,10 @@
 
 #include <jansson.h>
 
-#include "agent/bus.h"
 #include "agent/sessions.h"
 #include "agent/trigger-rule.h"
 #include "alert/alert.h"
+#include "daemon/bus.h"
 #include "record/recorder.h"
 
 /* Watches for what the configuration calls triggers, and does what they say. Conditions are judged

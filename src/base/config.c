@@ -424,7 +424,9 @@ static void env_to_key(char *s) {
 
 int bp_config_set_env(const struct bp_config_table *t, void *values, char *const *env,
                       struct bp_error *err) {
-    static const char prefix[] = "BAGPIPE_";
+    /* one host may run agent and server in one environment */
+    static const char server[] = "BAGPIPE_SERVER_";
+    const char *prefix = t->env ? t->env : "BAGPIPE_";
 
     for (; *env; env++) {
         const char *eq = strchr(*env, '=');
@@ -432,10 +434,10 @@ int bp_config_set_env(const struct bp_config_table *t, void *values, char *const
         BP_AUTO_FREE char *key = NULL;
         int r;
 
-        if (!eq || !bp_starts_with(*env, prefix))
+        if (!eq || !bp_starts_with(*env, prefix) || (!t->env && bp_starts_with(*env, server)))
             continue;
         name = strndup(*env, (size_t) (eq - *env));
-        key = name ? strdup(name + sizeof prefix - 1) : NULL;
+        key = name ? strdup(name + strlen(prefix)) : NULL;
         if (!key)
             return bp_fail(err, -ENOMEM, "out of memory");
         if (!strstr(key, "__"))

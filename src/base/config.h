@@ -71,6 +71,7 @@ struct bp_config_table {
     size_t size;    /* of the struct of values */
     size_t origins; /* offset of its struct bp_config_origins, 0 = none; at most
                        BP_CONFIG_ROWS_MAX rows then */
+    const char *env; /* what its variables begin with; NULL: BAGPIPE_, but not BAGPIPE_SERVER_ */
 };
 
 /**

@@ -18,7 +18,10 @@
     X(BUSY, 409, 75, "in use by another process")                \
     X(CONFIG, 400, 78, "configuration is not valid")             \
     X(KEY, 403, 77, "sealed, and no key given opens it")         \
-    X(USAGE, 400, 2, "not used as intended")
+    X(USAGE, 400, 2, "not used as intended")                     \
+    X(TLS, 502, 69, "the other side's TLS is not to be trusted") \
+    X(DIGEST, 422, 65, "its digest is not what was announced")   \
+    X(GONE, 410, 65, "it has expired")
 
 enum bp_code {
     BP_E_BASE_ = -5000,

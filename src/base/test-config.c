@@ -36,7 +36,7 @@ static const struct bp_config_row rows[] = {
 };
 
 static const struct bp_config_table table = { rows, BP_COUNT(rows), sizeof(struct settings),
-                                              AT(origins) };
+                                              AT(origins), NULL };
 
 static void defaults(void **state) {
     struct settings s;

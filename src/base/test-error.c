@@ -23,7 +23,7 @@ static void table(void **state) {
     assert_int_equal(bp_http_status(-EXDEV), 500);
     assert_string_equal(bp_strerror(BP_ECORRUPT), "stored data fails its checksum");
     assert_string_equal(bp_strerror(-ENOENT), "No such file or directory");
-    for (int code = BP_E_BASE_ + 1; code < BP_E_BASE_ + 12; code++) {
+    for (int code = BP_E_BASE_ + 1; code < BP_E_BASE_ + 13; code++) {
         int status = bp_exit_status(code);
 
         assert_true(status == 2 || (status >= 64 && status <= 78));

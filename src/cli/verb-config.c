@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -9,40 +11,62 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "cli/verb.h"
+#include "server/server.h"
 
 struct opts {
     const char *file;
     struct bp_opt_list set;
-    bool json;
+    bool json, server;
 };
 
 #define OPT(f) offsetof(struct opts, f)
 
 static const struct bp_opt options[] = {
     { "config", 'c', BP_OPT_TEXT, OPT(file), "FILE",
-      "the file (" BP_AGENT_CONFIG_FILE " when it is there)", NULL, NULL, 0, 0 },
+      "the file (" BP_AGENT_CONFIG_FILE " or " BP_SERVER_CONFIG_FILE " when it is there)", NULL,
+      NULL, 0, 0 },
+    { "server", 0, BP_OPT_FLAG, OPT(server), NULL, "of the server, not the agent", NULL, NULL, 0,
+      0 },
     { "set", 0, BP_OPT_LIST, OPT(set), "KEY=VALUE", "set a key, after file and environment", NULL,
       NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "print as JSON", NULL, NULL, 0, 0 },
 };
 
-/* ---- show ---- */
-
-static const char *source_of(const struct bp_agent_config *c, const struct bp_config_row *r) {
-    return bp_config_source_text(bp_config_origin(&bp_agent_config_table, c, r));
+static const struct bp_config_kind *kind_of(const struct opts *o) {
+    return o->server ? &bp_server_config_kind : &bp_agent_config_kind;
 }
 
-static int show_json(const struct bp_agent_config *c, struct bp_error *err) {
+/* Values of either kind, on the heap; owned, release with drop(), also after a failure. */
+static int load(const struct opts *o, const char *file, void **ret, struct bp_error *err) {
+    const struct bp_config_kind *k = kind_of(o);
+
+    *ret = calloc(1, k->table->size);
+    return *ret ? bp_values_load(k, file, o->set.v, o->set.n, *ret, err)
+                : bp_fail(err, -ENOMEM, "out of memory");
+}
+
+static void drop(const struct opts *o, void *values) {
+    if (values)
+        bp_values_done(kind_of(o), values);
+    free(values);
+}
+
+/* ---- show ---- */
+
+static const char *source_of(const struct bp_config_table *t, const void *values,
+                             const struct bp_config_row *r) {
+    return bp_config_source_text(bp_config_origin(t, values, r));
+}
+
+static int show_json(const struct bp_config_table *t, const void *values, struct bp_error *err) {
     json_t *j = json_object();
     int failed;
 
-    for (size_t i = 0; i < bp_agent_config_table.nrows; i++) {
-        const struct bp_config_row *r = &bp_agent_config_table.rows[i];
-
-        (void) json_object_set_new(j, r->key,
-                                   json_pack("{s:o, s:s}", "value", bp_agent_config_json(c, r),
-                                             "source", source_of(c, r)));
-    }
+    for (size_t i = 0; i < t->nrows; i++)
+        (void) json_object_set_new(j, t->rows[i].key,
+                                   json_pack("{s:o, s:s}", "value",
+                                             bp_values_json(values, &t->rows[i]), "source",
+                                             source_of(t, values, &t->rows[i])));
     failed = !j || json_dumpf(j, stdout, JSON_INDENT(2)) < 0;
     json_decref(j);
     (void) printf("\n");
@@ -50,22 +74,23 @@ static int show_json(const struct bp_agent_config *c, struct bp_error *err) {
 }
 
 /* A file that says all of it; behind what is not the default, where it comes from. */
-static int show_yaml(const struct opts *o, const struct bp_agent_config *c, struct bp_error *err) {
+static int show_yaml(const struct opts *o, const void *values, struct bp_error *err) {
+    const struct bp_config_table *t = kind_of(o)->table;
     BP_AUTO_BUF out = { 0 };
     struct bp_str section = { "", 0 };
 
-    for (size_t i = 0; i < bp_agent_config_table.nrows; i++) {
-        const struct bp_config_row *r = &bp_agent_config_table.rows[i];
-        const char *dot = strrchr(r->key, '.'), *source = source_of(c, r);
+    for (size_t i = 0; i < t->nrows; i++) {
+        const struct bp_config_row *r = &t->rows[i];
+        const char *dot = strrchr(r->key, '.'), *source = source_of(t, values, r);
         struct bp_str mine = { r->key, dot ? (size_t) (dot - r->key) : 0 };
 
         if (dot && !bp_str_eq(mine, section))
             bp_buf_printf(&out, "%.*s:\n", (int) mine.n, mine.p);
         section = mine;
         bp_buf_printf(&out, dot ? "  %s: " : "%s: ", dot ? dot + 1 : r->key);
-        bp_agent_config_put_value(&out, c, r);
+        bp_values_put(&out, values, r);
         if (bp_streq(source, "file"))
-            source = o->file ? o->file : BP_AGENT_CONFIG_FILE;
+            source = o->file ? o->file : kind_of(o)->file;
         bp_buf_printf(&out, bp_streq(source, "default") ? "\n" : " # %s\n", source);
     }
     if (out.failed)
@@ -75,12 +100,13 @@ static int show_yaml(const struct opts *o, const struct bp_agent_config *c, stru
 }
 
 static int show(const struct opts *o, struct bp_error *err) {
-    BP_CLEANUP(bp_agent_config_done) struct bp_agent_config c = { 0 };
-    int r = bp_agent_config_load(o->file, o->set.v, o->set.n, &c, err);
+    void *values = NULL;
+    int r = load(o, o->file, &values, err);
 
-    if (r < 0)
-        return r;
-    return o->json ? show_json(&c, err) : show_yaml(o, &c, err);
+    if (r >= 0)
+        r = o->json ? show_json(kind_of(o)->table, values, err) : show_yaml(o, values, err);
+    drop(o, values);
+    return r;
 }
 
 /* ---- check ---- */
@@ -96,11 +122,13 @@ static int check_json(const char *what, int r, const struct bp_error *err) {
 }
 
 static int check(const struct opts *o, const char *file, struct bp_error *err) {
-    BP_CLEANUP(bp_agent_config_done) struct bp_agent_config c = { 0 };
-    bool there = file || access(BP_AGENT_CONFIG_FILE, F_OK) == 0;
-    const char *what = file ? file : there ? BP_AGENT_CONFIG_FILE : "defaults";
-    int r = bp_agent_config_load(file, o->set.v, o->set.n, &c, err);
+    const char *usual = kind_of(o)->file;
+    bool there = file || access(usual, F_OK) == 0;
+    const char *what = file ? file : there ? usual : "defaults";
+    void *values = NULL;
+    int r = load(o, file, &values, err);
 
+    drop(o, values);
     if (r == -ENOMEM)
         return r;
     if (o->json)
@@ -115,21 +143,22 @@ static int check(const struct opts *o, const char *file, struct bp_error *err) {
 
 /* ---- what the rows say ---- */
 
-static int print_rows(void (*put)(struct bp_buf *out, const struct bp_config_table *t),
+static int print_rows(const struct opts *o,
+                      void (*put)(struct bp_buf *out, const struct bp_config_table *t),
                       const char *head, struct bp_error *err) {
     BP_AUTO_BUF out = { 0 };
 
     bp_buf_put_str(&out, head);
-    put(&out, &bp_agent_config_table);
+    put(&out, kind_of(o)->table);
     if (out.failed)
         return bp_fail(err, -ENOMEM, "out of memory");
     (void) fwrite(out.p, 1, out.n, stdout);
     return BP_EXIT_DONE;
 }
 
-/* docs/api/openapi.json */
-static int print_openapi(struct bp_error *err) {
-    json_t *o = bp_agent_openapi();
+/* docs/api/openapi.json, openapi-server.json */
+static int print_openapi(bool server, struct bp_error *err) {
+    json_t *o = server ? bp_server_openapi() : bp_agent_openapi();
     int failed = !o || json_dumpf(o, stdout, JSON_INDENT(1)) < 0;
 
     json_decref(o);
@@ -148,30 +177,33 @@ static int config_run(void *opts, int argc, char *argv[], struct bp_error *err) 
     if (bp_streq(word, "show"))
         return show(o, err);
     if (bp_streq(word, "default"))
-        return print_rows(bp_config_put_sample,
-                          "# Configuration of bagpipe's agent: every key at its default. See "
-                          "`bagpipe config --help`.\n",
+        return print_rows(o, bp_config_put_sample,
+                          o->server ? "# Configuration of bagpipe's server: every key at its "
+                                      "default. See `bagpipe config --help`.\n"
+                                    : "# Configuration of bagpipe's agent: every key at its "
+                                      "default. See `bagpipe config --help`.\n",
                           err);
     if (bp_streq(word, "openapi"))
-        return print_openapi(err);
+        return print_openapi(o->server, err);
     if (bp_streq(word, "schema"))
-        return print_rows(bp_config_put_schema, "", err);
-    if (bp_streq(word, "reference")) /* the table in docs/config.md */
-        return print_rows(bp_config_put_reference, "", err);
+        return print_rows(o, bp_config_put_schema, "", err);
+    if (bp_streq(word, "reference")) /* the tables in docs/config*.md */
+        return print_rows(o, bp_config_put_reference, "", err);
     return bp_fail(err, BP_EUSAGE, "'%s' is none of check|show|default|schema", word);
 }
 
 const struct bp_verb bp_verb_config = {
     .name = "config",
     .args = "check [FILE]|show|default|schema",
-    .summary = "check and show the agent's configuration",
+    .summary = "check and show the configuration of agent or server",
     .description =
         "check looks for mistakes and says where the first one is: file, line, key, what is "
         "allowed. show prints what the agent would work with, as a file, and behind each value "
         "that is not the default where it comes from. default prints a file with every key, "
         "commented out. schema prints a JSON schema (2020-12) of such a file, for editors.\n\n"
         "Later ones win: defaults, file, environment (BAGPIPE_RECORD__SEGMENT_SIZE=4G), --set. "
-        "check takes environment and --set into account, as the agent does. Exit status of check: "
+        "check takes environment and --set into account, as the agent does. With --server all of it "
+        "is about the server: BAGPIPE_SERVER_HTTP__LISTEN. Exit status of check: "
         "0 no mistake, 2 a mistake.",
     .examples = "bagpipe config default > agent.yaml                a file to begin with\n"
                 "bagpipe config check agent.yaml                    is it right?\n"

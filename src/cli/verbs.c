@@ -18,6 +18,7 @@
     X(seal)       \
     X(unseal)     \
     X(agent)      \
+    X(server)     \
     X(status)     \
     X(top)        \
     X(session)    \

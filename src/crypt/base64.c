@@ -2,9 +2,10 @@
 
 #include <errno.h>
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+static const char alphabet[] = LETTERS "-_", std_alphabet[] = LETTERS "+/";
 
-void bp_base64_put(struct bp_buf *out, const void *p, size_t n) {
+static void put_in(struct bp_buf *out, const void *p, size_t n, const char *letters) {
     const uint8_t *from = p;
 
     for (size_t at = 0; at < n; at += 3) {
@@ -14,20 +15,29 @@ void bp_base64_put(struct bp_buf *out, const void *p, size_t n) {
                              (left > 2 ? from[at + 2] : 0);
 
         for (size_t i = 0; i <= left; i++)
-            bp_buf_put_u8(out, (uint8_t) alphabet[bits >> (18 - 6 * i) & 63]);
+            bp_buf_put_u8(out, (uint8_t) letters[bits >> (18 - 6 * i) & 63]);
     }
 }
 
-static int value_of(char c) {
+void bp_base64_put(struct bp_buf *out, const void *p, size_t n) {
+    put_in(out, p, n, alphabet);
+}
+
+void bp_base64_std_put(struct bp_buf *out, const void *p, size_t n) {
+    put_in(out, p, n, std_alphabet);
+    bp_buf_put(out, "==", (3 - n % 3) % 3);
+}
+
+static int value_of(char c, const char *last) {
     return c >= 'A' && c <= 'Z'   ? c - 'A'
            : c >= 'a' && c <= 'z' ? c - 'a' + 26
            : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '-'             ? 62
-           : c == '_'             ? 63
+           : c == last[0]         ? 62
+           : c == last[1]         ? 63
                                   : -1;
 }
 
-ssize_t bp_base64_read(struct bp_str text, uint8_t *ret, size_t cap) {
+static ssize_t read_with(struct bp_str text, const char *last, uint8_t *ret, size_t cap) {
     size_t n = text.n / 4 * 3 + (text.n % 4 ? text.n % 4 - 1 : 0), at = 0;
     unsigned long bits = 0;
     unsigned have = 0;
@@ -37,7 +47,7 @@ ssize_t bp_base64_read(struct bp_str text, uint8_t *ret, size_t cap) {
     if (n > cap)
         return -EOVERFLOW;
     for (size_t i = 0; i < text.n; i++) {
-        int v = value_of(text.p[i]);
+        int v = value_of(text.p[i], last);
 
         if (v < 0)
             return -EINVAL;
@@ -49,4 +59,16 @@ ssize_t bp_base64_read(struct bp_str text, uint8_t *ret, size_t cap) {
         }
     }
     return (bits & ((1UL << have) - 1)) ? -EINVAL : (ssize_t) n;
+}
+
+ssize_t bp_base64_read(struct bp_str text, uint8_t *ret, size_t cap) {
+    return read_with(text, alphabet + 62, ret, cap);
+}
+
+ssize_t bp_base64_std_read(struct bp_str text, uint8_t *ret, size_t cap) {
+    if (text.n % 4)
+        return -EINVAL;
+    for (int i = 0; i < 2 && text.n > 0 && text.p[text.n - 1] == '='; i++)
+        text.n--;
+    return read_with(text, std_alphabet + 62, ret, cap);
 }

@@ -58,6 +58,35 @@ struct bp_http_route {
     const char *summary; /* one sentence, for the API's description */
 };
 
+/* A body that is too long for memory comes in pieces. What is called here and the handler itself
+ * run on threads of their own (`body_workers`), which may wait for a disk without keeping other
+ * requests waiting; for one request one call after the other, each seeing what the one before
+ * wrote. While a piece is worked on nothing more is read from its connection. */
+struct bp_http_body_ops {
+    bp_http_handler handler; /* routes with this handler take their body so; it is called at the
+                                end, when data() has had all of it. bp_http_body() is empty then */
+    uint64_t max_bytes;      /* by Content-Length, else 413; a body without a length gets 411 */
+    /**
+     * The head is there and the caller was let in; nothing of the body has been read. "100
+     * Continue" is sent to who waits for it once this returned 0.
+     *
+     * @param reply     may get headers; used only on failure
+     * @param ret_body  for what follows, and bp_http_body_ctx(); not NULL
+     * @return 0, or a negative code as a handler's: the request is refused with it
+     *
+     * NULL: the body comes whole, below max_body_bytes, as everywhere else; only the handler runs
+     * on the threads that may wait long.
+     */
+    int (*begin)(struct bp_http_req *req, struct bp_http_reply *reply, void **ret_body,
+                 struct bp_error *err);
+    /** The next n bytes, 1 to 128 KiB. @return 0, or a negative code: abort() is called, the rest
+     * of the body is read and forgotten, and the request is refused with it */
+    int (*data)(void *body, const void *p, size_t n, struct bp_error *err);
+    /** After begin(), instead of the handler: the client broke off, or data() failed. May run on a
+     *  thread that must not wait. */
+    void (*abort)(void *body);
+};
+
 enum { BP_HTTP_MAX_PARAMS = 8, BP_HTTP_MAX_QUERY = 64, BP_HTTP_MAX_SEGMENTS = 32 };
 
 /* Everything is borrowed until bp_http_close(); zero means the default in brackets. */
@@ -65,6 +94,8 @@ struct bp_http_options {
     const char *const *listen; /* addresses as net/addr.h reads them; NULL at the end */
     const struct bp_http_route *routes;
     size_t nroutes;
+    const struct bp_http_body_ops *bodies; /* bodies in pieces, by handler; may be NULL */
+    size_t nbodies;
     void *ctx; /* for bp_http_ctx() */
 
     /* Names besides the loopback ones by which browsers may reach us: "robot.local",
@@ -90,10 +121,13 @@ struct bp_http_options {
     size_t max_body_bytes;    /* of a request, then 413 [1 MiB] */
     unsigned max_connections; /* then the one idle longest makes room, else 503 [1024] */
     unsigned max_per_peer;    /* of one address (/64 of IPv6), then 503 [64] */
-    bool limit_loopback;  /* count this machine as a peer too: behind a proxy all come from it */
-    bp_ns_t head_timeout; /* a request's head must be complete so long after connecting [10 s] */
-    bp_ns_t idle_timeout; /* nothing moves: waiting for a request, a body, a reader [30 s] */
-    bp_ns_t body_timeout; /* a request's body must be complete so long after its head [60 s] */
+    bool limit_loopback;   /* count this machine as a peer too: behind a proxy all come from it */
+    bp_ns_t head_timeout;  /* a request's head must be complete so long after connecting [10 s] */
+    bp_ns_t idle_timeout;  /* nothing moves: waiting for a request, a body, a reader [30 s] */
+    bp_ns_t body_timeout;  /* a request's body must be complete so long after its head; one in
+                              pieces:  the next 128 KiB of it [60 s] */
+    unsigned body_workers; /* threads for routes with `bodies`, if there are any [8] */
+    unsigned max_bodies;   /* bodies in pieces at once, 128 KiB each, then 503 [128] */
 };
 
 /**
@@ -152,6 +186,10 @@ const char *bp_http_header(const struct bp_http_req *req, const char *name);
 const char *bp_http_cookie(struct bp_http_req *req, const char *name);
 /** The body; empty when there is none. */
 struct bp_str bp_http_body(const struct bp_http_req *req);
+/** What begin() of bp_http_body_ops returned, in the handler. */
+void *bp_http_body_ctx(const struct bp_http_req *req);
+/** The Content-Length; 0 without. For begin(). */
+uint64_t bp_http_body_length(const struct bp_http_req *req);
 /**
  * The body as JSON; duplicate keys are refused, the error names line and column.
  *

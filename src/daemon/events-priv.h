@@ -1,0 +1,62 @@
+#pragma once
+
+#include <jansson.h>
+
+#include "base/ulid.h"
+#include "daemon/events.h"
+#include "net/ws.h"
+
+enum {
+    BP_EVENTS_FEEDS = 64,           /* subscriptions of one connection */
+    BP_EVENTS_NAME = 300,           /* bytes of a topic's name */
+    BP_EVENTS_MESSAGE = 16 * 1024,  /* of a client */
+    BP_EVENTS_ANSWERS = 256 * 1024, /* that wait for a client to read them */
+};
+
+struct bp_events {
+    struct bp_events_opts o;
+    struct bp_fanout *fanout;
+    struct bp_ws_server *ws;
+    struct bp_channel *channels[BP_EVENTS_TOPICS_MAX]; /* in the order of the table */
+    char boot[BP_ULID_TEXT];                           /* sequence numbers are of this life */
+    void *more;                                        /* of the owner's table, or NULL */
+    bool listening;
+};
+
+/** The channel of a topic, a reference. @return NULL: `err` says why */
+struct bp_channel *bp_events_channel(struct bp_events *e, const char *name, struct bp_error *err);
+
+/* --- events-ask.c: what a client wants --- */
+
+struct bp_events_want {
+    struct bp_channel *channel; /* a reference */
+    struct bp_feed_options o;
+};
+
+/* All of a message is looked at before any of it is done. */
+struct bp_events_ask {
+    struct bp_events_want add[BP_EVENTS_FEEDS];
+    size_t nadd;
+    struct bp_channel *drop[BP_EVENTS_FEEDS]; /* references */
+    size_t ndrop;
+    struct {
+        struct bp_channel *channel; /* a reference */
+        unsigned n;
+    } credit[BP_EVENTS_FEEDS];
+    size_t ncredit;
+    bool restarted; /* what it saw last is of an earlier life of the daemon */
+};
+
+/** @param json  a client's message
+ *  @return 0, BP_EUSAGE; bp_events_ask_done() in any case */
+BP_MUST_CHECK int bp_events_ask(struct bp_events *e, const json_t *json, struct bp_events_ask *ret,
+                                struct bp_error *err);
+void bp_events_ask_done(struct bp_events_ask *a);
+/**
+ * Does it for a peer, on its loop.
+ *
+ * @param answer  an object that gets "subscribed", "unsubscribed", "restarted"
+ * @return 0, BP_EUSAGE, -ENOMEM
+ */
+BP_MUST_CHECK int bp_events_do(struct bp_events *e, struct bp_peer *p,
+                               const struct bp_events_ask *a, json_t *answer, struct bp_error *err);

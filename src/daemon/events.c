@@ -1,0 +1,431 @@
+#include "daemon/events-priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "net/sse.h"
+
+/* What is published on the bus is made into one frame on the publisher's thread and goes to the
+ * fan-out, which does not wait. Each topic is a channel with numbers of its own, counted from 1
+ * since the daemon began; `boot` names that life, so that a client that comes back knows whether
+ * its numbers still mean something. */
+
+enum { STOP_MS = 500 };
+
+static size_t stamp(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]) {
+    char time[BP_TIME_TEXT];
+    int n =
+        snprintf(out, BP_STAMP_MAX,
+                 "{\"topic\":\"%s\",\"seq\":%llu,\"time\":\"%s\",\"data\":", bp_channel_name(ch),
+                 (unsigned long long) seq, bp_time_format(bp_wall_ns(), time));
+
+    return (size_t) n;
+}
+
+static int index_of(const struct bp_events *e, const char *name) {
+    for (size_t i = 0; i < e->o.ntopics; i++)
+        if (bp_streq(e->o.topics[i].name, name))
+            return (int) i;
+    return -1;
+}
+
+struct bp_channel *bp_events_channel(struct bp_events *e, const char *name, struct bp_error *err) {
+    int i = index_of(e, name);
+    BP_AUTO_BUF names = { 0 };
+
+    if (i >= 0)
+        return bp_channel_ref(e->channels[i]);
+    if (e->o.more && bp_starts_with(name, e->o.more->prefix))
+        return e->o.more->channel(e->more, name, err);
+    for (size_t k = 0; k < e->o.ntopics; k++)
+        bp_buf_printf(&names, k ? ", %s" : "%s", e->o.topics[k].name);
+    if (e->o.more)
+        bp_buf_printf(&names, " and %s", e->o.more->form);
+    (void) bp_fail(err, BP_EUSAGE, "there is no topic '%.100s'; there are %s", name,
+                   bp_buf_cstr(&names));
+    return NULL;
+}
+
+/* Publisher's thread. */
+static void on_news(void *ctx, const char *topic, const json_t *payload) {
+    struct bp_events *e = ctx;
+    int i = index_of(e, topic);
+    char *text = i >= 0 ? json_dumps(payload, JSON_COMPACT) : NULL;
+    size_t n = text ? strlen(text) : 0;
+    struct bp_frame *f = text ? bp_frame_new(BP_WS_TEXT, BP_STAMP_MAX, n + 1) : NULL;
+
+    if (f) {
+        memcpy(bp_frame_payload(f), text, n);
+        bp_frame_payload(f)[n] = '}';
+        (void) bp_channel_publish(e->channels[i], f);
+    }
+    free(text);
+}
+
+void bp_events_tick(struct bp_events *e) {
+    for (size_t i = 0; i < e->o.ntopics; i++)
+        if (e->o.topics[i].tick && bp_channel_subscribers(e->channels[i]) > 0)
+            bp_bus_publish(e->o.bus, e->o.topics[i].name, e->o.topics[i].tick(e->o.ctx));
+}
+
+/* A JSON document as a frame; NULL when out of memory. @param json  taken over */
+static struct bp_frame *frame_of(json_t *json) {
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    struct bp_frame *f = text ? bp_frame_of(BP_WS_TEXT, text, strlen(text)) : NULL;
+
+    json_decref(json);
+    free(text);
+    return f;
+}
+
+static json_t *hello_json(const struct bp_events *e) {
+    json_t *topics = json_array();
+    char time[BP_TIME_TEXT];
+
+    for (size_t i = 0; i < e->o.ntopics; i++)
+        (void) json_array_append_new(topics, json_pack("{s:s, s:s}", "topic", e->o.topics[i].name,
+                                                       "about", e->o.topics[i].about));
+    if (e->o.more)
+        (void) json_array_append_new(
+            topics, json_pack("{s:s, s:s}", "topic", e->o.more->form, "about", e->o.more->about));
+    return json_pack("{s:{s:s, s:s, s:s, s:o, s:i}}", "hello", "version", BP_VERSION, "boot",
+                     e->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
+                     "max_subscriptions", BP_EVENTS_FEEDS);
+}
+
+static struct bp_frame *lost_frame(const struct bp_channel *ch, uint64_t n) {
+    return frame_of(json_pack("{s:{s:s, s:I}}", "dropped", "topic", bp_channel_name(ch), "count",
+                              (json_int_t) n));
+}
+
+/* --- WebSocket; its loop --- */
+
+enum {
+    NOT_WELCOME = 4401
+}; /* of the codes for applications (RFC 6455 §7.4.2), as 401 is in HTTP */
+
+struct guest {
+    struct bp_events *events;
+    struct bp_pass pass; /* [loop] */
+};
+
+static void ws_open(struct bp_ws *ws, void *data) {
+    const struct guest *g = data;
+
+    bp_peer_put(bp_ws_peer(ws), frame_of(hello_json(g->events)));
+}
+
+static unsigned ws_look(struct bp_ws *ws, void *data, const char **ret_reason) {
+    struct guest *g = data;
+
+    (void) ws;
+    *ret_reason = "what let you in is no longer valid";
+    return bp_access_still(g->events->o.access, &g->pass) ? 0 : NOT_WELCOME;
+}
+
+/* Does what a message asks for. @return whether it is to be answered; an answer is begun */
+static int obey(struct bp_events *e, struct bp_ws *ws, const json_t *json, json_t *answer,
+                bool *ret_quiet, struct bp_error *err) {
+    struct bp_events_ask ask;
+    int r = bp_events_ask(e, json, &ask, err);
+
+    if (r == 0)
+        r = bp_events_do(e, bp_ws_peer(ws), &ask, answer, err);
+    /* credit comes with every frame a viewer has shown: an answer to each would be noise */
+    *ret_quiet = r == 0 && ask.ncredit > 0 && json_object_size(json) == 1;
+    bp_events_ask_done(&ask);
+    return r;
+}
+
+static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, struct bp_str body) {
+    const struct guest *g = data;
+    json_t *answer = json_object(), *json, *id;
+    struct bp_error err = { 0 };
+    json_error_t at;
+    bool quiet = false;
+    int r;
+
+    json = opcode == BP_WS_TEXT ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &at) : NULL;
+    id = json_object_get(json, "id");
+    if (id)
+        (void) json_object_set(answer, "id", id);
+    if (json)
+        r = obey(g->events, ws, json, answer, &quiet, &err);
+    else if (opcode == BP_WS_TEXT)
+        r = bp_fail(&err, BP_EUSAGE, "this is no JSON: %s (line %d, column %d)", at.text, at.line,
+                    at.column);
+    else
+        r = bp_fail(&err, BP_EUSAGE, "a message is a JSON object, as text");
+    if (r < 0)
+        (void) json_object_set_new(answer, "error", json_string(err.text));
+    else
+        (void) json_object_set_new(answer, "ok", json_true());
+    if (quiet)
+        json_decref(answer);
+    else
+        bp_peer_put(bp_ws_peer(ws), frame_of(answer));
+    json_decref(json);
+}
+
+static void ws_end(void *data, unsigned code) {
+    (void) code;
+    free(data);
+}
+
+static struct bp_frame *ws_lost(struct bp_ws *ws, void *data, struct bp_channel *ch, uint64_t n) {
+    (void) ws;
+    (void) data;
+    return lost_frame(ch, n);
+}
+
+/* --- server-sent events --- */
+
+struct sse {
+    struct bp_events *events;
+    struct bp_events_ask ask;
+    uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
+    struct bp_pass pass; /* [loop] */
+};
+
+static int sse_begin(struct bp_peer *p, void *data) {
+    struct sse *s = data;
+    json_t *hello = hello_json(s->events);
+    json_t *answer = json_object_get(hello, "hello");
+    struct bp_feed *f;
+    int r = answer ? bp_events_do(s->events, p, &s->ask, answer, NULL) : -ENOMEM;
+
+    for (f = r == 0 ? p->feeds : NULL; f; f = f->peer_next) {
+        int i = index_of(s->events, bp_channel_name(f->channel));
+
+        if (i >= 0)
+            s->last[i] = f->first - 1;
+    }
+    bp_events_ask_done(&s->ask);
+    bp_peer_put(p, frame_of(hello));
+    return r;
+}
+
+/* The name of an event is its topic, else the one key of its document. */
+static struct bp_str name_of(struct bp_str body) {
+    static const char topic[] = "{\"topic\":\"";
+    size_t from = body.n > sizeof topic && memcmp(body.p, topic, sizeof topic - 1) == 0
+                      ? sizeof topic - 1
+                      : 2;
+    size_t n = 0;
+
+    while (from + n < body.n && body.p[from + n] != '"')
+        n++;
+    return (struct bp_str){ body.p + BP_MIN(from, body.n), n };
+}
+
+/* What EventSource sends back as Last-Event-ID when it connects again: "BOOT;status=12;log=7". */
+static void put_id(struct bp_buf *out, const struct sse *s) {
+    bp_buf_printf(out, "id: %s", s->events->boot);
+    for (size_t i = 0; i < s->events->o.ntopics; i++)
+        if (s->last[i] != UINT64_MAX)
+            bp_buf_printf(out, ";%s=%llu", s->events->o.topics[i].name,
+                          (unsigned long long) s->last[i]);
+    bp_buf_put_str(out, "\n");
+}
+
+static void sse_put(struct bp_buf *out, const struct bp_frame *f, void *data) {
+    struct sse *s = data;
+    struct bp_str body = bp_frame_body(f), name = name_of(body);
+
+    bp_buf_printf(out, "event: %.*s\n", (int) name.n, name.p);
+    for (size_t i = 0; f->seq > 0 && i < s->events->o.ntopics; i++)
+        if (bp_str_eq(name, bp_str_of(s->events->o.topics[i].name)))
+            s->last[i] = f->seq;
+    put_id(out, s);
+    bp_buf_put_str(out, "data: ");
+    bp_buf_put(out, body.p, body.n); /* one line: compact JSON */
+    bp_buf_put_str(out, "\n\n");
+}
+
+static bool sse_look(void *data) {
+    struct sse *s = data;
+
+    return bp_access_still(s->events->o.access, &s->pass);
+}
+
+static void sse_end(void *data) {
+    struct sse *s = data;
+
+    bp_events_ask_done(&s->ask);
+    free(s);
+}
+
+static struct bp_frame *sse_lost(struct bp_peer *p, struct bp_channel *ch, uint64_t n) {
+    (void) p;
+    return lost_frame(ch, n);
+}
+
+/* "BOOT;status=12" as the object of a `resume`; NULL when it is something else. */
+static json_t *resume_of(const char *id) {
+    const char *p = strchr(id, ';');
+    json_t *last = p ? json_object() : NULL;
+
+    while (last && p) {
+        const char *name = p + 1, *is = strchr(name, '=');
+        char *end;
+        unsigned long long seq = is ? strtoull(is + 1, &end, 10) : 0;
+
+        p = strchr(name, ';');
+        if (!is || (p && is > p) || *end != (p ? ';' : '\0') || seq > INT64_MAX)
+            break;
+        (void) json_object_setn_new(last, name, (size_t) (is - name),
+                                    json_integer((json_int_t) seq));
+    }
+    return last
+               ? json_pack("{s:s%, s:o}", "boot", id, (size_t) (strchr(id, ';') - id), "last", last)
+               : NULL;
+}
+
+/* The query as the message it would be over a WebSocket. */
+static int ask_of(const struct bp_events *e, const struct bp_http_req *req, json_t **ret,
+                  struct bp_error *err) {
+    const char *topics = bp_http_query(req, "topics"), *hz = bp_http_query(req, "max_hz");
+    const char *id = bp_http_header(req, "Last-Event-ID");
+    json_t *list = json_array();
+    char *end = NULL;
+    double rate = hz ? strtod(hz, &end) : 0;
+
+    if (hz && (end == hz || *end)) {
+        json_decref(list);
+        return bp_fail(err, BP_EUSAGE, "max_hz=%.60s: expected a number", hz);
+    }
+    for (size_t i = 0; !topics && i < e->o.nusual; i++)
+        (void) json_array_append_new(list, json_pack("{s:s}", "topic", e->o.topics[i].name));
+    for (const char *p = topics; p && *p;) {
+        size_t n = strcspn(p, ",");
+
+        (void) json_array_append_new(list, json_pack("{s:s%}", "topic", p, n));
+        p += n + (p[n] == ',');
+    }
+    for (size_t i = 0; hz && i < json_array_size(list); i++)
+        (void) json_object_set_new(json_array_get(list, i), "max_hz", json_real(rate));
+    *ret = json_pack("{s:o, s:o*}", "subscribe", list, "resume", id ? resume_of(id) : NULL);
+    return *ret ? 0 : bp_fail(err, BP_EUSAGE, "topics: expected names with commas between");
+}
+
+static int get_stream(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
+                      struct bp_error *err) {
+    static const struct bp_sse_ops ops = {
+        .begin = sse_begin, .put = sse_put, .end = sse_end, .lost = sse_lost, .look = sse_look
+    };
+    struct sse *s = calloc(1, sizeof *s);
+    json_t *json = NULL;
+    int r = s ? ask_of(e, req, &json, err) : bp_fail(err, -ENOMEM, "out of memory");
+
+    if (r == 0)
+        r = bp_access_pass(e->o.access, req, &s->pass, err);
+    if (r == 0)
+        r = bp_events_ask(e, json, &s->ask, err);
+    json_decref(json);
+    if (r < 0) {
+        if (s)
+            sse_end(s);
+        return r;
+    }
+    s->events = e;
+    memset(s->last, 0xff, sizeof s->last); /* not subscribed to */
+    return bp_sse_reply(e->fanout, &ops, reply, s, err);
+}
+
+static int get_socket(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
+                      struct bp_error *err) {
+    struct guest *g = calloc(1, sizeof *g);
+    int r = g ? bp_access_pass(e->o.access, req, &g->pass, err)
+              : bp_fail(err, -ENOMEM, "out of memory");
+
+    if (r < 0) {
+        free(g);
+        return r;
+    }
+    g->events = e;
+    return bp_ws_accept(e->ws, req, reply, g);
+}
+
+int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
+                    struct bp_error *err) {
+    return bp_ws_is_asked(req) ? get_socket(e, req, reply, err)
+                               : get_stream(e, req, reply, err);
+}
+
+/* --- its life --- */
+
+static int open_channels(struct bp_events *e) {
+    for (size_t i = 0; i < e->o.ntopics; i++) {
+        const struct bp_events_topic *t = &e->o.topics[i];
+
+        e->channels[i] = bp_channel_new(
+            e->fanout, &(struct bp_channel_options){ .name = t->name,
+                                                     .stamp = stamp,
+                                                     .replay_frames = t->replay_frames,
+                                                     .replay_bytes = t->replay_bytes });
+        if (!e->channels[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struct bp_error *err) {
+    static const struct bp_ws_ops ops = {
+        .open = ws_open, .message = ws_message, .end = ws_end, .lost = ws_lost, .look = ws_look
+    };
+    struct bp_events *e = calloc(1, sizeof *e);
+    int r;
+
+    if (!e)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    assert(o->ntopics <= BP_EVENTS_TOPICS_MAX && o->nusual <= o->ntopics);
+    e->o = *o;
+    (void) bp_ulid_new(e->boot);
+    r = bp_fanout_open(NULL, &e->fanout, err);
+    if (r == 0)
+        r = bp_ws_server_open(
+            &(struct bp_ws_options){
+                .fanout = e->fanout,
+                .ops = &ops,
+                .max_message_bytes = BP_EVENTS_MESSAGE,
+                .max_own_bytes = BP_EVENTS_ANSWERS,
+                .max_connections = o->max_connections,
+            },
+            &e->ws, err);
+    if (r == 0 && o->more)
+        e->more = o->more->open(o->ctx, e->fanout, stamp);
+    if (r == 0 && ((o->more && !e->more) || open_channels(e) < 0))
+        r = bp_fail(err, -ENOMEM, "out of memory");
+    if (r == 0) {
+        r = bp_bus_listen(o->bus, on_news, e);
+        e->listening = r == 0;
+        if (r < 0)
+            (void) bp_fail(err, r, "too many listen to the news");
+    }
+    if (r < 0) {
+        bp_events_close(e);
+        return r;
+    }
+    *ret = e;
+    return 0;
+}
+
+void bp_events_stop(struct bp_events *e) {
+    if (e)
+        bp_ws_server_stop(e->ws, STOP_MS * BP_MS);
+}
+
+void bp_events_close(struct bp_events *e) {
+    if (!e)
+        return;
+    if (e->listening)
+        bp_bus_unlisten(e->o.bus, on_news, e);
+    bp_ws_server_close(e->ws);
+    if (e->o.more)
+        e->o.more->close(e->more);
+    bp_fanout_close(e->fanout); /* what the loops still hold of channels goes here */
+    for (size_t i = 0; i < BP_EVENTS_TOPICS_MAX; i++)
+        bp_channel_unref(e->channels[i]);
+    free(e);
+}

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "access/access.h"
+#include "daemon/bus.h"
+#include "net/fanout.h"
+#include "net/http.h"
+
+/* A daemon's news for those outside: GET /api/v1/events as a WebSocket or as server-sent events.
+ * What goes over the wire: docs/api/events.md. */
+struct bp_events;
+
+enum { BP_EVENTS_TOPICS_MAX = 16 };
+
+/* A topic of the bus that is told outside. */
+struct bp_events_topic {
+    const char *name, *about;
+    unsigned replay_frames;
+    unsigned replay_bytes;
+    /** What bp_events_tick() publishes while somebody has subscribed; NULL: others publish it.
+     * Owned by the caller. */
+    json_t *(*tick)(void *ctx);
+};
+
+/* Topics beyond the table, made as they are asked for: "sample:/TOPIC". */
+struct bp_events_more {
+    const char *form, *about; /* for the greeting */
+    const char *prefix;       /* of their names */
+    bp_ns_t min_interval;     /* between two of them when the client names no rate; 0 = none */
+    /** @return what `channel`, `want` and `close` get; NULL when out of memory */
+    void *(*open)(void *ctx, struct bp_fanout *fanout,
+                  size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
+                                  char out[BP_STAMP_MAX]));
+    /** A reference; NULL: `err` says why. Any thread; does not wait. */
+    struct bp_channel *(*channel)(void *more, const char *name, struct bp_error *err);
+    /** Somebody subscribed to `ch`, which may be none of these. Loop thread; does not wait. */
+    int (*want)(void *more, const struct bp_channel *ch, bp_ns_t interval);
+    /** Nobody is subscribed any more. Takes NULL. */
+    void (*close)(void *more);
+};
+
+/* Everything is borrowed and outlives it. */
+struct bp_events_opts {
+    struct bp_bus *bus;
+    void *ctx; /* of `tick` and `open` */
+    const struct bp_events_topic *topics;
+    size_t ntopics;                    /* at most BP_EVENTS_TOPICS_MAX */
+    size_t nusual;                     /* how many of them who names none gets */
+    const struct bp_events_more *more; /* or NULL */
+    struct bp_access *access;          /* connections end with what let them in */
+    unsigned max_connections;
+};
+
+/** Begins to listen to the bus. @return 0, -ENOMEM, -EAGAIN, -EBUSY */
+BP_MUST_CHECK int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret,
+                                 struct bp_error *err);
+/** Ends the connections (1001). Before bp_http_drain(). Takes NULL. */
+void bp_events_stop(struct bp_events *e);
+/** After bp_http_close(). Takes NULL. */
+void bp_events_close(struct bp_events *e);
+
+/** Once a second: publishes topics that have a `tick` when somebody has subscribed to them. */
+void bp_events_tick(struct bp_events *e);
+
+/** For a handler: answers as a WebSocket or as a stream. */
+int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
+                    struct bp_error *err);
