@@ -355,6 +355,7 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
             .alerts = a->alerts,
             .bus = a->bus,
             .dir = a->dir,
+            .vault = a->vault,
             .snapshot = on_snapshot,
             .ctx = a,
         },

@@ -207,7 +207,7 @@ static const struct bp_config_row rows[] = {
       .help = "topic of std_msgs/msg/String whose messages become marks in all running sessions; "
               "`*` matches anything" },
 
-    { "triggers", BP_CONFIG_MAPS, AT(triggers), NULL, .live = true,
+    { "triggers", BP_CONFIG_MAPS, AT(triggers), NULL, .live = true, .shown = bp_trigger_shown,
       .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
               "(docs/triggers.md)" },
 

@@ -102,9 +102,9 @@ struct firing {
 };
 
 struct hook {
-    struct trigger *trigger; /* a reference */
-    const char *url;         /* of its rule */
-    json_t *body;            /* owned */
+    struct trigger *trigger;                /* a reference */
+    const struct bp_trigger_action *action; /* of its rule */
+    json_t *body;                           /* owned */
 };
 
 struct facts {

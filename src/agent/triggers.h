@@ -5,6 +5,7 @@
 #include "agent/sessions.h"
 #include "agent/trigger-rule.h"
 #include "alert/alert.h"
+#include "crypt/vault.h"
 #include "daemon/bus.h"
 #include "record/recorder.h"
 
@@ -29,6 +30,7 @@ struct bp_triggers_opts {
     struct bp_alerts *alerts;
     struct bp_bus *bus;
     const char *dir;                 /* whose disk disk.free is about */
+    struct bp_vault *vault;          /* what "secret:NAME" is looked up in */
     bp_trigger_snapshot_fn snapshot; /* NULL: there is none */
     void *ctx;                       /* its */
 };

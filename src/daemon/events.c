@@ -185,7 +185,7 @@ struct sse {
     struct bp_events *events;
     struct bp_events_ask ask;
     uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
-    struct bp_pass pass; /* [loop] */
+    struct bp_pass pass;                 /* [loop] */
 };
 
 static int sse_begin(struct bp_peer *p, void *data) {
@@ -349,8 +349,7 @@ static int get_socket(struct bp_events *e, struct bp_http_req *req, struct bp_ht
 
 int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
                     struct bp_error *err) {
-    return bp_ws_is_asked(req) ? get_socket(e, req, reply, err)
-                               : get_stream(e, req, reply, err);
+    return bp_ws_is_asked(req) ? get_socket(e, req, reply, err) : get_stream(e, req, reply, err);
 }
 
 /* --- its life --- */

@@ -3,6 +3,7 @@ the same as before go on with what they have seen; changed ones end and begin an
 refuses the whole reload.
 """
 import json
+import subprocess
 import time
 
 import bp
@@ -84,6 +85,46 @@ def triggers(site, say):
     bp.check(site.names() == ["new", "a", "b"], f"taken back, what was loaded last is back: {site.names()}")
 
 
+def secrets(site, say):
+    """Where a webhook goes and what it shows come out of the vault when it goes out, and are seen nowhere else."""
+    agent, hook = site.agent, Receiver()
+    where = ("--set", f"storage.dir={agent.data}")
+
+    def put(name, value):
+        r = subprocess.run([bp.BAGPIPE, "secret", "set", name, *where], input=value, capture_output=True, text=True)
+        bp.check(r.returncode == 0, f"secret set: {r.stderr}")
+
+    put("hook", f"http://user:tulip@127.0.0.1:{hook.server.server_port}/orchid?t=lily")
+    put("token", "daffodil")
+    do = f"webhook secret:hook bearer=secret:token header:X-Site=hall-rose"
+    plain = f"webhook http://127.0.0.1:{hook.server.server_port}/violet?a=b header:X-Key=peony"
+    site.reload([row("s", "external(\"s\")", do, plain), row("none", "external(\"none\")", "webhook secret:missing")])
+
+    def fire(name, n):
+        bp.until(lambda: site.state(name)["state"] == "idle", 10, f"{name} to be ready")
+        agent.tell(f"/api/v1/triggers/{name}/fire")
+        bp.until(lambda: len(hook.got) >= n, 15, f"{n} webhooks: {hook.got}")
+
+    fire("s", 2)
+    by = {path: headers for path, _, headers in hook.got}
+    bp.check(set(by) == {"/orchid?t=lily", "/violet?a=b"}, f"both went out: {by}")
+    bp.check(by["/orchid?t=lily"].get("Authorization") == "Bearer daffodil", f"its token: {by}")
+    bp.check(by["/orchid?t=lily"].get("X-Site") == "hall-rose" and by["/violet?a=b"].get("X-Key") == "peony", f"{by}")
+    put("token", "crocus")
+    fire("s", 4)
+    last = [h for p, _, h in hook.got[2:] if p.startswith("/orchid")]
+    bp.check([h.get("Authorization") for h in last] == ["Bearer crocus"], f"what has changed counts at once: {last}")
+    fire("none", 0)
+    bp.until(lambda: "no secret" in agent.p.text() or "missing" in agent.p.text(), 15, "one that is not there is told")
+    shown = json.dumps(agent.ask("/api/v1/config")["keys"]["triggers"]["value"])
+    bp.check("webhook secret:hook bearer=secret:token header:X-Site=********" in shown, f"references are shown: {shown}")
+    bp.check(f"webhook http://127.0.0.1:{hook.server.server_port}/" in shown, f"so is the host: {shown}")
+    everything = agent.p.text() + shown + json.dumps(agent.ask("/api/v1/triggers")) + agent.ask("/metrics") + \
+        json.dumps(agent.ask("/api/v1/logs")) + bp.bagpipe("config", "show", "--config", site.config)[1]
+    for word in ("tulip", "orchid", "lily", "daffodil", "crocus", "violet", "peony", "hall-rose"):
+        bp.check(word not in everything, f"'{word}' is seen: {everything[max(everything.find(word) - 80, 0):][:200]}")
+
+
 def storm(site, say):
     """Changed over and over while messages come: none is lost to a trigger that stays, nothing leaks."""
     stays = row("stays", "/level.data > 5")
@@ -134,6 +175,7 @@ def test():
     say = Say(DOMAIN)
     say.open("/level", "std_msgs/msg/Float64")
     triggers(site, say)
+    secrets(site, say)
     storm(site, say)
     limits(site)
     site.agent.stop()
