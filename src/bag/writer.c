@@ -109,6 +109,7 @@ static void init_locks(struct bp_writer *w) {
     (void) pthread_cond_init(&w->cv_writer, &mono);
     (void) pthread_cond_init(&w->cv_prep, &mono);
     (void) pthread_cond_init(&w->cv_segment, &mono);
+    (void) pthread_cond_init(&w->cv_told, &mono);
     (void) pthread_condattr_destroy(&mono);
     w->marks_end = &w->marks;
     w->ring.fd = w->journal.fd = w->durable_log = w->lock_fd = -1;
@@ -266,6 +267,7 @@ static void writer_free(struct bp_writer *w, bool remove) {
     bp_writer_relatch_done(w);
     bp_writer_defs_done(w);
     bp_folder_done(&w->folder);
+    bp_writer_told_done(w);
     if (w->lock_fd >= 0)
         (void) close(w->lock_fd); /* lets go of the folder */
     free(w->flush_goal.runs);
