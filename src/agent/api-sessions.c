@@ -115,12 +115,8 @@ static void on_finding(void *ctx, const struct bp_finding *f) {
     bp_job_log(c->job, text);
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total) {
-    (void) bp_job_progress(((struct check *) ctx)->job, done, total);
-}
-
-static bool is_cancelled(void *ctx) {
-    return bp_job_cancelled(((struct check *) ctx)->job);
+static int on_progress(void *ctx, uint64_t done, uint64_t total) {
+    return bp_job_progress(((struct check *) ctx)->job, done, total);
 }
 
 static int run_verify(struct bp_job *job, void *arg, json_t **ret, struct bp_error *err) {
@@ -132,11 +128,8 @@ static int run_verify(struct bp_job *job, void *arg, json_t **ret, struct bp_err
 
     c->job = job;
     r = bp_verify(&path, 1,
-                  &(struct bp_verify_opts){ .threads = 1,
-                                            .finding = on_finding,
-                                            .progress = on_progress,
-                                            .cancelled = is_cancelled,
-                                            .ctx = c },
+                  &(struct bp_verify_opts){
+                      .threads = 1, .finding = on_finding, .progress = on_progress, .ctx = c },
                   &v, err);
     if (r < 0)
         return r;

@@ -232,6 +232,26 @@ def so_far(folder, agent):
     bp.check(all(v <= last[k] for k, v in before.items()), "what was told is in the files")
 
 
+def cancelled(folder, agent):
+    """A check ends within a file, however large: here it is one that takes seconds."""
+    big = agent.data / "load"
+    segment = max(big.glob("*.mcap"), key=lambda p: p.stat().st_size)
+    whole = segment.read_bytes()
+    with open(segment, "ab") as f:  # sparse: many seconds of zeros to hash
+        f.truncate(bp.amount(24, 100) << 30)
+    started = agent.json("POST", "/api/v1/sessions/load/verify", {}, 202)
+    bp.until(lambda: agent.get(f"/api/v1/jobs/{started['id']}")["state"] == "running", 10, "it to run")
+    time.sleep(1)
+    bp.check(agent.get(f"/api/v1/jobs/{started['id']}")["state"] == "running", "it takes longer")
+    t = time.monotonic()
+    agent.json("DELETE", f"/api/v1/jobs/{started['id']}", expect=(200, 202, 204))
+    bp.until(lambda: agent.get(f"/api/v1/jobs/{started['id']}")["state"] not in ("running", "cancelling"), 10, "its end", 0.02)
+    took, state = time.monotonic() - t, agent.get(f"/api/v1/jobs/{started['id']}")["state"]
+    bp.check(state == "cancelled" and took < 1 * 3, f"{state} after {took:.2f} s")
+    bp.say(f"verify cancelled after {took * 1000:.0f} ms")
+    segment.write_bytes(whole)
+
+
 def deletion(folder, agent):
     row = agent.json("DELETE", "/api/v1/sessions/slow", expect=202)
     bp.check(row["status"] == "deleted", f"deleted: {row}")
@@ -323,7 +343,7 @@ def test():
     robot = bp.sim("--robots", 1, "--profile", "mixed", domain=DOMAIN, log=folder / "sim.log")
     agent = Agent(folder, domain=DOMAIN)
     bp.until(lambda: agent.get("/api/v1/status")["graph"]["topics"] > 8, 20, "topics of the robot")
-    for part in (config, edit, files, truth, so_far, deletion, logs, topics):
+    for part in (config, edit, files, truth, so_far, cancelled, deletion, logs, topics):
         part(folder, agent)
     agent = restart(folder, agent)
     bp.check(agent.p.stop(timeout=20, sig=signal.SIGTERM) == 0, "a clean end")
