@@ -144,6 +144,9 @@ void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
 /** What running sessions have lost: {topic: {cause: count}}, without what is zero. Owned by the
  *  caller. */
 json_t *bp_sessions_losses(struct bp_sessions *s);
+/** Has a request only these keys? @return 0, or BP_EUSAGE naming one that it has, too */
+BP_MUST_CHECK int bp_request_keys(const json_t *request, const char *const *known, size_t n,
+                                  struct bp_error *err);
 /** The ledger of a session that runs, as bp_writer_ledger(). @return as there, or -ENOENT */
 BP_MUST_CHECK int bp_sessions_ledger(struct bp_sessions *s, const char *id,
                                      struct bp_writer_ledger *ret, struct bp_error *err);

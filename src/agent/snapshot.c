@@ -53,18 +53,8 @@ static int check_keys(const json_t *request, struct bp_error *err) {
     static const char *const known[] = { "reason", "before_s", "after_s",        "topics",
                                          "values", "mission",  "operator",       "notes",
                                          "tags",   "name",     "exclude_topics", "compression" };
-    const char *key;
-    json_t *v;
 
-    json_object_foreach((json_t *) (uintptr_t) request, key, v) {
-        bool found = false;
-
-        for (size_t i = 0; i < BP_COUNT(known) && !found; i++)
-            found = bp_streq(key, known[i]);
-        if (!found)
-            return bp_fail(err, BP_EUSAGE, "unknown key '%s'", key);
-    }
-    return 0;
+    return bp_request_keys(request, known, BP_COUNT(known), err);
 }
 
 static int check_values(const json_t *values, struct bp_error *err) {

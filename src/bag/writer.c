@@ -202,13 +202,17 @@ static int start_threads(struct bp_writer *w, struct bp_error *err) {
     }
     if (r == 0) {
         bp_writer_take_first(w);
-        if (!w->seg) {
-            bp_mutex_lock(&w->lock);
-            r = w->failed ? w->failed : -ENOSPC;
-            bp_mutex_unlock(&w->lock);
+        bp_mutex_lock(&w->lock);
+        r = w->failed;
+        bp_mutex_unlock(&w->lock);
+        /* A full disk is waited for here as it is later: the preparer has said so, and asks again.
+         */
+        if (!w->seg && r == 0 && w->o.on_full != BP_FULL_WAIT)
+            r = -ENOSPC;
+        if (!w->seg && r < 0)
             return bp_fail(err, r, "cannot start a segment in '%s': %s", w->dir,
                            w->failed ? w->failed_text : "no space left on the disk");
-        }
+        r = 0;
         w->st.ticked_mono = bp_mono_ns();
         r = bp_thread_start("bp-writer", bp_writer_thread, w, &w->thread_writer);
         w->writer_started = r == 0;
