@@ -47,8 +47,6 @@ struct bp_access {
 /** Finds out. @return 0; -EACCES when what was shown is no good, `err` saying why */
 BP_MUST_CHECK int bp_access_who(struct bp_access *a, struct bp_http_req *req, struct bp_who *ret,
                                 struct bp_error *err);
-/** True when nobody has an account, so that this machine is let in. */
-bool bp_access_is_open(struct bp_access *a);
 /** "viewer" … "admin" as a role, else BP_HTTP_PUBLIC. */
 enum bp_http_access bp_access_role(const char *text);
 
@@ -66,7 +64,7 @@ bool bp_access_forwarded(struct bp_http_req *req);
 /** Its client spoke TLS to the proxy. */
 bool bp_access_by_tls(struct bp_http_req *req);
 /** The client's address, for limits: of IPv6 its /64; what a trusted proxy says it is. */
-void bp_access_client(const struct bp_access *a, struct bp_http_req *req,
+void bp_access_client(const struct bp_access *a, const struct bp_http_req *req,
                       char ret[static BP_THROTTLE_KEY]);
 /** The same of texts: peer as bp_http_peer() has it, proxies up to a NULL, the header or NULL. */
 void bp_access_client_of(const char *peer, const char *const *proxies, const char *forwarded_for,

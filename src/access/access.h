@@ -81,6 +81,14 @@ BP_MUST_CHECK int bp_access_pass(struct bp_access *a, struct bp_http_req *req, s
  * connection that is open is no use of its login. One thread at a time for a pass. */
 bool bp_access_still(struct bp_access *a, struct bp_pass *pass);
 
+enum { BP_ACCESS_PEER = 72 };
+/** The client's address, for limits and logs: of IPv6 its /64; behind a trusted proxy what that
+ * says it is. */
+void bp_access_peer(const struct bp_access *a, const struct bp_http_req *req,
+                    char ret[static BP_ACCESS_PEER]);
+/** Nobody has an account, so that whoever is on this machine is admin; or nobody needs one. */
+bool bp_access_is_open(struct bp_access *a);
+
 /* Handlers for routes of a server: POST /api/v1/login {"user", "password"}, POST /api/v1/logout,
  * GET /api/v1/whoami. They are public. */
 int bp_access_login(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,

@@ -9,6 +9,7 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
+#include "agent/link.h"
 #include "agent/events-sample.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
@@ -87,8 +88,8 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     a->origins = bp_values_words(&c->http.origins);
     if (!a->listen || !a->hosts || !a->origins)
         return bp_fail(err, -ENOMEM, "out of memory");
-    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.listen", a->listen,
-                            err);
+    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.auth",
+                            "http.listen", a->listen, err);
     if (r < 0)
         return r;
     return bp_http_open(
@@ -175,6 +176,7 @@ static void on_settings(void *ctx, const void *values) {
         bp_retention_kick(a->retention);
     if (a->triggers && take_triggers(a, now, &err) < 0) /* what they say has been checked */
         bp_log(BP_LOG_ERROR, "triggers are not as configured", BP_F_TEXT("why", err.text));
+    bp_agent_sync_configure(a->sync, now);
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -293,6 +295,7 @@ static const struct bp_events_topic topics[] = {
       NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
     { "log", "lines of the agent's log", 1000, 256 * 1024, NULL },
+    { "sync", "files on their way to targets, and how these are reached", 1000, 256 * 1024, NULL },
     { "topics", "once a second: what GET /api/v1/topics answers", 2, 512 * 1024, tick_topics },
 };
 
@@ -365,18 +368,21 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
 }
 
 static void agent_done(struct bp_agent *a) {
+    bp_link_stop(a->link);
     bp_api_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_agent_sync_close(a->sync);
     bp_triggers_close(a->triggers);
     bp_jobs_close(a->jobs);
     bp_care_close(a->care);
     bp_retention_close(a->retention);
     bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
+    bp_link_close(a->link); /* what sessions told at their end is kept */
     bp_recorder_close(a->recorder);
     bp_access_close(a->access);
     bp_select_free(a->seen);
@@ -427,7 +433,11 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_triggers(&a, err);
     if (r == 0)
+        r = bp_agent_sync_open(&a, &a.sync, err);
+    if (r == 0)
         r = open_door(&a, err);
+    if (r == 0)
+        r = bp_link_open(&a, &a.link, err);
     if (r == 0)
         r = start_first(&a, err);
     if (r < 0)
@@ -443,6 +453,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     bp_systemd_stopping(&a.systemd);
     bp_systemd_slow(&a.systemd);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_link_stop(a.link);
     bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;

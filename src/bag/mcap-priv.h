@@ -1,5 +1,6 @@
 #pragma once
 
+#include "bag/reads.h"
 #include "bag/sealed-file.h"
 #include "bag/source-priv.h"
 #include "base/buf.h"
@@ -23,14 +24,17 @@ struct mcap_unit {
     bool chunk;          /* else loose messages */
     bool repeated;       /* latched messages repeated at a segment's head */
     uint32_t ids, nids;  /* channels in it: ids[ids..ids+nids); nids 0 = not known */
+    uint64_t index_len;  /* of the MessageIndex records behind a chunk; 0 = none, or not known */
 };
 
 struct mcap_source {
     struct bp_source s; /* first */
     int fd;
     struct bp_sealed *sealed; /* owned; NULL = the file is plain */
-    uint64_t size;            /* of the MCAP file, which is what is inside a sealed one */
-    struct mcap_unit *units;  /* owned, sorted by start */
+    struct bp_reads reads;    /* instead of fd when its `read` is not NULL */
+    struct bp_buf *records;  /* owned: Channel records as they stand, by index; with `reads` only */
+    uint64_t size;           /* of the MCAP file, which is what is inside a sealed one */
+    struct mcap_unit *units; /* owned, sorted by start */
     size_t nunits, cap_units;
     uint16_t *ids; /* owned: channel ids of the units */
     size_t nids, cap_ids;
@@ -69,6 +73,17 @@ int mcap_add_schema(struct mcap_source *m, const struct bp_mcap_record *r);
 int mcap_add_channel(struct mcap_source *m, const struct bp_mcap_record *r);
 int mcap_add_unit(struct mcap_source *m, const struct mcap_unit *u);
 int mcap_add_meta(struct mcap_source *m, uint64_t at, uint64_t len);
+
+/**
+ * Opens what is read by `reads`, by its summary alone.
+ *
+ * @param name  for errors; borrowed until it is closed, as `reads` and its ctx
+ * @param ret   release by ret->s.ops->close()
+ * @return 0, BP_EFORMAT (no MCAP file, or none with a usable summary), BP_EKEY for a sealed one, or
+ *         what reading failed with
+ */
+BP_MUST_CHECK int mcap_open_reads(const char *name, const struct bp_reads *reads,
+                                  struct mcap_source **ret, struct bp_error *err);
 
 /** @return 1 when the summary is whole and enough to read by, 0 when a walk is needed, or an error
  *  of the machine */

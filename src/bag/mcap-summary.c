@@ -89,7 +89,8 @@ static int add_chunk_index(struct mcap_source *m, const struct bp_mcap_record *r
                             .end = x.end,
                             .chunk = true,
                             .ids = (uint32_t) m->nids,
-                            .nids = x.noffsets };
+                            .nids = x.noffsets,
+                            .index_len = x.message_index_length };
     for (uint32_t i = 0; i < x.noffsets; i++)
         m->ids[m->nids++] = bp_ld_le16(x.offsets + 10 * (size_t) i);
     return mcap_add_unit(m, &u);
@@ -171,7 +172,7 @@ static int mark_repeated(struct mcap_source *m, const struct bp_mcap_record *rec
     for (size_t i = 0; i < m->nunits; i++)
         if (m->units[i].at == x.offset + x.length && !m->units[i].repeated) {
             m->units[i].repeated = true;
-            return count_repeated(m, m->units[i].at);
+            return m->reads.read ? 0 : count_repeated(m, m->units[i].at);
         }
     return 0;
 }

@@ -21,7 +21,8 @@ static bool probe(const uint8_t *head, size_t n) {
 }
 
 int mcap_read(const struct mcap_source *m, uint64_t at, void *p, uint64_t n) {
-    ssize_t r = bp_sealed_or_pread(m->sealed, m->fd, p, (size_t) n, at, false);
+    ssize_t r = m->reads.read ? m->reads.read(m->reads.ctx, p, (size_t) n, at, NULL)
+                              : bp_sealed_or_pread(m->sealed, m->fd, p, (size_t) n, at, false);
 
     return r < 0 ? (int) r : (uint64_t) r < n ? BP_ETRUNCATED : 0;
 }
@@ -166,6 +167,21 @@ static void channel_strings(struct bp_source_channel *c, const struct bp_mcap_ch
         c->domain = c->domain * 10 + (uint32_t) (domain.p[i] - '0');
 }
 
+/* The record as it stands, where slices will want it. */
+static int keep_record(struct mcap_source *m, const struct bp_mcap_record *r) {
+    struct bp_buf *grown;
+
+    if (!m->reads.read)
+        return 0;
+    grown = realloc(m->records, (m->s.nchannels + 1) * sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    m->records = grown;
+    grown[m->s.nchannels] = (struct bp_buf){ 0 };
+    bp_buf_put(&grown[m->s.nchannels], r->p, (size_t) r->n);
+    return grown[m->s.nchannels].failed ? -ENOMEM : 0;
+}
+
 int mcap_add_channel(struct mcap_source *m, const struct bp_mcap_record *r) {
     struct bp_source_channel *c, *grown;
     const struct mcap_schema_copy *schema = NULL;
@@ -181,6 +197,9 @@ int mcap_add_channel(struct mcap_source *m, const struct bp_mcap_record *r) {
     if (!grown)
         return -ENOMEM;
     m->s.channels = grown;
+    k = keep_record(m, r);
+    if (k < 0)
+        return k;
     c = &grown[m->s.nchannels];
     *c = (struct bp_source_channel){ .type = "", .schema_encoding = "" };
     channel_strings(c, &in);
@@ -263,8 +282,12 @@ static void mcap_close(struct bp_source *s) {
     m = mcap_source_of(s);
     bp_sealed_free(m->sealed);
     bp_closep(&m->fd);
-    for (size_t i = 0; i < s->nchannels; i++)
+    for (size_t i = 0; i < s->nchannels; i++) {
         free_channel(&s->channels[i]);
+        if (m->records)
+            bp_buf_done(&m->records[i]);
+    }
+    free(m->records);
     for (uint32_t i = 0; m->schemas && i <= m->max_schema; i++) {
         free(m->schemas[i].name);
         free(m->schemas[i].encoding);
@@ -382,6 +405,35 @@ static int mcap_open(const char *path, struct bp_source **ret, struct bp_error *
     sum_up(m);
     bp_sealed_relax(m->sealed); /* of many files few are read at a time */
     *ret = &BP_TAKE_PTR(m)->s;
+    return 0;
+}
+
+int mcap_open_reads(const char *name, const struct bp_reads *reads, struct mcap_source **ret,
+                    struct bp_error *err) {
+    BP_CLEANUP(mcap_closep) struct mcap_source *m = mcap_new(name);
+    uint8_t magic[BP_MCAP_MAGIC_LEN] = { 0 };
+    int r;
+
+    if (!m)
+        return bp_fail(err, -ENOMEM, "no memory to open '%s'", name);
+    m->reads = *reads;
+    m->size = m->s.file.bytes = reads->size;
+    r = m->size < sizeof magic ? BP_EFORMAT : mcap_read(m, 0, magic, sizeof magic);
+    if (r == 0 && bp_sealed_probe(magic, sizeof magic))
+        return bp_fail(err, BP_EKEY, "'%s' is sealed: whoever has a key reads the whole file",
+                       name);
+    if (r == 0 && !is_mcap(magic, sizeof magic))
+        r = BP_EFORMAT;
+    if (r < 0)
+        return bp_fail(err, r, "'%s' cannot be read as MCAP: %s", name, bp_strerror(r));
+    r = mcap_load_summary(m, err);
+    if (r == 0)
+        return bp_fail(err, BP_EFORMAT, "'%s' has no usable index: download and recover it", name);
+    if (r < 0)
+        return bp_prefix(err, r, "'%s'", name);
+    m->s.file.indexed = true;
+    sum_up(m);
+    *ret = BP_TAKE_PTR(m);
     return 0;
 }
 

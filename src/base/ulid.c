@@ -56,6 +56,15 @@ char *bp_ulid_new(char text[static BP_ULID_TEXT]) {
     return text;
 }
 
+char *bp_ulid_of(bp_ns_t wall_ns, const uint8_t bits[static 10], char text[static BP_ULID_TEXT]) {
+    uint64_t low = 0;
+
+    for (int i = 2; i < 10; i++)
+        low = low << 8 | bits[i];
+    write_text((uint64_t) (wall_ns / BP_MS), (uint16_t) (bits[0] << 8 | bits[1]), low, text);
+    return text;
+}
+
 static int digit_value(char c) {
     const char *at;
 

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/time.h"
 
@@ -12,6 +13,8 @@ enum { BP_ULID_TEXT = 27 }; /* with its NUL */
 
 /** Writes a new id; returns `text`. Any thread. */
 char *bp_ulid_new(char text[static BP_ULID_TEXT]);
+/** The id of a time, not negative, and 80 bits of the caller's: the same of the same. */
+char *bp_ulid_of(bp_ns_t wall_ns, const uint8_t bits[static 10], char text[static BP_ULID_TEXT]);
 
 /**
  * Reads an id as people may type it: small letters, and I, L for 1, O for 0.

@@ -477,24 +477,49 @@ int bp_archive_add_mark(struct bp_archive *a, const char *id, const struct bp_ar
 
 /* ---- undoing ---- */
 
+/* A file by its content, with name and kind. */
+struct place {
+    char file[2 * BP_ARCHIVE_NAME_MAX];
+    int64_t kind;
+};
+
+static int find_place(struct bp_archive_conn *c, int64_t num, const char *hex, struct place *ret,
+                      struct bp_error *err) {
+    int r = bp_archive_ask(c, &ret->kind, err,
+                           "SELECT kind FROM files WHERE session = ?1 AND state <> 0 AND"
+                           " lower(hex(sha256)) = ?2",
+                           "it", num, hex);
+
+    if (r == 0)
+        return bp_fail(err, BP_EUNSUPPORTED, "the other file was not kept");
+    return r < 0 ? r
+                 : read_text(c,
+                             "SELECT file FROM files WHERE session = ?1 AND state <> 0 AND"
+                             " lower(hex(sha256)) = ?2",
+                             num, hex, ret->file, sizeof ret->file, err);
+}
+
+static int move_file(struct bp_archive_conn *c, int64_t num, const char *from, const char *to,
+                     int64_t kind, struct bp_error *err) {
+    return bp_archive_run(c, err,
+                          "UPDATE files SET file = ?3, kind = ?4 WHERE session = ?1 AND file = ?2",
+                          "itti", num, from, to, kind);
+}
+
 /* The two contents of a name change places. */
 static int swap_files(struct bp_archive_conn *c, int64_t num, const char *ours, const char *theirs,
                       struct bp_error *err) {
-    static const char swap[] =
-        "UPDATE files SET (sha256, bytes, messages, repeated, first_ns, last_ns, stored_ns, text,"
-        " state) = (SELECT o.sha256, o.bytes, o.messages, o.repeated, o.first_ns, o.last_ns,"
-        " o.stored_ns, o.text, o.state FROM files o WHERE o.session = ?1 AND lower(hex(o.sha256))"
-        " = CASE lower(hex(files.sha256)) WHEN ?2 THEN ?3 ELSE ?2 END)"
-        " WHERE session = ?1 AND lower(hex(sha256)) IN (?2, ?3)";
-    int64_t n = 0;
-    int r = bp_archive_ask(c, &n, err,
-                           "SELECT count(*) FROM files WHERE session = ?1 AND state <> 0 AND"
-                           " lower(hex(sha256)) IN (?2, ?3)",
-                           "itt", num, ours, theirs);
+    static const char between[] = "/"; /* which no file is called */
+    struct place a, b;
+    int r = find_place(c, num, ours, &a, err);
 
-    if (r >= 0 && n != 2)
-        return bp_fail(err, BP_EUNSUPPORTED, "the other file was not kept");
-    return r < 0 ? r : bp_archive_run(c, err, swap, "itt", num, ours, theirs);
+    if (r >= 0)
+        r = find_place(c, num, theirs, &b, err);
+    if (r >= 0)
+        r = move_file(c, num, a.file, between, b.kind, err);
+    if (r >= 0)
+        r = move_file(c, num, b.file, a.file, a.kind, err);
+    return r < 0 ? r : move_file(c, num, between, b.file, b.kind, err);
 }
 
 static int undo_text(struct bp_archive_conn *c, int64_t num, const char *field, const char *value,

@@ -43,7 +43,7 @@ int bp_archive_refresh(struct bp_archive_conn *c, int64_t num, bp_ns_t wall_ns, 
     int r = bp_archive_run(
         c, err,
         "UPDATE sessions SET (segments, segments_here, bytes, messages, ended_ns) ="
-        " (SELECT count(*), total(state <> 0), ifnull(sum(bytes), 0),"
+        " (SELECT count(*), ifnull(sum(state <> 0), 0), ifnull(sum(bytes), 0),"
         "  ifnull(sum(max(messages - repeated, 0)), 0), max(ended_ns, ifnull(max(last_ns), 0))"
         "  FROM files WHERE session = ?1 AND kind = 0),"
         " updated_ns = ?2 WHERE num = ?1",

@@ -55,6 +55,13 @@ static const char *const migrations[] = {
     " created_ns INTEGER NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL,"
     " done INTEGER NOT NULL, total INTEGER NOT NULL"
     ") STRICT;",
+
+    "CREATE TABLE enrolments ("
+    " digest BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, groups TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL"
+    ") STRICT;",
+
+    "ALTER TABLE sessions ADD COLUMN sync TEXT NOT NULL DEFAULT ''",
 };
 
 static const struct bp_db_kind kind = {

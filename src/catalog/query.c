@@ -172,6 +172,10 @@ static bool parse_date(const struct parser *p, const char *text, bool *ret_age, 
     bp_ns_t age;
 
     *ret_age = false;
+    if (*text == '@' && bp_parse_int(text + 1, min) == 0 && *min >= 0) {
+        *max = *min;
+        return true;
+    }
     if (parse_calendar(text, min, max))
         return true;
     if (bp_streq(text, "today")) {

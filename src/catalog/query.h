@@ -23,10 +23,10 @@
  *   state:    receiving, complete, damaged, deleted
  *   signed:   good, bad, unsigned
  *   keep:     yes, no
- *   date: received:   2026, 2026-11, 2026-11-01, 2026-11-01T12:00[:00][Z], today, yesterday, or how
- *             long ago (7d); UTC. Alone: within; with > >= < <=; a..b from and to
- *   size: duration: messages: lost: segments: topics: marks:   numbers with units (1GiB, 10min)
- *             and > >= < <=; a..b
+ *   date: received:   2026, 2026-11, 2026-11-01, 2026-11-01T12:00[:00][Z], today, yesterday, how
+ *             long ago (7d), or nanoseconds since 1970 (@1793491200000000000); UTC. Alone: within;
+ * with > >= < <=; a..b from and to size: duration: messages: lost: segments: topics: marks: numbers
+ * with units (1GiB, 10min) and > >= < <=; a..b
  *
  * Parsing is bounded and pure; values never become SQL text. */
 enum {

@@ -37,6 +37,14 @@ void bp_sha256_free(struct bp_sha256 *s) {
     free(s);
 }
 
+struct bp_sha256 *bp_sha256_copy(const struct bp_sha256 *s) {
+    BP_CLEANUP(bp_sha256_freep) struct bp_sha256 *copy = bp_sha256_new();
+
+    if (!copy || EVP_MD_CTX_copy_ex(copy->ctx, s->ctx) != 1)
+        return NULL;
+    return BP_TAKE_PTR(copy);
+}
+
 void bp_sha256_add(struct bp_sha256 *s, const void *p, size_t n) {
     (void) EVP_DigestUpdate(s->ctx, p, n);
 }
@@ -63,4 +71,8 @@ char *bp_sha256_hex(const uint8_t digest[static BP_SHA256_LEN], char hex[static 
 
 void bp_sha1_of(const void *p, size_t n, uint8_t ret[static BP_SHA1_LEN]) {
     (void) EVP_Digest(p, n, ret, NULL, EVP_sha1(), NULL);
+}
+
+void bp_md5_of(const void *p, size_t n, uint8_t ret[static BP_MD5_LEN]) {
+    (void) EVP_Digest(p, n, ret, NULL, EVP_md5(), NULL);
 }

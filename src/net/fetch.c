@@ -572,6 +572,12 @@ static void set_method(const struct transfer *t, CURL *e) {
     (void) curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, m);
 }
 
+bp_ns_t bp_fetch_http_date(const char *text) {
+    time_t at = text ? curl_getdate(text, NULL) : -1;
+
+    return at > 0 && at < 9000000000 ? (bp_ns_t) at * BP_SEC : 0; /* what nanoseconds can hold */
+}
+
 /* Retry-After: seconds, or a date by the server's own clock. */
 static bp_ns_t retry_after(const struct bp_fetch_reply *reply) {
     const char *text = bp_fetch_header(reply, "Retry-After");
@@ -591,13 +597,10 @@ static bp_ns_t retry_after(const struct bp_fetch_reply *reply) {
 
 static void read_reply(const struct transfer *t, CURL *e) {
     struct bp_fetch_reply *reply = t->reply;
-    const char *date = bp_fetch_header(reply, "Date");
-    time_t at = date ? curl_getdate(date, NULL) : -1;
     curl_off_t sent = 0;
     long made = 0;
 
-    if (at > 0 && at < 9000000000) /* what nanoseconds can hold */
-        reply->date_ns = (bp_ns_t) at * BP_SEC;
+    reply->date_ns = bp_fetch_http_date(bp_fetch_header(reply, "Date"));
     reply->retry_after = retry_after(reply);
     (void) curl_easy_getinfo(e, CURLINFO_SIZE_UPLOAD_T, &sent);
     (void) curl_easy_getinfo(e, CURLINFO_NUM_CONNECTS, &made);

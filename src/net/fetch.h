@@ -89,6 +89,9 @@ void bp_fetch_reply_done(struct bp_fetch_reply *reply);
  *  reply; NULL when it is not there. */
 const char *bp_fetch_header(const struct bp_fetch_reply *reply, const char *name);
 
+/** A date of HTTP ("Sun, 06 Nov 1994 08:49:37 GMT") as wall clock; 0 for NULL and what is none. */
+bp_ns_t bp_fetch_http_date(const char *text);
+
 /**
  * Makes a request and waits for the end of its answer. Blocks; any thread.
  *

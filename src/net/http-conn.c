@@ -87,7 +87,7 @@ static unsigned sweep_locked(struct bp_http *h, bp_ns_t now, struct bp_conn **re
     DL_FOREACH_SAFE(h->conns.list, c, next) {
         bool reads = c->phase == BP_CONN_HEAD || c->phase == BP_CONN_BODY;
 
-        if (c->hung_up != 0 && now >= c->hung_up + HUNG_UP_WAIT && reads)
+        if (c->hung_up != 0 && now >= BP_MAX(c->hung_up, c->since) + HUNG_UP_WAIT && reads)
             cut_locked(h, c);
         if (c->deadline == 0 || now < c->deadline || c->cut)
             continue;

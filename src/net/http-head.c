@@ -67,7 +67,7 @@ static int refuse(struct bp_http_req *req, int status, const char *why) {
 static int check_framing(struct bp_http_req *req, const struct scan *s) {
     const char *encoding = bp_http_header(req, "Transfer-Encoding");
     const char *length = bp_http_header(req, "Content-Length");
-    uint64_t n = 0;
+    uint64_t n = 0, max = bp_http_body_max(&req->http->o);
 
     if (s->broken)
         return refuse(req, 400, "a header line is malformed");
@@ -79,12 +79,13 @@ static int check_framing(struct bp_http_req *req, const struct scan *s) {
         return refuse(req, 501, "the only transfer coding understood is 'chunked'");
     for (const char *p = length; p && *p; p++) { /* digits, libmicrohttpd has checked */
         n = n * 10 + (unsigned char) (*p - '0');
-        if (n > req->http->o.max_body_bytes) {
-            bp_http_reply_refuse(&req->reply, 413, "a body may have %zu bytes",
-                                 req->http->o.max_body_bytes);
+        if (n > max) {
+            bp_http_reply_refuse(&req->reply, 413, "a body may have %llu bytes",
+                                 (unsigned long long) max);
             return 413;
         }
     }
+    req->length = n;
     return 0;
 }
 

@@ -98,8 +98,20 @@ struct bp_http_reply {
 };
 
 /* NEW: the head is being read. BODY: accepted, its body comes in. QUEUED: at a worker. READY: its
- * response waits for the loop. SENT: handed to libmicrohttpd. */
-enum bp_req_state { BP_REQ_NEW, BP_REQ_BODY, BP_REQ_QUEUED, BP_REQ_READY, BP_REQ_SENT };
+ * response waits for the loop. SENT: handed to libmicrohttpd. With a body in pieces: BEGIN at a
+ * worker with its head, BEGUN back from there, PIECE at a worker with a piece.
+ * NEW → BODY | BEGIN | SENT, BEGIN → BEGUN → BODY | SENT, BODY → PIECE | QUEUED | SENT, PIECE →
+ * BODY, QUEUED → READY → SENT. */
+enum bp_req_state {
+    BP_REQ_NEW,
+    BP_REQ_BEGIN,
+    BP_REQ_BEGUN,
+    BP_REQ_BODY,
+    BP_REQ_PIECE,
+    BP_REQ_QUEUED,
+    BP_REQ_READY,
+    BP_REQ_SENT
+};
 
 struct bp_http_req {
     struct bp_http *http;
@@ -116,9 +128,15 @@ struct bp_http_req {
     const struct bp_http_route *route;
     struct bp_http_param params[BP_HTTP_MAX_PARAMS];
     size_t nparams;
-    struct bp_buf body;
-    uint64_t discarded; /* bytes of a body that is too long */
-    char *cookie;       /* the last one asked for */
+    struct bp_buf body;                 /* all of it, or the piece that is being gathered */
+    uint64_t length;                    /* Content-Length */
+    uint64_t received;                  /* bytes of its body so far */
+    uint64_t discarded;                 /* bytes of a body that is too long */
+    const struct bp_http_body_ops *ops; /* of the route, or NULL */
+    void *sink;                         /* what ops->begin() returned, until its end */
+    bool counted;                       /* in http.bodies */
+    bool broken;                        /* no worker for a piece: the connection must go */
+    char *cookie;                       /* the last one asked for */
     char user[64];
     struct bp_http_reply reply;
     struct MHD_Response *response; /* owned */
@@ -135,6 +153,10 @@ struct bp_http {
     struct bp_queue *work; /* struct bp_http_req * */
     pthread_t *workers;
     unsigned nworkers;
+    struct bp_queue *body_work; /* as work, for routes with `bodies`; NULL without */
+    pthread_t *body_workers;
+    unsigned nbody_workers;
+    unsigned bodies; /* [atomic] in pieces, now */
     pthread_t acceptor;
     bool accepting;                 /* the thread was started */
     int epoll_fd;                   /* of the accept thread */
@@ -216,6 +238,39 @@ int bp_http_head_check(struct bp_http_req *req, bool *ret_framed);
 int bp_http_head_route(struct bp_http_req *req);
 /** Does the head announce a body? */
 bool bp_http_has_body(const struct bp_http_req *req);
+
+/* --- http-body.c: bodies in pieces --- */
+
+/** The row of `bodies` for a handler, or NULL. */
+const struct bp_http_body_ops *bp_http_body_find(const struct bp_http_options *o,
+                                                 bp_http_handler handler);
+/** The longest body that any route takes. */
+uint64_t bp_http_body_max(const struct bp_http_options *o);
+/** May a request with a route come in with a body of its length? @return as bp_http_head_check() */
+int bp_http_body_check(struct bp_http_req *req);
+/** The head goes to a worker. Loop thread, as the next three. */
+enum MHD_Result bp_http_body_begin(struct bp_http_req *req);
+/** It is back: on with the body, or with the refusal. */
+enum MHD_Result bp_http_body_begun(struct bp_http_req *req);
+/** The next n bytes; *n = those not taken. */
+enum MHD_Result bp_http_body_gather(struct bp_http_req *req, const char *p, size_t *n);
+/** It has ended, perhaps early. */
+void bp_http_body_done(struct bp_http_req *req);
+/** Worker thread: begin(), or data() with a piece. */
+void bp_http_body_work(struct bp_http_req *req);
+/** Worker thread, before the handler: the last piece. @return 0, or the refusal's code */
+int bp_http_body_last(struct bp_http_req *req, struct bp_error *err);
+
+/* --- http.c --- */
+
+/** Hands the response to libmicrohttpd. Loop thread. */
+enum MHD_Result bp_http_send_response(struct bp_http_req *req);
+/** Is it worth reading a body that nobody will look at, to keep the connection? */
+bool bp_http_is_small_body(const struct bp_http_req *req);
+/** Asks `authorize`. @return 0, or the status to refuse with */
+int bp_http_authorize(struct bp_http_req *req, struct bp_error *err);
+/** Answers with a problem: of `status`, or when that is 0 of the code r. */
+void bp_http_refuse_with(struct bp_http_req *req, int status, int r, struct bp_error *err);
 
 /* --- http-metrics.c --- */
 

@@ -72,6 +72,14 @@ struct bp_str bp_http_body(const struct bp_http_req *req) {
     return (struct bp_str){ (const char *) req->body.p, req->body.n };
 }
 
+void *bp_http_body_ctx(const struct bp_http_req *req) {
+    return req->sink;
+}
+
+uint64_t bp_http_body_length(const struct bp_http_req *req) {
+    return req->length;
+}
+
 int bp_http_json(const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
     json_error_t e;
     json_t *j;

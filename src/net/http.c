@@ -12,7 +12,8 @@
 /* How a request goes through libmicrohttpd: on_uri() when its first line is read, on_access() when
  * its head is, then once per piece of body, then once when it is whole. A response queued on the
  * first of these calls closes the connection afterwards, so it is queued on the last, unless a long
- * body is not wanted. */
+ * body is not wanted. A connection that is suspended in the first call gets that call once more,
+ * and sends "100 Continue" only then: bodies in pieces (http-body.c) stand on it. */
 
 enum { SMALL_BODY_BYTES = 64 * 1024 };
 
@@ -44,7 +45,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
         return;
     if (req->state == BP_REQ_NEW) /* libmicrohttpd has refused the head */
         bp_counter_add(&bp_http_stats.refused_head, 1);
-    bp_http_count(req->status ? req->status : 400, bp_mono_ns() - req->mono_start, req->body.n,
+    bp_http_body_done(req);
+    bp_http_count(req->status ? req->status : 400, bp_mono_ns() - req->mono_start, req->received,
                   req->reply_bytes);
     bp_gauge_add(&bp_http_stats.in_flight, -1);
     bp_http_conn_phase(req->http, req->conn, BP_CONN_HEAD);
@@ -59,8 +61,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
     *req_cls = NULL;
 }
 
-/* Hands the response to libmicrohttpd. */
-static enum MHD_Result send_response(struct bp_http_req *req) {
+enum MHD_Result bp_http_send_response(struct bp_http_req *req) {
     struct MHD_Response *r = BP_TAKE_PTR(req->response);
     enum MHD_Result result;
 
@@ -73,12 +74,11 @@ static enum MHD_Result send_response(struct bp_http_req *req) {
     return result;
 }
 
-/* Is it worth reading a body that nobody will look at, to keep the connection? */
-static bool is_small_body(const struct bp_http_req *req) {
+bool bp_http_is_small_body(const struct bp_http_req *req) {
     const char *length = bp_http_header(req, "Content-Length");
 
     return !bp_http_has_body(req) ||
-           (length && strlen(length) <= 5 && strtoul(length, NULL, 10) <= SMALL_BODY_BYTES &&
+           (length && req->length <= SMALL_BODY_BYTES &&
             !bp_http_header(req, "Transfer-Encoding") && !bp_http_header(req, "Expect"));
 }
 
@@ -94,17 +94,24 @@ static enum MHD_Result on_head(struct bp_http_req *req, const char *method, cons
         bp_counter_add(&bp_http_stats.refused_head, 1);
     else
         status = bp_http_head_route(req);
+    if (status == 0)
+        status = bp_http_body_check(req);
+    if (status == 0 && req->ops && req->ops->begin)
+        return bp_http_body_begin(req);
     if (bp_http_has_body(req))
         bp_http_conn_phase(req->http, req->conn, BP_CONN_BODY);
     if (status == 0)
         return MHD_YES;
     bp_http_reply_build(req);
-    return framed && is_small_body(req) ? MHD_YES : send_response(req);
+    return framed && bp_http_is_small_body(req) ? MHD_YES : bp_http_send_response(req);
 }
 
 static enum MHD_Result on_body(struct bp_http_req *req, const char *p, size_t *n) {
     size_t max = req->http->o.max_body_bytes;
 
+    if (req->ops && req->ops->begin)
+        return bp_http_body_gather(req, p, n);
+    req->received += *n;
     if (!req->response && *n > max - req->body.n) {
         bp_http_reply_refuse(&req->reply, 413, "a body may have %zu bytes", max);
         bp_http_reply_build(req);
@@ -129,12 +136,12 @@ static enum MHD_Result dispatch(struct bp_http_req *req) {
         bp_http_reply_build(req);
     }
     if (req->response)
-        return send_response(req);
+        return bp_http_send_response(req);
 
     req->state = BP_REQ_QUEUED;
     bp_http_conn_phase(req->http, req->conn, BP_CONN_BUSY);
     MHD_suspend_connection(req->mhd);
-    if (bp_queue_put(req->http->work, &req, BP_QUEUE_NOW) == 0)
+    if (bp_queue_put(req->ops ? req->http->body_work : req->http->work, &req, BP_QUEUE_NOW) == 0)
         return MHD_YES;
 
     bp_counter_add(&bp_http_stats.refused_busy, 1);
@@ -159,10 +166,16 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
     switch (req->state) {
     case BP_REQ_NEW:
         return on_head(req, method, version);
+    case BP_REQ_BEGUN:
+        return bp_http_body_begun(req);
     case BP_REQ_BODY:
+        if (req->broken)
+            return MHD_NO;
         return *n > 0 ? on_body(req, body, n) : dispatch(req);
     case BP_REQ_READY:
-        return send_response(req);
+        return bp_http_send_response(req);
+    case BP_REQ_BEGIN:
+    case BP_REQ_PIECE:
     case BP_REQ_QUEUED:
     case BP_REQ_SENT:
         return MHD_YES;
@@ -170,36 +183,60 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
     return MHD_NO;
 }
 
+int bp_http_authorize(struct bp_http_req *req, struct bp_error *err) {
+    const struct bp_http_options *o = &req->http->o;
+
+    if (!o->authorize || req->route->access == BP_HTTP_PUBLIC)
+        return 0;
+    return o->authorize(o->ctx, req, req->route->access, &req->reply, err);
+}
+
+void bp_http_refuse_with(struct bp_http_req *req, int status, int r, struct bp_error *err) {
+    if (status == 0 && err->text[0] == '\0')
+        (void) bp_fail(err, r, "%s", bp_strerror(r));
+    bp_http_reply_problem(&req->reply, status ? status : bp_http_status(r), err);
+}
+
 /* Worker thread. */
 static void answer(struct bp_http_req *req) {
-    const struct bp_http_options *o = &req->http->o;
+    bool begun = req->ops && req->ops->begin; /* it was let in then */
     struct bp_error err = { 0 };
     int status = 0, r = 0;
 
-    if (o->authorize && req->route->access != BP_HTTP_PUBLIC)
-        status = o->authorize(o->ctx, req, req->route->access, &req->reply, &err);
-    if (status == 0) {
+    if (begun)
+        r = bp_http_body_last(req, &err);
+    else
+        status = bp_http_authorize(req, &err);
+    if (status == 0 && r == 0)
         r = req->route->handler(req, &req->reply, &err);
-        status = r < 0 ? bp_http_status(r) : 0;
-        if (r < 0 && err.text[0] == '\0')
-            (void) bp_fail(&err, r, "%s", bp_strerror(r));
-    }
-    if (status != 0)
-        bp_http_reply_problem(&req->reply, status, &err);
+    if (status != 0 || r < 0)
+        bp_http_refuse_with(req, status, r, &err);
+    req->sink = NULL; /* the handler has ended it, or it was aborted */
     bp_http_reply_build(req);
+    req->state = BP_REQ_READY;
 }
 
-static void *work(void *arg) {
-    struct bp_http *h = arg;
+static void work(struct bp_queue *queue) {
     struct bp_http_req *req;
 
-    while (bp_queue_take(h->work, &req, BP_QUEUE_FOREVER) == 0) {
+    while (bp_queue_take(queue, &req, BP_QUEUE_FOREVER) == 0) {
         struct MHD_Connection *mhd = req->mhd;
 
-        answer(req);
-        req->state = BP_REQ_READY;
+        if (req->state == BP_REQ_QUEUED)
+            answer(req);
+        else
+            bp_http_body_work(req);
         MHD_resume_connection(mhd); /* from here on it is the loop's */
     }
+}
+
+static void *work_short(void *arg) {
+    work(((struct bp_http *) arg)->work);
+    return NULL;
+}
+
+static void *work_long(void *arg) {
+    work(((struct bp_http *) arg)->body_work);
     return NULL;
 }
 
@@ -249,18 +286,35 @@ static int start_loops(struct bp_http *h, struct bp_error *err) {
                   : bp_fail(err, -EAGAIN, "cannot start the HTTP server: %s", bp_strerror(errno));
 }
 
-static int start_workers(struct bp_http *h, struct bp_error *err) {
-    h->work = bp_queue_new(sizeof(struct bp_http_req *), h->o.max_queued);
-    h->workers = calloc(h->o.workers, sizeof *h->workers);
-    if (!h->work || !h->workers)
+static int start_threads(const char *name, void *(*fn)(void *), struct bp_http *h, unsigned n,
+                         pthread_t **ret, unsigned *ret_n, struct bp_error *err) {
+    *ret = calloc(n, sizeof **ret);
+    if (!*ret)
         return bp_fail(err, -ENOMEM, "out of memory");
-    for (; h->nworkers < h->o.workers; h->nworkers++) {
-        int r = bp_thread_start("http-work", work, h, &h->workers[h->nworkers]);
+    for (; *ret_n < n; (*ret_n)++) {
+        int r = bp_thread_start(name, fn, h, &(*ret)[*ret_n]);
 
         if (r < 0)
             return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
     }
     return 0;
+}
+
+static int start_workers(struct bp_http *h, struct bp_error *err) {
+    const struct bp_http_options *o = &h->o;
+    int r;
+
+    h->work = bp_queue_new(sizeof(struct bp_http_req *), o->max_queued);
+    if (o->nbodies > 0) /* room for every connection: a piece is never refused */
+        h->body_work =
+            bp_queue_new(sizeof(struct bp_http_req *), 2 * (size_t) o->max_connections + 64);
+    if (!h->work || (o->nbodies > 0 && !h->body_work))
+        return bp_fail(err, -ENOMEM, "out of memory");
+    r = start_threads("http-work", work_short, h, o->workers, &h->workers, &h->nworkers, err);
+    if (r == 0 && h->body_work)
+        r = start_threads("http-body", work_long, h, o->body_workers, &h->body_workers,
+                          &h->nbody_workers, err);
+    return r;
 }
 
 static void set_defaults(struct bp_http_options *o) {
@@ -273,6 +327,8 @@ static void set_defaults(struct bp_http_options *o) {
     o->head_timeout = o->head_timeout ? o->head_timeout : 10 * BP_SEC;
     o->idle_timeout = o->idle_timeout ? o->idle_timeout : 30 * BP_SEC;
     o->body_timeout = o->body_timeout ? o->body_timeout : 60 * BP_SEC;
+    o->body_workers = o->body_workers ? o->body_workers : 8;
+    o->max_bodies = o->max_bodies ? o->max_bodies : 128;
 }
 
 static int listen_all(struct bp_http *h, struct bp_error *err) {
@@ -352,13 +408,19 @@ void bp_http_close(struct bp_http *h) {
     /* a suspended connection must not meet the end of its loop: workers first */
     if (h->work)
         bp_queue_close(h->work);
+    if (h->body_work)
+        bp_queue_close(h->body_work);
     for (unsigned i = 0; i < h->nworkers; i++)
         (void) pthread_join(h->workers[i], NULL);
+    for (unsigned i = 0; i < h->nbody_workers; i++)
+        (void) pthread_join(h->body_workers[i], NULL);
     if (h->mhd)
         MHD_stop_daemon(h->mhd);
     bp_http_conns_done(h);
     free(h->workers);
+    free(h->body_workers);
     bp_queue_free(h->work);
+    bp_queue_free(h->body_work);
     (void) pthread_cond_destroy(&h->conns.empty);
     bp_mutex_done(&h->streams_lock);
     bp_mutex_done(&h->conns.lock);

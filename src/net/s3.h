@@ -72,6 +72,7 @@ struct bp_s3_options {
     const uint8_t *sse_customer; /* 32 bytes: SSE-C; https only */
     const char *storage_class;   /* "STANDARD_IA", … */
     bp_ns_t timeout;             /* of requests without a long body [30 s] */
+    uint64_t copy_part_bytes;    /* copies of more are made in parts [5 GiB] */
 };
 
 /** @return 0; -EINVAL for an endpoint, bucket, region or provider that cannot be; -ENOMEM */
@@ -190,8 +191,8 @@ BP_MUST_CHECK int bp_s3_head(struct bp_s3 *s, const char *key, struct bp_s3_obje
 BP_MUST_CHECK int bp_s3_delete(struct bp_s3 *s, const char *key, struct bp_s3_failure *failure,
                                struct bp_error *err);
 
-/** Copies within the bucket, with metadata, without moving the bytes through here; above 5 GiB in
- *  parts. */
+/** Copies within the bucket without moving the bytes through here, with their metadata; above 5 GiB
+ *  in parts, with its digest alone. */
 BP_MUST_CHECK int bp_s3_copy(struct bp_s3 *s, const char *from, const char *to,
                              struct bp_s3_failure *failure, struct bp_error *err);
 

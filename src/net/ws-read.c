@@ -84,11 +84,13 @@ static uint64_t length_of(const uint8_t *head) {
 }
 
 /* The first two bytes of a frame. @return 0 or the code to close with */
-static unsigned check_start(const struct bp_ws_reader *r) {
+static unsigned check_start(const struct bp_ws_reader *r, const struct bp_ws_limits *limits) {
     unsigned opcode = r->head[0] & 0x0f;
     bool control = opcode >= 8, fin = (r->head[0] & 0x80) != 0;
+    bool masked = (r->head[1] & 0x80) != 0;
 
-    if ((r->head[0] & 0x70) != 0 || !(r->head[1] & 0x80)) /* no extensions; clients mask */
+    /* no extensions; clients mask, servers must not (RFC 6455 §5.1) */
+    if ((r->head[0] & 0x70) != 0 || masked == limits->from_server)
         return 1002;
     if (control ? opcode > BP_WS_PONG || !fin || (r->head[1] & 0x7f) > 125
                 : opcode > BP_WS_BINARY || (opcode == 0) != (r->opcode != 0))
@@ -112,7 +114,7 @@ static unsigned begin_frame(struct bp_ws_reader *r, struct bp_ws_spare *spare,
             r->fragments = 1;
         }
     }
-    r->left = 4 + n; /* the mask */
+    r->left = n + (limits->from_server ? 0 : 4); /* the mask */
     r->frames = spare->frames ? BP_TAKE_PTR(spare->frames) : frames_new();
     if (!r->frames)
         return 1011;
@@ -129,7 +131,7 @@ static size_t read_head(struct bp_ws_reader *r, struct bp_ws_spare *spare,
     while (used < n && !r->frames && *ret_code == 0) {
         r->head[r->nhead++] = p[used++];
         if (r->nhead == 2)
-            *ret_code = check_start(r);
+            *ret_code = check_start(r, limits);
         if (*ret_code == 0 && r->nhead >= 2 && r->nhead == head_size(r->head))
             *ret_code = begin_frame(r, spare, limits);
     }

@@ -3,8 +3,8 @@
 #include "base/buf.h"
 #include "net/frame.h"
 
-/* What a WebSocket client sends, as whole messages (RFC 6455). Pure: bytes in, calls out. One
- * thread. A reader between two messages holds no memory. */
+/* What the other side of a WebSocket sends, as whole messages (RFC 6455). Pure: bytes in, calls
+ * out. One thread. A reader between two messages holds no memory. */
 struct bp_ws_frames;
 
 /* Decoders for readers in the middle of a frame; shared by the readers of a thread. */
@@ -17,6 +17,7 @@ void bp_ws_spare_done(struct bp_ws_spare *s);
 struct bp_ws_limits {
     size_t max_message_bytes;
     unsigned max_fragments; /* frames of one message */
+    bool from_server;       /* it sends without masks; else it must mask */
 };
 
 struct bp_ws_reader {

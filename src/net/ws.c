@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <utlist.h>
 
-#include "crypt/digest.h"
+#include "net/ws-shake.h"
 
 /* The life of a connection, on its loop:
  *
@@ -349,7 +349,8 @@ static bool on_message(void *ctx, enum bp_ws_opcode opcode, struct bp_str body) 
 
 static void received(struct bp_ws *ws, const uint8_t *p, size_t n) {
     const struct bp_ws_options *o = &ws->server->o;
-    const struct bp_ws_limits limits = { o->max_message_bytes, o->max_fragments };
+    const struct bp_ws_limits limits = { .max_message_bytes = o->max_message_bytes,
+                                         .max_fragments = o->max_fragments };
     unsigned code;
 
     ws->mono_seen = bp_mono_ns();
@@ -541,24 +542,6 @@ static bool is_key(const char *key) {
     return key && strlen(key) == 24 && strspn(key, digits) == 22 && bp_streq(key + 22, "==");
 }
 
-static void accept_key(const char *key, char out[static 29]) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t digest[BP_SHA1_LEN + 1] = { 0 };
-    char text[64];
-    size_t o = 0;
-
-    (void) snprintf(text, sizeof text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
-    bp_sha1_of(text, strlen(text), digest);
-    for (size_t i = 0; i < sizeof digest; i += 3) {
-        unsigned v = (unsigned) digest[i] << 16 | (unsigned) digest[i + 1] << 8 | digest[i + 2];
-
-        for (int shift = 18; shift >= 0; shift -= 6)
-            out[o++] = digits[v >> shift & 63];
-    }
-    out[27] = '='; /* 20 bytes are 27 digits */
-    out[28] = '\0';
-}
-
 static int refuse(struct bp_ws_server *s, struct bp_http_reply *reply, void *data, int status,
                   const char *why) {
     struct bp_error err;
@@ -587,7 +570,7 @@ int bp_ws_accept(struct bp_ws_server *s, struct bp_http_req *req, struct bp_http
     const char *key = bp_http_header(req, "Sec-WebSocket-Key");
     const char *version = bp_http_header(req, "Sec-WebSocket-Version");
     struct handshake *h;
-    char text[29];
+    char text[BP_WS_ACCEPT_TEXT];
 
     if (!version || !bp_streq(version, "13")) {
         bp_http_reply_header(reply, "Sec-WebSocket-Version", "13");
@@ -603,7 +586,7 @@ int bp_ws_accept(struct bp_ws_server *s, struct bp_http_req *req, struct bp_http
     h->server = s;
     h->data = data;
     (void) __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
-    accept_key(key, text);
+    bp_ws_accept_text(key, text);
     bp_http_reply_upgrade(reply, "websocket", take, never_came, h);
     bp_http_reply_header(reply, "Sec-WebSocket-Accept", text);
     return 0;

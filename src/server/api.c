@@ -1,13 +1,15 @@
 /* The server's own routes: how it is, accounts, configuration, jobs, the log. What robots and
  * people do with recordings is in api-*.c, one part each. Paths and bodies: docs/api/server.md. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
 #include "base/json-value.h"
 #include "base/metrics.h"
 #include "net/fanout.h"
-#include "server/server-priv.h"
+#include "server/api-archive.h"
+#include "server/guard.h"
 
 /* ---- how it is ---- */
 
@@ -119,15 +121,62 @@ static int on_logout(struct bp_http_req *req, struct bp_http_reply *reply, struc
 }
 
 static int on_whoami(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_device_who who;
+
+    if (bp_server_device(bp_server_of(req), req, &who)) {
+        bp_http_reply_json(reply, 200,
+                           json_pack("{s:s, s:s, s:s, s:s}", "user", who.id, "role", "device", "by",
+                                     "device", "public_key", who.key));
+        return 0;
+    }
     return bp_access_whoami(bp_server_of(req)->access, req, reply, err);
 }
 
+/* What of a body may be written down: no password, and of the rest what says what was done. */
+static json_t *harmless(const struct bp_http_req *req) {
+    static const char *const keys[] = { "name", "role", "disabled", "lifetime_s", "groups" };
+    json_t *body = NULL, *o = json_object();
+
+    if (bp_api_body(req, &body, NULL) < 0)
+        return o;
+    for (size_t i = 0; i < BP_COUNT(keys); i++)
+        if (json_object_get(body, keys[i]))
+            (void) json_object_set(o, keys[i], json_object_get(body, keys[i]));
+    if (json_object_get(body, "password"))
+        (void) json_object_set_new(o, "password", json_string("set"));
+    json_decref(body);
+    return o;
+}
+
 static int on_accounts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    return bp_api_accounts(bp_server_of(req)->access, req, reply, err);
+    bool users = bp_starts_with(bp_http_route(req)->pattern, "/api/v1/users");
+    const char *name = bp_http_param(req, "name");
+    struct bp_server *s = bp_server_of(req);
+    char action[40];
+    int r = 0;
+
+    if (!bp_streq(bp_http_route(req)->method, "GET")) {
+        (void) snprintf(action, sizeof action, "%s.%s", users ? "user" : "token",
+                        bp_http_route(req)->method);
+        r = bp_server_audit(s, req, action, name ? name : "", harmless(req), err);
+    }
+    return r < 0 ? r : bp_api_accounts(s->access, req, reply, err);
 }
 
 static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    return bp_api_config(bp_server_of(req)->settings, req, reply, err);
+    const struct bp_http_route *route = bp_http_route(req);
+    struct bp_server *s = bp_server_of(req);
+    json_t *body = NULL;
+    int r = 0;
+
+    if (bp_streq(route->method, "PATCH")) {
+        r = bp_api_body(req, &body, err);
+        if (r == 0)
+            r = bp_server_audit(s, req, "config.change", "", body, err);
+    } else if (bp_streq(route->pattern, "/api/v1/config/reload")) {
+        r = bp_server_audit(s, req, "config.reload", "", NULL, err);
+    }
+    return r < 0 ? r : bp_api_config(s->settings, req, reply, err);
 }
 
 /* ---- jobs ---- */

@@ -2,6 +2,7 @@
 
 #include "access/access.h"
 #include "alert/alert.h"
+#include "base/mutex.h"
 #include "daemon/api.h"
 #include "daemon/bus.h"
 #include "daemon/events.h"
@@ -15,6 +16,7 @@
 struct bp_archive;
 struct bp_audit;
 struct bp_devices;
+struct bp_gcra;
 struct bp_ingest;
 struct bp_links;
 struct bp_retain;
@@ -37,11 +39,14 @@ struct bp_server {
     struct bp_store *store;     /* part "store" */
     struct bp_archive *archive; /* part "archive": archive.db */
     struct bp_audit *audit;     /* part "archive": audit.db */
+    struct bp_gcra *limits;     /* part "guard" */
     struct bp_devices *devices; /* part "devices" */
-    struct bp_ingest *ingest;   /* part "uploads" */
-    struct bp_links *links;     /* part "link" */
-    struct bp_sync *sync;       /* part "sync": to the cloud */
-    struct bp_retain *retain;   /* part "retention" */
+    /* part "devices": held over a change of devices, database included; before locks of these */
+    struct bp_mutex devices_turn;
+    struct bp_ingest *ingest; /* part "uploads" */
+    struct bp_links *links;   /* part "link" */
+    struct bp_sync *sync;     /* part "sync": to the cloud */
+    struct bp_retain *retain; /* part "retention" */
 
     struct bp_http *http;         /* API, UI, events; the socket */
     struct bp_http *http_events;  /* or NULL */
@@ -105,7 +110,8 @@ extern const struct bp_api_part bp_server_api_docs;
 BP_MUST_CHECK int bp_server_describe(struct bp_api *ret, const struct bp_api_part **parts,
                                      struct bp_http_route **ret_routes, size_t *ret_n);
 
-/* --- guard.c: who may come in, and how often --- */
+/* --- guard.c: who may come in, and how often; more in guard.h --- */
+extern const struct bp_server_part bp_server_part_guard;
 /** As `authorize` of net/http.h; ctx: the server. */
 int bp_server_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,
                         struct bp_http_reply *reply, struct bp_error *err);

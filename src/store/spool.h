@@ -42,7 +42,7 @@ struct bp_spool_meta {
     char session[BP_ULID_TEXT];
     char file[BP_SPOOL_NAME_MAX + 1];
     char kind[16];
-    char device[64];
+    char device[129];
     uint64_t bytes;
     uint8_t sha256[BP_SHA256_LEN];
     uint32_t part_bytes; /* power of two; 0 when created = chosen */
@@ -54,6 +54,7 @@ struct bp_spool_info {
     uint32_t parts, parts_there;
     bp_ns_t created_wall, expires_wall;
     bool finishing;
+    bool moved; /* it was finished, and whether that was remembered is not known: finish it again */
 };
 
 /** The id of an upload: the session, "-", and 32 hex digits of a digest over file name and content
@@ -61,7 +62,9 @@ struct bp_spool_info {
 char *bp_spool_id(const char *session, const char *file, const uint8_t sha256[static BP_SHA256_LEN],
                   char ret[static BP_SPOOL_ID]);
 
-/** Opens the folder and takes up what an earlier life left. @return 0, -ENOMEM, or an errno */
+/** Opens the folder and takes up what an earlier life left. Uploads all of whose parts are there
+ * may be in the middle of being finished: finish them (in the background). @return 0, -ENOMEM, or
+ * an errno */
 BP_MUST_CHECK int bp_spool_open(const struct bp_spool_options *o, struct bp_spool **ret,
                                 struct bp_error *err);
 /** Nobody may be in a call, no part may be open. Takes NULL. */
@@ -82,12 +85,18 @@ BP_MUST_CHECK int bp_spool_get(struct bp_spool *s, const char *id, struct bp_spo
 /** Appends the parts that are there as "0-3,7". @return 0, -ENOENT */
 BP_MUST_CHECK int bp_spool_put_parts(struct bp_spool *s, const char *id, struct bp_buf *out,
                                      struct bp_error *err);
-/** The i-th upload, in no order; false behind the last. */
-bool bp_spool_at(struct bp_spool *s, size_t i, struct bp_spool_info *ret);
+/** All uploads, in no order. @param ret  heap, owned by the caller; @return 0, -ENOMEM */
+BP_MUST_CHECK int bp_spool_list(struct bp_spool *s, struct bp_spool_info **ret, size_t *ret_n);
+/** Bytes of the unfinished uploads of a device. */
+uint64_t bp_spool_bytes_of(struct bp_spool *s, const char *device);
+/** Of all. */
+void bp_spool_sums(struct bp_spool *s, uint64_t *ret_uploads, uint64_t *ret_bytes);
 /** Forgets an upload and its bytes. @return 0, -ENOENT, -EBUSY while it is finishing, an errno */
 BP_MUST_CHECK int bp_spool_drop(struct bp_spool *s, const char *id, struct bp_error *err);
-/** Forgets what has expired. @return how many */
-unsigned bp_spool_expire(struct bp_spool *s, bp_ns_t now_wall);
+/** Forgets what has expired, and some time has passed since: by the monotonic clock, so that a wall
+ * clock that jumps loses nothing.
+ *  @param now_mono  now; @return how many */
+unsigned bp_spool_expire(struct bp_spool *s, bp_ns_t now_mono);
 
 /**
  * Begins to receive a part.
@@ -122,8 +131,8 @@ void bp_spool_part_abort(struct bp_spool_part *p);
  *
  * @param take  called once, without a lock: must move the file at `path` to where it stays, and
  *              remember it, for good; called again after a crash, `path` may be gone by then
- * @return 0; -ENOENT; BP_EUSAGE parts are missing; -EBUSY somebody is at it; BP_EDIGEST the digest
- * of the whole is another: the upload was dropped; what `take` returned
+ * @return 0; -ENOENT; BP_EMISMATCH parts are missing; -EBUSY somebody is at it; BP_EDIGEST the
+ * digest of the whole is another: the upload was dropped; what `take` returned
  */
 BP_MUST_CHECK int bp_spool_finish(struct bp_spool *s, const char *id,
                                   int (*take)(void *ctx, const struct bp_spool_info *info,

@@ -33,11 +33,12 @@ BP_MUST_CHECK int bp_sync_queue_put_session(struct bp_sync_queue *q,
 /** The session goes to this target, and with it every file it has or gets. */
 BP_MUST_CHECK int bp_sync_queue_want(struct bp_sync_queue *q, const char *session,
                                      const char *target, bool manifest_last, struct bp_error *err);
-/** Adds; or, when bytes or digest are others, begins all its uploads anew. @param sha256  hex or ""
- *  @return 0, -ENOENT without the session */
+/** Adds; or, when its content is another, begins all its uploads anew. That is told by the digest,
+ *  without one by size and time. @param sha256  hex or "" @return 0, -ENOENT without the session */
 BP_MUST_CHECK int bp_sync_queue_put_file(struct bp_sync_queue *q, const char *session,
                                          const char *name, enum bp_sync_kind kind, uint64_t bytes,
-                                         const char *sha256, struct bp_error *err);
+                                         bp_ns_t mtime_ns, const char *sha256,
+                                         struct bp_error *err);
 BP_MUST_CHECK int bp_sync_queue_close_session(struct bp_sync_queue *q, const char *session,
                                               struct bp_error *err);
 BP_MUST_CHECK int bp_sync_queue_forget(struct bp_sync_queue *q, const char *session,
@@ -65,7 +66,7 @@ void bp_sync_job_done(struct bp_sync_job *j);
 
 /**
  * The first upload of a target that may go: by hand, marked sessions, small descriptions before
- * payload, small files (up to `small` bytes), the newest session; within one as they were added.
+ * payload, small files (up to 16 MiB), the newest session; within one as they were added.
  *
  * @param skip  says which not to take: those at work; or NULL
  * @return 1, or 0 when there is none
@@ -74,9 +75,9 @@ BP_MUST_CHECK int bp_sync_queue_next(struct bp_sync_queue *q, const char *target
                                      bool only_now,
                                      bool (*skip)(void *ctx, int64_t upload, const char *sha256),
                                      void *ctx, struct bp_sync_job *ret, struct bp_error *err);
-/** When the next waiting upload may be tried, INT64_MAX = there is none. */
-BP_MUST_CHECK int bp_sync_queue_next_mono(struct bp_sync_queue *q, const char *target, bp_ns_t *ret,
-                                          struct bp_error *err);
+/** When the next one that waits for its time may be tried, INT64_MAX = there is none. */
+BP_MUST_CHECK int bp_sync_queue_next_mono(struct bp_sync_queue *q, const char *target,
+                                          bp_ns_t now_mono, bp_ns_t *ret, struct bp_error *err);
 
 /* A session that a target has to hear of. */
 struct bp_sync_due {
@@ -88,22 +89,27 @@ struct bp_sync_due {
 };
 void bp_sync_due_done(struct bp_sync_due *d);
 #define BP_AUTO_SYNC_DUE BP_CLEANUP(bp_sync_due_done) struct bp_sync_due
-/** @return 1, or 0 when there is none */
+/** @param only_now  tells only what goes by hand, finishes all. @return 1, or 0 when there is none
+ */
 BP_MUST_CHECK int bp_sync_queue_due(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono,
-                                    struct bp_sync_due *ret, struct bp_error *err);
+                                    bool only_now, struct bp_sync_due *ret, struct bp_error *err);
 
 /* ---- what became of it ---- */
 
-/** Size and digest as read from the disk; when they are others than before, all uploads of the file
- *  begin anew. */
-BP_MUST_CHECK int bp_sync_queue_set_digest(struct bp_sync_queue *q, int64_t file, uint64_t bytes,
-                                           const char *sha256, struct bp_error *err);
+/** Size and digest as read from the disk. @return 0; 1 when they are others than before: all
+ * uploads of the file begin anew, the job's is none any more */
+BP_MUST_CHECK int bp_sync_queue_set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j,
+                                           uint64_t bytes, const char *sha256,
+                                           struct bp_error *err);
 /** The upload has this token and part size; of others, parts are forgotten. */
 BP_MUST_CHECK int bp_sync_queue_begun(struct bp_sync_queue *q, int64_t upload, const char *token,
                                       uint64_t part_bytes, struct bp_error *err);
 /** Part n is there. */
 BP_MUST_CHECK int bp_sync_queue_put_part(struct bp_sync_queue *q, int64_t upload, uint32_t n,
                                          const char *etag, uint64_t bytes, struct bp_error *err);
+/** Exactly those parts are there that the upload says: what the other side told. */
+BP_MUST_CHECK int bp_sync_queue_set_parts(struct bp_sync_queue *q, int64_t upload,
+                                          const struct bp_sync_upload *u, struct bp_error *err);
 /** What is known of parts, into an upload with a layout. */
 BP_MUST_CHECK int bp_sync_queue_get_parts(struct bp_sync_queue *q, int64_t upload,
                                           struct bp_sync_upload *u, struct bp_error *err);
@@ -142,7 +148,8 @@ BP_MUST_CHECK int bp_sync_queue_set_json(struct bp_sync_queue *q, const char *se
 
 BP_MUST_CHECK int bp_sync_queue_now(struct bp_sync_queue *q, const char *target,
                                     const char *session, struct bp_error *err);
-/** Parked ones, and failed ones too when `failed`, wait again with fresh tries. @return how many */
+/** Parked ones, failed ones too when `failed`, and those that pause between tries wait again with
+ *  fresh tries. @return how many */
 BP_MUST_CHECK int64_t bp_sync_queue_retry(struct bp_sync_queue *q, const char *target,
                                           const char *session, bool failed, struct bp_error *err);
 BP_MUST_CHECK int bp_sync_queue_set(struct bp_sync_queue *q, const char *key, int64_t value,

@@ -302,10 +302,13 @@ BP_MUST_CHECK int bp_sync_undo(struct bp_sync *s, int64_t number, struct bp_erro
 
 struct bp_sync_import {
     const char *root; /* where the disk is mounted */
+    bool allow_unsigned;
     /* May this device bring something? key: 32 bytes. NULL = every one whose signature holds. */
     bool (*trust)(void *ctx, const char *device, const uint8_t *key);
-    /* A session whose files are all there and as signed. @return < 0 ends the import */
-    int (*session)(void *ctx, const char *device, const char *id, const char *dir);
+    /* A session whose files are all there and as signed. @param json  what its device said of it,
+     * for bp_sync_add_session(). @return < 0 ends the import */
+    int (*session)(void *ctx, const char *device, const char *id, const char *dir,
+                   const char *json);
     /* What was left out and why; or NULL. */
     void (*refused)(void *ctx, const char *what, const char *why);
     void *ctx;

@@ -74,6 +74,14 @@ const char *bp_sync_policy_name(enum bp_sync_policy p);
 /** @return the policy or -EINVAL */
 int bp_sync_policy_from_name(const char *name);
 
+/* A file of a session that is there. */
+struct bp_sync_listed {
+    const char *name; /* over there */
+    const char *hex;  /* SHA-256 */
+    uint64_t bytes;
+    enum bp_sync_kind kind;
+};
+
 /* A session as a target sees it; borrowed for the call. Texts are never NULL. */
 struct bp_sync_session_ref {
     const char *id;   /* ULID */
@@ -85,6 +93,8 @@ struct bp_sync_session_ref {
     bool closed;        /* no more files come */
     bool force;         /* ours replaces theirs, whatever they say */
     enum bp_sync_policy policy;
+    const struct bp_sync_listed *files; /* for finish(): all of them, each proven; else NULL */
+    size_t nfiles;
 };
 
 /* A file as a target sees it; borrowed for the call. */
@@ -118,7 +128,7 @@ struct bp_sync_upload {
     uint64_t part_bytes;       /* wished for; begin() may change it by bp_sync_upload_layout() */
     uint32_t nparts;
     struct bp_sync_part *parts; /* nparts of them; owned by the engine */
-    void *ctx;                  /* the target's own, between begin() and complete() or abort() */
+    void *ctx; /* the target's own, from begin() to a good complete(), park() or abort() */
 };
 
 /**
@@ -229,3 +239,5 @@ void bp_sync_target_done(struct bp_sync_target *t);
 
 /* Kinds, each in a file of its own. */
 extern const struct bp_sync_target_kind bp_sync_kind_file;
+extern const struct bp_sync_target_kind bp_sync_kind_http, bp_sync_kind_https, bp_sync_kind_unix;
+extern const struct bp_sync_target_kind bp_sync_kind_s3;

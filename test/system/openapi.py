@@ -56,7 +56,7 @@ def test():
     agent.json("POST", "/api/v1/sessions/over/stop", {})
     out = schemathesis(folder, agent.base, bp.amount(35, 300), "--seed", str(bp.seeded().randrange(1 << 30)))
     counts = re.search(r"(\d+) generated", out)
-    bp.check(counts and int(counts[1]) > 500, f"requests were made: {out[-600:]}")
+    bp.check(counts and int(counts[1]) > 100, f"requests were made: {out[-600:]}")
     bp.say(f"{counts[1] if counts else '?'} requests")
     bp.check(agent.p.alive() and agent.get("/api/v1/status")["state"] in ("recording", "idle", "paused"), "it still answers")
     row = agent.get(f"/api/v1/sessions/{kept['id']}")

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bag/reads.h"
+#include "base/error.h"
+#include "base/time.h"
+
+/* A part of a recording, by topics and time, cut out of MCAP files that may lie anywhere.
+ *
+ * Of each file that can hold something its summary is read, once, and then the chunks that may hold
+ * something wanted. A chunk of which everything is wanted goes through as it is; from others the
+ * wanted messages are taken into new ones. Memory is bounded by a chunk and the index of what was
+ * written. What a segment repeats at its head of earlier ones (latched messages) is left out, but
+ * for the first segment that is read. */
+
+enum bp_slice_format {
+    BP_SLICE_MCAP,
+    BP_SLICE_JSON, /* one object a line, by log time within a segment */
+    BP_SLICE_CSV,  /* log_time_ns, publish_time_ns, topic, type, sequence, message as JSON */
+};
+
+/** "mcap", "json", "csv". */
+const char *bp_slice_format_name(enum bp_slice_format f);
+/** @return the format or -EINVAL */
+int bp_slice_format_from_name(const char *name);
+/** "application/x-ndjson", … */
+const char *bp_slice_media_type(enum bp_slice_format f);
+
+struct bp_slice_segment {
+    const char *name;          /* for errors */
+    bp_ns_t first_ns, last_ns; /* log time; 0, 0 = not known */
+};
+
+/* Borrowed for the call. */
+struct bp_slice {
+    const struct bp_slice_segment *segments; /* in the order of time */
+    size_t nsegments;
+    /** Opens segment i; `close` ends it. */
+    int (*open)(void *ctx, size_t i, struct bp_reads *ret, struct bp_error *err);
+    void (*close)(void *ctx, struct bp_reads *r);
+    void *ctx;
+    const char *const *topics; /* up to a NULL; * in one is anything; NULL = all */
+    bp_ns_t from_ns, to_ns;    /* log time, [from, to); to 0 = no end */
+    enum bp_slice_format format;
+    uint64_t max_bytes; /* written, then BP_ELIMIT; 0 = no limit */
+    const bool *cancel; /* [atomic] true ends it with -ECANCELED; may be NULL */
+};
+
+struct bp_slice_stats {
+    uint64_t messages, bytes;      /* written */
+    uint64_t read_bytes;           /* of segments */
+    uint64_t segments;             /* opened */
+    uint64_t passed, cut, skipped; /* chunks: as they are, taken apart, not looked at */
+};
+
+/**
+ * Writes the slice.
+ *
+ * @param sink       takes the next bytes; may wait; a negative code ends it and is returned
+ * @param ret_stats  also after a failure; may be NULL
+ * @return 0; -ECANCELED; BP_ELIMIT; BP_EKEY for a sealed segment; BP_EFORMAT, BP_ECORRUPT naming
+ *         segment and place; -ENOMEM; what `open`, `read` or `sink` returned
+ */
+BP_MUST_CHECK int bp_slice_run(const struct bp_slice *s,
+                               int (*sink)(void *ctx, const void *p, size_t n), void *ctx,
+                               struct bp_slice_stats *ret_stats, struct bp_error *err);
