@@ -55,13 +55,13 @@ static uint64_t copy_runs(struct bp_writer *w, struct bp_run *v, uint64_t cap) {
 
     bp_mutex_lock(&w->lock);
     all = runs_locked(w);
-    for (uint64_t no = w->tail; no < w->head && all <= cap; no++) {
+    for (uint64_t no = w->tail; no < w->head && v && all <= cap; no++) {
         const struct bp_ring_slot *r = ring_slot(w, slot_by_no(w, no));
 
         for (uint32_t i = 0; i < r->nruns; i++)
             v[n++] = *bp_ring_slot_run(&w->ring, r, i);
     }
-    for (uint32_t i = 0; i < w->ring.hdr->pending_n && all <= cap; i++)
+    for (uint32_t i = 0; i < w->ring.hdr->pending_n && v && all <= cap; i++)
         v[n++] = w->ring.pending[i];
     bp_mutex_unlock(&w->lock);
     return all;
