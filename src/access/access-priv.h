@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "access/access.h"
@@ -34,20 +35,13 @@ struct bp_access {
     struct bp_throttle *throttle;    /* [lock] */
     unsigned hashing;                /* [lock] logins that are at it, or wait */
 
+    _Atomic uint64_t version, keys_version; /* rows, keys were read anew so often */
+
     struct bp_mutex hash_lock; /* one password at a time: it takes 32 MiB. Nothing under it */
 
     pthread_rwlock_t keys_lock; /* leaf */
     struct bp_jwt_keys *keys;   /* [keys_lock] or NULL */
     struct stat keys_stat;      /* [turn] of the file they are from */
-};
-
-enum bp_how { BP_HOW_NOBODY, BP_HOW_SOCKET, BP_HOW_LOCAL, BP_HOW_TOKEN, BP_HOW_LOGIN, BP_HOW_JWT };
-
-/* Who asks. */
-struct bp_who {
-    enum bp_how how;
-    enum bp_http_access role; /* BP_HTTP_PUBLIC: nobody */
-    char name[BP_ACCOUNT_NAME];
 };
 
 /** Finds out. @return 0; -EACCES when what was shown is no good, `err` saying why */
@@ -56,6 +50,10 @@ BP_MUST_CHECK int bp_access_who(struct bp_access *a, struct bp_http_req *req, st
 /** "viewer" … "admin" as a role, else BP_HTTP_PUBLIC. */
 enum bp_http_access bp_access_role(const char *text);
 
+/** Has a login ended at `now`? */
+bool bp_access_login_over(const struct bp_access *a, const struct bp_catalog_login *l, bp_ns_t now);
+/** When it will have, unused. */
+bp_ns_t bp_access_login_end(const struct bp_access *a, const struct bp_catalog_login *l);
 /** Reads the accounts again. [turn] */
 BP_MUST_CHECK int bp_access_reload(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->turn);
 

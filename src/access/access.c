@@ -52,9 +52,13 @@ enum bp_http_access bp_access_role(const char *text) {
 /* ---- the copy in memory ---- */
 
 /* Has a login ended? One that is yet to begin is of another clock than ours: it has, too. */
-static bool is_over(const struct bp_access *a, const struct bp_catalog_login *l, bp_ns_t now) {
-    return now >= l->created_ns + a->session_time || now >= l->used_ns + a->session_idle ||
-           now < l->created_ns - CLOCK_STEP;
+bool bp_access_login_over(const struct bp_access *a, const struct bp_catalog_login *l,
+                          bp_ns_t now) {
+    return now >= bp_access_login_end(a, l) || now < l->created_ns - CLOCK_STEP;
+}
+
+bp_ns_t bp_access_login_end(const struct bp_access *a, const struct bp_catalog_login *l) {
+    return BP_MIN(l->created_ns + a->session_time, l->used_ns + a->session_idle);
 }
 
 /* Rows used since they were last written. How many rows there are changes in a turn only. */
@@ -105,6 +109,7 @@ int bp_access_reload(struct bp_access *a, struct bp_error *err) {
 
     a->rows = fresh;
     bp_mutex_unlock(&a->lock);
+    atomic_fetch_add(&a->version, 1);
     bp_catalog_accounts_done(&old);
     return 0;
 }
@@ -168,6 +173,7 @@ static int read_keys(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->t
 
     a->keys = keys;
     (void) pthread_rwlock_unlock(&a->keys_lock);
+    atomic_fetch_add(&a->keys_version, 1);
     bp_jwt_keys_free(old);
     return 0;
 }
@@ -195,6 +201,8 @@ static int by_token(struct bp_access *a, const uint8_t digest[static BP_ACCOUNT_
         if (r < 0)
             continue;
         set_who(ret, BP_HOW_TOKEN, bp_access_role(t->role), t->name);
+        memcpy(ret->digest, digest, sizeof ret->digest);
+        ret->until_ns = t->expires_ns;
         t->used_ns = now;
     }
     bp_mutex_unlock(&a->lock);
@@ -231,6 +239,9 @@ static int by_jwt(struct bp_access *a, struct bp_str token, struct bp_who *ret,
     sub = json_string_value(json_object_get(claims, "sub"));
     role = role_of_claim(json_object_get(claims, a->jwt_role));
     set_who(ret, BP_HOW_JWT, role, sub ? sub : "");
+    ret->until_ns = BP_SEC * (bp_ns_t) BP_MIN(json_number_value(json_object_get(claims, "exp")),
+                                              (double) (INT64_MAX / BP_SEC - 3600)) +
+                    JWT_LEEWAY;
     json_decref(claims);
     return role == BP_HTTP_PUBLIC
                ? bp_fail(err, -EACCES,
@@ -265,13 +276,15 @@ static void by_cookie(struct bp_access *a, const char *cookie, struct bp_who *re
     for (size_t i = 0; !login && i < a->rows.nlogins; i++)
         if (memcmp(a->rows.logins[i].digest, digest, sizeof digest) == 0)
             login = &a->rows.logins[i];
-    for (size_t i = 0; login && !is_over(a, login, now) && i < a->rows.nusers; i++) {
+    for (size_t i = 0; login && !bp_access_login_over(a, login, now) && i < a->rows.nusers; i++) {
         struct bp_catalog_user *u = &a->rows.users[i];
 
         if (u->disabled || !bp_streq(u->name, login->user))
             continue;
         set_who(ret, BP_HOW_LOGIN, bp_access_role(u->role), u->name);
         login->used_ns = u->used_ns = now;
+        memcpy(ret->digest, digest, sizeof ret->digest);
+        ret->until_ns = bp_access_login_end(a, login);
     }
     bp_mutex_unlock(&a->lock);
 }
@@ -354,7 +367,7 @@ static int remove_ended(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a
 
         bp_mutex_lock(&a->lock);
         for (size_t i = 0; !found && i < a->rows.nlogins; i++) {
-            found = is_over(a, &a->rows.logins[i], now);
+            found = bp_access_login_over(a, &a->rows.logins[i], now);
             if (found) {
                 over = a->rows.logins[i];
                 a->rows.logins[i] = a->rows.logins[--a->rows.nlogins];

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/metrics.h"
+#include "catalog/accounts.h"
 #include "catalog/catalog.h"
 #include "net/http.h"
 
@@ -54,6 +55,31 @@ void bp_access_tick(struct bp_access *a);
 /** The `authorize` of net/http.h; `ctx` is ours. */
 int bp_access_authorize(struct bp_access *a, struct bp_http_req *req, enum bp_http_access need,
                         struct bp_http_reply *reply, struct bp_error *err);
+
+enum bp_how { BP_HOW_NOBODY, BP_HOW_SOCKET, BP_HOW_LOCAL, BP_HOW_TOKEN, BP_HOW_LOGIN, BP_HOW_JWT };
+
+/* Who asks. */
+struct bp_who {
+    enum bp_how how;
+    enum bp_http_access role; /* BP_HTTP_PUBLIC: nobody */
+    char name[BP_ACCOUNT_NAME];
+    uint8_t digest[BP_ACCOUNT_DIGEST]; /* of the token or the cookie */
+    bp_ns_t until_ns;                  /* wall: it ends then by itself; 0 = never */
+};
+
+/* What let somebody in, for connections that stay: to look again whether it still would. */
+struct bp_pass {
+    struct bp_who who;
+    uint64_t version; /* of the accounts it was last judged by */
+};
+
+/** The pass of a request that was let in. @return 0; -EACCES when that has changed meanwhile */
+BP_MUST_CHECK int bp_access_pass(struct bp_access *a, struct bp_http_req *req, struct bp_pass *ret,
+                                 struct bp_error *err);
+/** False when the token was removed or has expired, the user was removed, disabled or given another
+ *  role, or the login has ended. Does not wait, and is cheap while nothing has changed. A
+ * connection that is open is no use of its login. One thread at a time for a pass. */
+bool bp_access_still(struct bp_access *a, struct bp_pass *pass);
 
 enum { BP_ACCESS_PEER = 72 };
 /** The client's address, for limits and logs: of IPv6 its /64; behind a trusted proxy what that

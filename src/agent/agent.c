@@ -159,13 +159,23 @@ static void live(struct bp_agent *a, int signals) {
     }
 }
 
+static int take_triggers(struct bp_agent *a, const struct bp_agent_config *c,
+                         struct bp_error *err) {
+    return bp_triggers_configure(a->triggers, &c->triggers, c->session.mark_topic, err);
+}
+
 static void on_settings(void *ctx, const void *values) {
     const struct bp_agent_config *now = values;
     struct bp_agent *a = ctx;
+    struct bp_error err = { 0 };
 
     bp_log_set_level((enum bp_log_level) now->log.level);
     if (a->sessions)
         bp_sessions_configure(a->sessions, now);
+    if (a->retention)
+        bp_retention_kick(a->retention);
+    if (a->triggers && take_triggers(a, now, &err) < 0) /* what they say has been checked */
+        bp_log(BP_LOG_ERROR, "triggers are not as configured", BP_F_TEXT("why", err.text));
     bp_agent_sync_configure(a->sync, now);
 }
 
@@ -250,7 +260,7 @@ static int open_graph(struct bp_agent *a, struct bp_error *err) {
 }
 
 static int open_care(struct bp_agent *a, struct bp_error *err) {
-    int r = bp_retention_open(&(struct bp_retention_opts){ .config = a->config,
+    int r = bp_retention_open(&(struct bp_retention_opts){ .settings = a->settings,
                                                            .catalog = a->catalog,
                                                            .sessions = a->sessions,
                                                            .bus = a->bus,
@@ -260,7 +270,7 @@ static int open_care(struct bp_agent *a, struct bp_error *err) {
                               &a->retention, err);
 
     return r < 0 ? r
-                 : bp_care_open(&(struct bp_care_opts){ .config = a->config,
+                 : bp_care_open(&(struct bp_care_opts){ .settings = a->settings,
                                                         .recorder = a->recorder,
                                                         .sessions = a->sessions,
                                                         .alerts = a->alerts,
@@ -329,6 +339,7 @@ static int open_events(struct bp_agent *a, struct bp_error *err) {
             .ntopics = BP_COUNT(topics),
             .nusual = BP_COUNT(topics) - 1, /* not those of the graph: they are long */
             .more = &samples,
+            .access = a->access,
             .max_connections = (unsigned) a->config->http.max_connections,
         },
         &a->events, err);
@@ -340,19 +351,20 @@ static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27
 }
 
 static int open_triggers(struct bp_agent *a, struct bp_error *err) {
-    return bp_triggers_open(
+    int r = bp_triggers_open(
         &(struct bp_triggers_opts){
-            .rules = &a->config->triggers,
-            .mark_topic = a->config->session.mark_topic,
             .recorder = a->recorder,
             .sessions = a->sessions,
             .alerts = a->alerts,
             .bus = a->bus,
             .dir = a->dir,
+            .vault = a->vault,
             .snapshot = on_snapshot,
             .ctx = a,
         },
         &a->triggers, err);
+
+    return r < 0 ? r : take_triggers(a, a->config, err);
 }
 
 static void agent_done(struct bp_agent *a) {

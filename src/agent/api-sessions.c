@@ -115,12 +115,8 @@ static void on_finding(void *ctx, const struct bp_finding *f) {
     bp_job_log(c->job, text);
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total) {
-    (void) bp_job_progress(((struct check *) ctx)->job, done, total);
-}
-
-static bool is_cancelled(void *ctx) {
-    return bp_job_cancelled(((struct check *) ctx)->job);
+static int on_progress(void *ctx, uint64_t done, uint64_t total) {
+    return bp_job_progress(((struct check *) ctx)->job, done, total);
 }
 
 static int run_verify(struct bp_job *job, void *arg, json_t **ret, struct bp_error *err) {
@@ -132,11 +128,8 @@ static int run_verify(struct bp_job *job, void *arg, json_t **ret, struct bp_err
 
     c->job = job;
     r = bp_verify(&path, 1,
-                  &(struct bp_verify_opts){ .threads = 1,
-                                            .finding = on_finding,
-                                            .progress = on_progress,
-                                            .cancelled = is_cancelled,
-                                            .ctx = c },
+                  &(struct bp_verify_opts){
+                      .threads = 1, .finding = on_finding, .progress = on_progress, .ctx = c },
                   &v, err);
     if (r < 0)
         return r;
@@ -220,36 +213,58 @@ static json_t *source_json(const struct bp_ledger_source *s, bool spans) {
     return o;
 }
 
-static void ledger_done(struct bp_ledger *l) {
-    bp_ledger_done(l);
+static json_t *ledger_json(const char *id, const struct bp_writer_ledger *l, bool spans) {
+    struct bp_ledger_totals t;
+    json_t *sources = json_array();
+    uint64_t folded_lost = 0;
+
+    for (size_t i = 0; i < l->ledger.n; i++)
+        (void) json_array_append_new(sources, source_json(l->ledger.v[i], spans));
+    bp_ledger_totals(&l->ledger, &t);
+    for (int i = 0; i < BP_LOSS_N_; i++) {
+        t.lost[i] += l->folded_lost[i];
+        folded_lost += bp_loss_is_loss((enum bp_loss) i) ? l->folded_lost[i] : 0;
+    }
+    t.lost_all += folded_lost;
+    return json_pack("{s:s, s:{s:I, s:I}, s:I, s:I, s:I, s:o, s:o}", "session", id, "folded",
+                     "received", (json_int_t) l->folded_received, "lost", (json_int_t) folded_lost,
+                     "received", (json_int_t) (t.received + l->folded_received), "late",
+                     (json_int_t) t.late, "lost", (json_int_t) t.lost_all, "lost_by_cause",
+                     bp_sessions_lost_json(t.lost), "sources", sources);
+}
+
+static int finished_ledger(const char *path, struct bp_ledger *ret, struct bp_error *err) {
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *bag = NULL;
+    int r = bp_bag_open(&path, 1, &bag, err);
+
+    return r < 0 ? r : bp_bag_ledger(bag, ret, err);
 }
 
 int bp_agent_get_ledger(struct bp_http_req *req, struct bp_http_reply *reply,
                         struct bp_error *err) {
-    BP_CLEANUP(bp_bag_closep) struct bp_bag *bag = NULL;
-    BP_CLEANUP(ledger_done) struct bp_ledger l = { 0 };
+    const struct bp_agent *a = bp_http_ctx(req);
+    BP_CLEANUP(bp_writer_ledger_done) struct bp_writer_ledger l = { 0 };
     BP_AUTO_CATALOG_SESSION row = { 0 };
-    const char *spans = bp_http_query(req, "spans"), *path;
-    struct bp_ledger_totals t;
-    json_t *sources;
-    int r = finished_of(req, &row, err);
+    BP_AUTO_CATALOG_SESSION over = { 0 };
+    const char *spans = bp_http_query(req, "spans");
+    bool running;
+    json_t *o;
+    int r = row_of(req, &row, err);
 
-    path = row.dir;
-    if (r >= 0)
-        r = bp_bag_open(&path, 1, &bag, err);
-    if (r >= 0)
-        r = bp_bag_ledger(bag, &l, err);
     if (r < 0)
         return r;
-    sources = json_array();
-    for (size_t i = 0; i < l.n; i++)
-        (void) json_array_append_new(sources, source_json(l.v[i], spans && !bp_streq(spans, "0")));
-    bp_ledger_totals(&l, &t);
-    bp_agent_reply_known(reply,
-                         json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "session", row.id, "received",
-                                   (json_int_t) t.received, "late", (json_int_t) t.late, "lost",
-                                   (json_int_t) t.lost_all, "lost_by_cause",
-                                   bp_sessions_lost_json(t.lost), "sources", sources));
+    /* one that ends just now has no writer any more, but its files soon have it all */
+    r = is_live(&row) ? bp_sessions_ledger(a->sessions, row.id, &l, err) : -ENOENT;
+    running = r == 0;
+    if (r == -ENOENT)
+        r = finished_of(req, &over, err);
+    if (r == 0 && !running)
+        r = finished_ledger(over.dir, &l.ledger, err);
+    if (r < 0)
+        return r;
+    o = ledger_json(row.id, &l, spans && !bp_streq(spans, "0"));
+    (void) json_object_set_new(o, "running", json_boolean(running));
+    bp_agent_reply_known(reply, o);
     return 0;
 }
 

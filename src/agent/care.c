@@ -24,14 +24,15 @@ struct bp_care {
     struct bp_watch watch; /* [thread] */
     pthread_t thread;
     bool started;
-    struct bp_mutex lock;          /* leaf */
-    pthread_cond_t wake;           /* with lock; monotonic */
-    bool stop;                     /* [lock] */
-    struct bp_degrade degrade;     /* [lock] written by the thread alone */
-    struct bp_robots_view *robots; /* [lock] owned; written by the thread alone */
-    struct bp_robots_view *spare;  /* [thread] owned: the next look is taken here */
-    struct bp_autostart autostart; /* [thread] */
-    bp_ns_t kicked_mono;           /* [thread] */
+    struct bp_mutex lock;                 /* leaf */
+    pthread_cond_t wake;                  /* with lock; monotonic */
+    bool stop;                            /* [lock] */
+    struct bp_degrade degrade;            /* [lock] written by the thread alone */
+    struct bp_robots_view *robots;        /* [lock] owned; written by the thread alone */
+    struct bp_robots_view *spare;         /* [thread] owned: the next look is taken here */
+    struct bp_autostart autostart;        /* [thread] */
+    const struct bp_agent_config *config; /* [thread] a reference: what it looked by last */
+    bp_ns_t kicked_mono;                  /* [thread] */
 };
 
 /* ---- less load ---- */
@@ -77,21 +78,22 @@ static void tell_degraded(struct bp_care *c, const struct bp_degrade *d,
     }
 }
 
-static void degrade(struct bp_care *c, const struct bp_host_state *h,
+/* @param is_new  the configuration has changed since the last look */
+static void degrade(struct bp_care *c, bool is_new, const struct bp_host_state *h,
                     const struct bp_sessions_stats *s, bp_ns_t mono) {
     struct bp_degrade d = c->degrade; /* nobody else writes */
-    struct bp_sessions_limit l = { .gap = (bp_ns_t) (1e9 / c->o.config->degrade.thin_rate) };
+    struct bp_sessions_limit l = { .gap = (bp_ns_t) (1e9 / c->config->degrade.thin_rate) };
     double values[BP_DEGRADE_WHYS_N_];
     struct bp_degrade_policy p;
     bool changed;
 
-    bp_degrade_policy_of(c->o.config, &p);
+    bp_degrade_policy_of(c->config, &p);
     values_of(h, s, values);
     changed = bp_degrade_update(&d, &p, values, mono, bp_wall_ns());
     bp_mutex_lock(&c->lock);
     c->degrade = d;
     bp_mutex_unlock(&c->lock);
-    if (!changed)
+    if (!changed && !is_new)
         return;
     l.plain = bp_degrade_is_plain(&d);
     l.limit = limit_of(bp_degrade_step_of(&d));
@@ -125,7 +127,7 @@ static void start_one(struct bp_care *c) {
 }
 
 static void start_when_due(struct bp_care *c, const struct bp_sessions_stats *s) {
-    const char *word = c->o.config->session.begin;
+    const char *word = c->config->session.begin;
     int kind = bp_autostart_kind(word, NULL);
     size_t n;
 
@@ -154,7 +156,7 @@ static uint64_t low_water(const struct bp_agent_config *c, uint64_t disk_size) {
 
 /* A disk fills by gigabytes in the minute between two looks of retention. */
 static void hurry(struct bp_care *c, const struct bp_watch_facts *f, bp_ns_t mono) {
-    bool needed = f->sessions.disk_full || f->disk_free < c->o.config->retention.min_free;
+    bool needed = f->sessions.disk_full || f->disk_free < c->config->retention.min_free;
 
     if (!needed || (c->kicked_mono && mono - c->kicked_mono < KICK_EVERY))
         return;
@@ -162,8 +164,19 @@ static void hurry(struct bp_care *c, const struct bp_watch_facts *f, bp_ns_t mon
     bp_retention_kick(c->o.retention);
 }
 
+/* @return true when it is another one */
+static bool take_config(struct bp_care *c) {
+    const struct bp_agent_config *now = bp_settings_get(c->o.settings);
+    bool is_new = now != c->config; /* ours is held, so that its address is not used again */
+
+    bp_settings_put(c->config);
+    c->config = now;
+    return is_new;
+}
+
 static void look(struct bp_care *c) {
-    const struct bp_agent_config *config = c->o.config;
+    bool is_new = take_config(c);
+    const struct bp_agent_config *config = c->config;
     struct bp_watch_limits limits = { .ring = config->buffer.alert_threshold / 100 };
     struct bp_recorder_stats r;
     struct bp_watch_facts f = { .syncs = config->record.durability != BP_SYNC_FAST };
@@ -182,7 +195,7 @@ static void look(struct bp_care *c) {
     f.clock_step_s = h.clock.last_step_s;
     bp_watch_update(&c->watch, c->o.alerts, &limits, &f, mono);
     hurry(c, &f, mono);
-    degrade(c, &h, &f.sessions, mono);
+    degrade(c, is_new, &h, &f.sessions, mono);
     look_at_robots(c);
     start_when_due(c, &f.sessions);
 }
@@ -250,6 +263,7 @@ void bp_care_close(struct bp_care *c) {
     bp_mutex_unlock(&c->lock);
     if (c->started)
         (void) pthread_join(c->thread, NULL);
+    bp_settings_put(c->config);
     bp_host_close(c->host);
     free(c->robots);
     free(c->spare);

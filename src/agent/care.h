@@ -6,6 +6,7 @@
 #include "agent/retention.h"
 #include "agent/sessions.h"
 #include "alert/alert.h"
+#include "daemon/settings.h"
 #include "monitor/host.h"
 #include "record/recorder.h"
 
@@ -15,7 +16,7 @@
 struct bp_care;
 
 struct bp_care_opts {
-    const struct bp_agent_config *config; /* all borrowed, outlive it */
+    struct bp_settings *settings; /* all borrowed, outlive it */
     struct bp_recorder *recorder;
     struct bp_sessions *sessions;
     struct bp_alerts *alerts;

@@ -121,6 +121,12 @@ static bool update_one(struct bp_degrade_reason *r, const struct bp_degrade_poli
     enum bp_degrade_step was = r->step;
 
     r->value = value;
+    if (l->enter <= 0 && r->step) { /* switched off: its step was a limit's that is gone */
+        *r = (struct bp_degrade_reason){ .value = value };
+        return true;
+    }
+    if (r->step > p->most)
+        r->step = p->most < first_step(why) ? BP_DEGRADE_NONE : p->most;
     r->beyond = beyond ? (r->beyond ? r->beyond : mono) : 0;
     r->behind = behind ? (r->behind ? r->behind : mono) : 0;
     if (beyond && mono - r->beyond >= p->hold) {

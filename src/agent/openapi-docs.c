@@ -279,9 +279,18 @@ static const struct bp_api_schema schemas[] = {
       }) },
     { "Ledger", JSON({
         "type": "object",
-        "required": ["session", "received", "late", "lost", "lost_by_cause", "sources"],
+        "required": ["session", "running", "received", "late", "lost", "lost_by_cause", "sources"],
         "properties": {
           "session": {"type": "string"},
+          "running": {"type": "boolean"},
+          "folded": {
+            "type": "object",
+            "required": ["received", "lost"],
+            "properties": {
+              "received": {"type": "integer", "minimum": 0},
+              "lost": {"type": "integer", "minimum": 0}
+            }
+          },
           "received": {"type": "integer", "minimum": 0},
           "late": {"type": "integer", "minimum": 0},
           "lost": {"type": "integer", "minimum": 0},
@@ -481,7 +490,7 @@ static const struct bp_api_doc docs[] = {
     { "PATCH", "/api/v1/sessions/:id", NULL, "SessionEdit", 200, "Session", NULL },
     { "DELETE", "/api/v1/sessions/:id", NULL, NULL, 202, "Session", "409" },
     { "GET", "/api/v1/sessions/:id/topics", NULL, NULL, 200, "SessionTopics", "304" },
-    { "GET", "/api/v1/sessions/:id/ledger", "spans", NULL, 200, "Ledger", "304 409 422" },
+    { "GET", "/api/v1/sessions/:id/ledger", "spans", NULL, 200, "Ledger", "304 409 422 503" },
     { "GET", "/api/v1/sessions/:id/segments", NULL, NULL, 200, "Segments", "304" },
     { "GET", "/api/v1/sessions/:id/segments/:name", NULL, NULL, 200, "application/octet-stream", "206 304 409 416" },
     { "GET", "/api/v1/sessions/:id/download", NULL, NULL, 200, "application/x-tar", "409" },

@@ -96,8 +96,8 @@ static json_t *deleted_json(struct bp_retention *r) {
                      bp_json_count(bytes), "erased_bytes", bp_json_count(erased));
 }
 
-static const char *note_of(const struct bp_retention *r, const struct bp_retention_view *v) {
-    if (bp_retention_is_idle(r->o.config))
+static const char *note_of(const struct bp_retention_view *v) {
+    if (v->is_idle)
         return "this agent has no upstream and retention.delete_not_uploaded is off: only what "
                "somebody else has uploaded is ever deleted";
     if (!v->now.clock_ok)
@@ -124,7 +124,7 @@ int bp_retention_json(struct bp_retention *r, size_t limit, json_t **ret, struct
         "delete_not_uploaded", (int) v.policy.delete_not_uploaded, "would_delete", "sessions",
         bp_json_count(v.sums.ndeleted), "bytes", bp_json_count(v.sums.deleted), "over",
         bp_json_count(v.sums.over), "next", rows_json(&v, limit, true), "held",
-        rows_json(&v, limit, false), "deleted", deleted_json(r), "note", note_of(r, &v));
+        rows_json(&v, limit, false), "deleted", deleted_json(r), "note", note_of(&v));
     return *ret ? 0 : bp_fail(err, -ENOMEM, "out of memory");
 }
 

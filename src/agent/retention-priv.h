@@ -17,6 +17,7 @@ struct bp_retention {
     pthread_t thread;
     bool started;
     struct bp_clock_watch clock; /* [thread] */
+    bool was_idle;               /* [thread] */
     struct bp_mutex lock;        /* leaf */
     pthread_cond_t wake;         /* with lock; monotonic */
     bool stop, kick;             /* [lock] */
@@ -31,6 +32,8 @@ struct bp_retention_view {
     struct bp_retention_class classes[BP_RETENTION_CLASSES];
     struct bp_retention_policy policy; /* points to them */
     struct bp_retention_now now;
+    bool is_idle;                  /* limits are set, but without an upstream and without
+                                      delete_not_uploaded nothing can ever go */
     uint64_t size;                 /* of the disk */
     struct bp_catalog_keep *keep;  /* owned texts, n */
     struct bp_retention_row *rows; /* owned; texts are those of `keep` */
@@ -44,7 +47,3 @@ BP_MUST_CHECK int bp_retention_look(struct bp_retention *r, struct bp_retention_
                                     struct bp_error *err);
 void bp_retention_view_done(struct bp_retention_view *v);
 #define BP_AUTO_VIEW BP_CLEANUP(bp_retention_view_done) struct bp_retention_view
-
-/** True when a limit is set, but without an upstream and without delete_not_uploaded nothing can
- *  ever go. */
-bool bp_retention_is_idle(const struct bp_agent_config *c);

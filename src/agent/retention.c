@@ -50,7 +50,7 @@ static void set_policy(const struct bp_agent_config *c, struct bp_retention_view
     };
 }
 
-bool bp_retention_is_idle(const struct bp_agent_config *c) {
+static bool is_idle(const struct bp_agent_config *c) {
     const bp_ns_t ages[] = { c->retention.max_age, c->retention.session.max_age,
                              c->retention.snapshot.max_age };
     const uint64_t sizes[] = { c->retention.max_size, c->retention.min_free,
@@ -115,9 +115,11 @@ static void look_around(struct bp_retention *r, struct bp_retention_view *v) {
 }
 
 int bp_retention_look(struct bp_retention *r, struct bp_retention_view *ret, struct bp_error *err) {
+    BP_AUTO_SETTINGS const struct bp_agent_config *config = bp_settings_get(r->o.settings);
     int k;
 
-    set_policy(r->o.config, ret);
+    set_policy(config, ret);
+    ret->is_idle = is_idle(config);
     look_around(r, ret);
     k = bp_catalog_each_keep(r->o.catalog, keep_row, ret, err);
     if (k < 0)
@@ -416,15 +418,26 @@ static void run(struct bp_retention *r) {
     }
 }
 
-static void watch_clock(struct bp_retention *r) {
+static void watch_clock(struct bp_retention *r, const struct bp_agent_config *config) {
     if (bp_clock_watch_step(&r->clock, CLOCK_STEP) == 0)
         return;
     bp_mutex_lock(&r->lock);
     r->clock_ok_mono = bp_mono_ns() + CLOCK_DOUBT;
     bp_mutex_unlock(&r->lock);
-    if (r->o.config->retention.max_age)
+    if (config->retention.max_age)
         bp_log(BP_LOG_NOTICE,
                "the clock has stepped: for an hour no session is deleted for its age");
+}
+
+/* Said when it begins, since the disk will fill. */
+static void warn_when_idle(struct bp_retention *r, const struct bp_agent_config *config) {
+    bool idle = is_idle(config);
+
+    if (idle && !r->was_idle)
+        bp_log(BP_LOG_WARNING,
+               "retention deletes only what has been uploaded, and this agent has no upstream: "
+               "set retention.delete_not_uploaded if sessions may go without a copy elsewhere");
+    r->was_idle = idle;
 }
 
 /* Waits for the interval or a kick; false at the end. */
@@ -451,16 +464,26 @@ static void be_humble(void) {
     (void) syscall(SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE);
 }
 
+/* @return how long to wait for the next turn */
+static bp_ns_t take_turn(struct bp_retention *r) {
+    BP_AUTO_SETTINGS const struct bp_agent_config *config = bp_settings_get(r->o.settings);
+
+    warn_when_idle(r, config);
+    watch_clock(r, config);
+    (void) erase_all(r); /* what an earlier life left, or was deleted by hand */
+    run(r);
+    return config->retention.interval;
+}
+
 static void *retention_thread(void *arg) {
     struct bp_retention *r = arg;
+    bp_ns_t pause;
 
     be_humble();
     (void) bp_clock_watch_step(&r->clock, CLOCK_STEP);
     do {
-        watch_clock(r);
-        (void) erase_all(r); /* what an earlier life left, or was deleted by hand */
-        run(r);
-    } while (wait_for_turn(r, r->o.config->retention.interval));
+        pause = take_turn(r);
+    } while (wait_for_turn(r, pause));
     return NULL;
 }
 
@@ -479,10 +502,6 @@ int bp_retention_open(const struct bp_retention_opts *o, struct bp_retention **r
     (void) pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&r->wake, &a);
     (void) pthread_condattr_destroy(&a);
-    if (bp_retention_is_idle(o->config))
-        bp_log(BP_LOG_WARNING,
-               "retention deletes only what has been uploaded, and this agent has no upstream: "
-               "set retention.delete_not_uploaded if sessions may go without a copy elsewhere");
     e = bp_thread_start("retention", retention_thread, r, &r->thread);
     if (e < 0)
         return bp_fail(err, e, "cannot start a thread: %s", bp_strerror(e));

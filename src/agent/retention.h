@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "catalog/catalog.h"
 #include "daemon/bus.h"
+#include "daemon/settings.h"
 
 /* Keeps the disk from filling: deletes what the limits of `retention` ask for (retention-plan.h),
  * one session after the other, in small steps, on a thread of its own with the lowest priority.
@@ -20,7 +21,7 @@
 struct bp_retention;
 
 struct bp_retention_opts {
-    const struct bp_agent_config *config; /* all borrowed, outlive it */
+    struct bp_settings *settings; /* all borrowed, outlive it */
     struct bp_catalog *catalog;
     struct bp_sessions *sessions;
     struct bp_bus *bus;
@@ -44,7 +45,7 @@ BP_DEFINE_CLEANUP(struct bp_retention, bp_retention_close)
  */
 int bp_retention_json(struct bp_retention *r, size_t limit, json_t **ret, struct bp_error *err);
 
-/** Looks now, not at the next interval. */
+/** Looks now, not at the next interval; also when the limits have changed. */
 void bp_retention_kick(struct bp_retention *r);
 
 /**

@@ -1,8 +1,10 @@
-/* What running sessions lose, by topic. */
+/* What running sessions lose: by topic, and to the number. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/sessions-priv.h"
+#include "bag/bag-ledger.h"
 
 /* Counts of one channel onto those of its topic. */
 static void add_losses(json_t *all, const char *topic, const uint64_t lost[static BP_LOSS_N_]) {
@@ -40,4 +42,19 @@ json_t *bp_sessions_losses(struct bp_sessions *s) {
     }
     (void) pthread_mutex_unlock(&s->turn);
     return all;
+}
+
+int bp_sessions_ledger(struct bp_sessions *s, const char *id, struct bp_writer_ledger *ret,
+                       struct bp_error *err) {
+    struct running *r;
+    int k;
+
+    (void) pthread_mutex_lock(&s->turn); /* so that it does not end meanwhile */
+    (void) pthread_mutex_lock(&s->lock);
+    r = bp_running_find_locked(s, id);
+    (void) pthread_mutex_unlock(&s->lock);
+    k = r ? bp_writer_ledger(r->writer, ret, err)
+          : bp_fail(err, -ENOENT, "session '%s' does not run", id);
+    (void) pthread_mutex_unlock(&s->turn);
+    return k;
 }

@@ -87,23 +87,29 @@ static int number_of(const json_t *request, const char *key, double least, doubl
     return 0;
 }
 
+int bp_request_keys(const json_t *request, const char *const *known, size_t n,
+                    struct bp_error *err) {
+    const char *key;
+    json_t *v;
+
+    json_object_foreach((json_t *) (uintptr_t) request, key, v) {
+        size_t i = 0;
+
+        while (i < n && !bp_streq(key, known[i]))
+            i++;
+        if (i == n)
+            return bp_fail(err, BP_EUSAGE, "unknown key '%s'", key);
+    }
+    return 0;
+}
+
 static int check_keys(const json_t *request, struct bp_error *err) {
     static const char *const known[] = { "name",        "topics",       "exclude_topics", "types",
                                          "regex",       "mission",      "operator",       "notes",
                                          "compression", "paused",       "max_time_s",     "tags",
                                          "max_size",    "segment_size", "segment_time_s" };
-    const char *key;
-    json_t *v;
 
-    json_object_foreach((json_t *) (uintptr_t) request, key, v) {
-        bool found = false;
-
-        for (size_t i = 0; i < BP_COUNT(known) && !found; i++)
-            found = bp_streq(key, known[i]);
-        if (!found)
-            return bp_fail(err, BP_EUSAGE, "unknown key '%s'", key);
-    }
-    return 0;
+    return bp_request_keys(request, known, BP_COUNT(known), err);
 }
 
 static int make_select(const struct bp_agent_config *c, const json_t *request,

@@ -12,6 +12,8 @@
 #include "daemon/settings.h"
 #include "record/recorder.h"
 
+struct bp_writer_ledger; /* bag/bag-ledger.h */
+
 /* Sessions under management: several at once on one recorder, each with a writer and ring of its
  * own, known to the catalogue from their first moment, and taken up again after a crash. Any
  * thread; starting and stopping take turns. */
@@ -142,6 +144,12 @@ void bp_sessions_metrics(struct bp_sessions *s, struct bp_buf *out);
 /** What running sessions have lost: {topic: {cause: count}}, without what is zero. Owned by the
  *  caller. */
 json_t *bp_sessions_losses(struct bp_sessions *s);
+/** Has a request only these keys? @return 0, or BP_EUSAGE naming one that it has, too */
+BP_MUST_CHECK int bp_request_keys(const json_t *request, const char *const *known, size_t n,
+                                  struct bp_error *err);
+/** The ledger of a session that runs, as bp_writer_ledger(). @return as there, or -ENOENT */
+BP_MUST_CHECK int bp_sessions_ledger(struct bp_sessions *s, const char *id,
+                                     struct bp_writer_ledger *ret, struct bp_error *err);
 
 /** Stops sessions whose time is over or that are as large as they may be; where the configuration
  *  says so the next one begins, with the same request. Called about once a second. */

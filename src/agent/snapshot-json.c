@@ -22,11 +22,12 @@ static json_t *memory_json(const struct bp_history_stats *h) {
 static json_t *disk_json(const struct bp_history_stats *h) {
     if (!h->on_disk)
         return json_null();
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "bytes", bp_json_count(h->disk_bytes), "files",
-        bp_json_count(h->disk_files), "oldest_ns", bp_json_time(h->disk_oldest_ns), "written",
-        bp_json_count(h->disk_written), "removed", bp_json_count(h->disk_removed), "missed",
-        bp_json_count(h->disk_missed), "error", h->disk_error ? bp_strerror(h->disk_error) : NULL);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "bytes",
+                     bp_json_count(h->disk_bytes), "files", bp_json_count(h->disk_files), "locked",
+                     bp_json_count(h->disk_locked), "oldest_ns", bp_json_time(h->disk_oldest_ns),
+                     "written", bp_json_count(h->disk_written), "removed",
+                     bp_json_count(h->disk_removed), "missed", bp_json_count(h->disk_missed),
+                     "error", h->disk_error ? bp_strerror(h->disk_error) : NULL);
 }
 
 static json_t *running_json(struct bp_snapshots *s) {

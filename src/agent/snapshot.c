@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/units.h"
+#include "crypt/key.h"
 #include "record/select.h"
 
 enum { RING_LEAST = 16 << 20, REASON_MOST = 300 };
@@ -52,18 +53,8 @@ static int check_keys(const json_t *request, struct bp_error *err) {
     static const char *const known[] = { "reason", "before_s", "after_s",        "topics",
                                          "values", "mission",  "operator",       "notes",
                                          "tags",   "name",     "exclude_topics", "compression" };
-    const char *key;
-    json_t *v;
 
-    json_object_foreach((json_t *) (uintptr_t) request, key, v) {
-        bool found = false;
-
-        for (size_t i = 0; i < BP_COUNT(known) && !found; i++)
-            found = bp_streq(key, known[i]);
-        if (!found)
-            return bp_fail(err, BP_EUSAGE, "unknown key '%s'", key);
-    }
-    return 0;
+    return bp_request_keys(request, known, BP_COUNT(known), err);
 }
 
 static int check_values(const json_t *values, struct bp_error *err) {
@@ -365,6 +356,7 @@ static int open_history(struct bp_snapshots *s, const char *dir, struct bp_error
         .write_interval = c->snapshot.write_interval,
         .sync_interval = c->snapshot.sync_interval,
         .io = bp_io_from_env(),
+        .seal = bp_keyring_empty(bp_keyring_process()) ? NULL : bp_keyring_process(),
         .notice = on_notice,
     };
 

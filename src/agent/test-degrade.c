@@ -151,6 +151,27 @@ static void several_reasons(void **state) {
     json_decref(o);
 }
 
+/* The limits change while it is at work. */
+static void changed(void **state) {
+    double values[BP_DEGRADE_WHYS_N_] = { 99, NAN, NAN, NAN, NAN };
+    struct bp_degrade_policy p;
+    struct bp_degrade d = { 0 };
+
+    (void) state;
+    policy(&p, BP_DEGRADE_CPU, BP_DEGRADE_HIGH_ONLY);
+    p.hold = 0;
+    for (bp_ns_t t = BP_SEC; t <= 4 * BP_SEC; t += BP_SEC)
+        assert_true(bp_degrade_update(&d, &p, values, t, 7));
+    assert_int_equal(bp_degrade_step_of(&d), BP_DEGRADE_HIGH_ONLY);
+    p.most = BP_DEGRADE_THIN_LOW;
+    assert_true(bp_degrade_update(&d, &p, values, 5 * BP_SEC, 8));
+    assert_int_equal(bp_degrade_step_of(&d), BP_DEGRADE_THIN_LOW);
+    p.limits[BP_DEGRADE_CPU].enter = 0;
+    assert_true(bp_degrade_update(&d, &p, values, 6 * BP_SEC, 9));
+    assert_int_equal(bp_degrade_step_of(&d), BP_DEGRADE_NONE);
+    assert_false(bp_degrade_update(&d, &p, values, 7 * BP_SEC, 10));
+}
+
 static void limits_that_make_no_sense(void **state) {
     struct bp_agent_config c = { 0 };
     struct bp_error err = { 0 };
@@ -175,6 +196,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_table),
         cmocka_unit_test(several_reasons),
+        cmocka_unit_test(changed),
         cmocka_unit_test(limits_that_make_no_sense),
     };
 

@@ -120,6 +120,10 @@ static void patching(void **state) {
         { "{\"session.mission\":{\"a\":1}}", "expected a text" },
         { "{\"session.mission\":\"y\",\"log.level\":\"loud\"}", "log.level" },
         { "{\"record\":5}", "unknown key 'record'" },
+        { "{\"triggers\":[{\"name\":\"x\",\"when\":\"/a.b <\",\"do\":\"mark\"}]}",
+          "trigger 'x': when" },
+        { "{\"triggers\":[{\"name\":\"x\",\"when\":{}}]}", "expected a text" },
+        { "{\"triggers\":[\"x\"]}", "is not a list of sections" },
     };
     struct bp_settings *s = open_with("session.mission: one\n");
     struct bp_error err = { 0 };
@@ -176,6 +180,28 @@ static void telling(void **state) {
     bp_settings_close(s);
 }
 
+/* Sections: numbers and true are texts to those who read them; a look gives back what was put in.
+ */
+static void sections(void **state) {
+    struct bp_settings *s = open_with("session.mission: one\n");
+    struct bp_error err = { 0 };
+    json_t *o;
+
+    (void) state;
+    if (patch(s,
+              "{\"triggers\":[{\"name\":\"x\",\"when\":\"/a.b < 1\",\"do\":[\"mark\"],"
+              "\"enabled\":false,\"cooldown\":5}]}",
+              NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    o = bp_settings_json(s);
+    expect(json_incref(
+               json_object_get(json_object_get(json_object_get(o, "keys"), "triggers"), "value")),
+           "[{\"name\":\"x\",\"when\":\"/a.b < 1\",\"do\":[\"mark\"],\"enabled\":\"false\","
+           "\"cooldown\":\"5\"}]");
+    json_decref(o);
+    bp_settings_close(s);
+}
+
 static _Atomic bool over;
 
 /* Values that belong together are seen together. */
@@ -218,6 +244,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reload, set_up, tear_down),
         cmocka_unit_test_setup_teardown(patching, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sections, set_up, tear_down),
         cmocka_unit_test_setup_teardown(telling, set_up, tear_down),
         cmocka_unit_test_setup_teardown(consistent, set_up, tear_down),
     };

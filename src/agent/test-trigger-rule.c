@@ -50,6 +50,21 @@ static const struct {
       "is not true or false" },
     { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"mark\", \"severity\": \"awful\"}",
       "is not one of" },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook secret:hook bearer=secret:t "
+      "header:X-Key=$BP_TEST_HOOK header:X-Site=b\"}",
+      NULL },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook secret:a/b\"}",
+      "expected http" },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook secret:\"}", "expected http" },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook http://h bearer=x\"}",
+      "in the clear" },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook http://h token=x\"}",
+      "header:NAME=VALUE" },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook http://h header:X Y=z\"}",
+      "header:NAME=VALUE" },
+    { "{\"name\": \"a\", \"when\": \"/a.b < 1\", \"do\": \"webhook http://h header:A=1 header:B=2 "
+      "header:C=3 header:D=4 header:E=5\"}",
+      "at most 4 headers" },
     { "{", "is no JSON object" },
     { "[]", "is no JSON object" },
 };
@@ -113,11 +128,36 @@ static void test_shown(void **state) {
                             hooks[i].shown);
 }
 
+static const struct {
+    const char *text, *shown;
+} texts[] = {
+    { "mark", "mark" },
+    { "webhook", "webhook" },
+    { "/a.b < 1 and contains(/c.d, \"http://h/x\")",
+      "/a.b < 1 and contains(/c.d, \"http://h/x\")" },
+    { "webhook https://user:word@h/x?y=z", "webhook https://h/…" },
+    { "webhook secret:hook", "webhook secret:hook" },
+    { "webhook $HOOK", "webhook $HOOK" },
+    { "webhook http://h/x bearer=secret:t header:X-Key=abc header:Y=$Z nonsense",
+      "webhook http://h/… bearer=secret:t header:X-Key=******** header:Y=$Z ********" },
+    { "webhook http://h header:X=secret:a/b", "webhook http://h header:X=********" },
+};
+
+static void test_texts(void **state) {
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(texts); i++) {
+        BP_AUTO_FREE char *got = bp_trigger_shown(texts[i].text);
+
+        assert_string_equal(got, texts[i].shown);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_texts),
     };
 
     (void) setenv("BP_TEST_HOOK", "http://h/secret", 1);

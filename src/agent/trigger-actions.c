@@ -16,7 +16,15 @@ void bp_firing_free(struct firing *f) {
     if (!f)
         return;
     json_decref(f->values);
+    bp_trigger_unref(f->trigger);
+    bp_trigger_unref(f->heir);
     free(f);
+}
+
+static void hook_free(struct hook *h) {
+    json_decref(h->body);
+    bp_trigger_unref(h->trigger);
+    free(h);
 }
 
 static void alert_key(const struct firing *f, char *ret, size_t cap) {
@@ -125,11 +133,10 @@ static int do_webhook(struct bp_triggers *t, const struct firing *f,
 
     if (!h)
         return bp_fail(err, -ENOMEM, "out of memory");
-    *h = (struct hook){ a->arg, news(f) };
+    *h = (struct hook){ bp_trigger_ref(f->trigger), a, news(f) };
     if (h->body && bp_queue_put(t->hooks, &h, BP_QUEUE_NOW) == 0)
         return 0;
-    json_decref(h->body);
-    free(h);
+    hook_free(h);
     return bp_fail(err, BP_ELIMIT, "too many webhooks wait for an answer");
 }
 
@@ -205,6 +212,11 @@ void bp_triggers_do(struct bp_triggers *t, struct firing *f) {
         bp_firing_free(f);
         return;
     }
+    if (f->heir) {
+        (void) snprintf(f->heir->session, sizeof f->heir->session, "%s", f->trigger->session);
+        bp_firing_free(f);
+        return;
+    }
     if (f->broken) {
         do_broken(t, f);
         bp_firing_free(f);
@@ -236,23 +248,70 @@ static void *run_actions(void *arg) {
 
 /* ---- webhooks ---- */
 
+/* Address and headers, as they go out; looked up anew for each try, since a secret may change. */
+struct letter {
+    struct bp_secret url, headers[BP_TRIGGER_HEADERS];
+    const char *lines[BP_TRIGGER_HEADERS + 1];
+};
+
+static void letter_done(struct letter *l) {
+    bp_secret_done(&l->url);
+    for (size_t i = 0; i < BP_TRIGGER_HEADERS; i++)
+        bp_secret_done(&l->headers[i]);
+}
+
+static int write_header(const struct bp_triggers *t, const struct bp_trigger_header *h,
+                        struct bp_secret *ret, struct bp_error *err) {
+    BP_AUTO_SECRET value = { 0 };
+    const char *scheme = h->bearer ? "Bearer " : "";
+    int r = bp_vault_resolve(t->o.vault, h->value, &value, err);
+
+    if (r == 0 && bp_secret_alloc(strlen(h->name) + 2 + strlen(scheme) + value.n, ret) < 0)
+        r = bp_fail(err, -ENOMEM, "out of memory");
+    if (r == 0)
+        (void) snprintf((char *) ret->p, ret->n + 1, "%s: %s%s", h->name, scheme,
+                        (const char *) value.p);
+    return r;
+}
+
+static int write_letter(const struct bp_triggers *t, const struct bp_trigger_action *a,
+                        struct letter *ret, struct bp_error *err) {
+    int r = bp_vault_resolve(t->o.vault, a->arg, &ret->url, err);
+
+    if (r == 0 && !bp_starts_with((const char *) ret->url.p, "http://") &&
+        !bp_starts_with((const char *) ret->url.p, "https://"))
+        r = bp_fail(err, BP_ECONFIG, "what '%s' stands for is no http://… or https://…", a->arg);
+    for (size_t i = 0; r == 0 && i < a->nheaders; i++) {
+        r = write_header(t, &a->headers[i], &ret->headers[i], err);
+        ret->lines[i] = (const char *) ret->headers[i].p;
+    }
+    return r;
+}
+
 /* @return 0 when it was taken, 1 when it makes no sense to try again, else why it failed */
-static int post(const struct hook *h) {
-    struct bp_client_options o = {
-        .url = h->url, .who = "webhook", .timeout = HOOK_TIMEOUT, .max_body_bytes = 1 << 20
-    };
+static int post(const struct bp_triggers *t, const struct hook *h, struct bp_error *err) {
+    BP_CLEANUP(letter_done) struct letter letter = { 0 };
     BP_CLEANUP(bp_client_closep) struct bp_client *c = NULL;
     struct bp_client_reply reply = { 0 };
-    int status, r = bp_client_open(&o, &c, NULL);
+    int status, r = write_letter(t, h->action, &letter, err);
 
+    if (r < 0)
+        return 1;
+    r = bp_client_open(&(struct bp_client_options){ .url = (const char *) letter.url.p,
+                                                    .who = "webhook",
+                                                    .headers = letter.lines,
+                                                    .timeout = HOOK_TIMEOUT,
+                                                    .max_body_bytes = 1 << 20 },
+                       &c, NULL);
     if (r == 0)
         r = bp_client_call(c, "POST", "", h->body, &reply, NULL);
     status = reply.status;
     bp_client_reply_done(&reply);
     if (r < 0)
-        return r;
+        return bp_fail(err, r, "%s", bp_strerror(r));
     if (status < 300)
         return 0;
+    (void) bp_fail(err, -EIO, "it was refused with %d", status);
     return status >= 500 || status == 408 || status == 429 ? -EAGAIN : 1;
 }
 
@@ -265,13 +324,14 @@ static void back_off(const struct bp_triggers *t, unsigned tries) {
 }
 
 static void deliver(struct bp_triggers *t, const struct hook *h) {
+    struct bp_error err = { 0 };
     char shown[200];
     int r = -EAGAIN;
 
     for (unsigned i = 0; i < HOOK_TRIES && r < 0 && !atomic_load(&t->ending); i++) {
         if (i > 0)
             back_off(t, i - 1);
-        r = post(h);
+        r = post(t, h, &err);
     }
     if (r == 0) {
         atomic_fetch_add(&t->hooks_sent, 1);
@@ -279,8 +339,8 @@ static void deliver(struct bp_triggers *t, const struct hook *h) {
     }
     atomic_fetch_add(&t->hooks_failed, 1);
     bp_log(BP_LOG_WARNING, "a webhook was not taken, giving up on this one", /* no path: secrets */
-           BP_F_TEXT("to", bp_trigger_webhook_shown(h->url, shown, sizeof shown)),
-           BP_F_TEXT("reason", r > 0 ? "it was refused" : bp_strerror(r)));
+           BP_F_TEXT("to", bp_trigger_webhook_shown(h->action->arg, shown, sizeof shown)),
+           BP_F_TEXT("reason", err.text));
 }
 
 static void *run_webhooks(void *arg) {
@@ -290,8 +350,7 @@ static void *run_webhooks(void *arg) {
     while (bp_queue_take(t->hooks, &h, BP_QUEUE_FOREVER) == 0) {
         if (!atomic_load(&t->ending))
             deliver(t, h);
-        json_decref(h->body);
-        free(h);
+        hook_free(h);
     }
     return NULL;
 }

@@ -240,14 +240,13 @@ static bool bind_topics(struct bp_triggers *t, const struct graph *g, struct ins
     return news;
 }
 
-/* The condition does not fit, or does again ("" ): for the log, and an alert. */
-static void complain(struct bp_triggers *t, struct instance *i, const char *error) {
+void bp_instance_complain_locked(struct bp_triggers *t, struct instance *i, const char *error) {
     struct firing *f = i->trigger->probe ? NULL : calloc(1, sizeof *f);
 
     (void) snprintf(i->error, sizeof i->error, "%s", error);
     if (!f)
         return;
-    f->trigger = i->trigger;
+    f->trigger = bp_trigger_ref(i->trigger);
     f->broken = true;
     f->end = !*error;
     (void) snprintf(f->match, sizeof f->match, "%s", i->match);
@@ -278,13 +277,13 @@ static void compile(struct bp_triggers *t, struct instance *i, bool news) {
     if (*i->error && !news)
         return;
     if (bp_program_new(e, bound, &fresh, &err) < 0) {
-        complain(t, i, err.text);
+        bp_instance_complain_locked(t, i, err.text);
         return;
     }
     bp_program_free(i->program);
     i->program = fresh;
     if (*i->error)
-        complain(t, i, "");
+        bp_instance_complain_locked(t, i, "");
 }
 
 static bool any_star(const struct bp_expr *e) {

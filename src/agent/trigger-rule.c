@@ -34,8 +34,13 @@ struct reading {
             __VA_ARGS__)
 
 static void actions_done(struct bp_trigger_action *v, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         free(v[i].arg);
+        for (size_t k = 0; k < v[i].nheaders; k++) {
+            free(v[i].headers[k].name);
+            free(v[i].headers[k].value);
+        }
+    }
 }
 
 void bp_trigger_rule_done(struct bp_trigger_rule *rule) {
@@ -120,6 +125,67 @@ static char *resolve(const char *arg) {
     return strdup(value ? value : "");
 }
 
+/* "secret:NAME", with a name that the vault may have. */
+static bool is_secret(const char *text) {
+    size_t n = strlen(text);
+
+    if (!bp_starts_with(text, "secret:") || n == 7 || n > 7 + 64)
+        return false;
+    for (text += 7; *text; text++)
+        if (!isalnum((unsigned char) *text) && !strchr("._-", *text))
+            return false;
+    return true;
+}
+
+static bool is_token(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char) s[i]) && !strchr("!#$%&'*+-.^_`|~", s[i]))
+            return false;
+    return n > 0;
+}
+
+/* "bearer=VALUE" or "header:NAME=VALUE". */
+static int add_header(const struct reading *r, struct bp_trigger_action *a, const char *word) {
+    bool bearer = bp_starts_with(word, "bearer="), other = bp_starts_with(word, "header:");
+    const char *name = word + (bearer ? 0 : 7), *is = strchr(word, '=');
+    struct bp_trigger_header *h = &a->headers[a->nheaders];
+
+    if (a->nheaders == BP_TRIGGER_HEADERS)
+        return COMPLAIN(r, "do", "webhook: at most %d headers", BP_TRIGGER_HEADERS);
+    if ((!bearer && !other) || !is || (other && !is_token(name, (size_t) (is - name))))
+        return COMPLAIN(r, "do", "%s",
+                        "webhook: behind the address bearer=VALUE or header:NAME=VALUE are "
+                        "expected");
+    if (bearer && is[1] != '$' && !is_secret(is + 1))
+        return COMPLAIN(r, "do", "%s",
+                        "webhook: a token in the clear: put it into the vault (bagpipe secret set "
+                        "NAME) and write bearer=secret:NAME, or bearer=$NAME for a variable of the "
+                        "environment");
+    a->nheaders++;
+    h->bearer = bearer;
+    h->name = bearer ? strdup("Authorization") : strndup(name, (size_t) (is - name));
+    h->value = resolve(is + 1);
+    if (!h->name || !h->value)
+        return bp_fail(r->err, -ENOMEM, "out of memory");
+    if (bp_starts_with(h->value, "secret:") && !is_secret(h->value))
+        return COMPLAIN(r, "do", "webhook: '%s' is no name of a secret", h->value + 7);
+    return 0;
+}
+
+/* Words behind the address are headers. */
+static int read_webhook(const struct reading *r, struct bp_trigger_action *a, const char *text) {
+    BP_AUTO_FREE char *copy = strdup(text);
+    char *save = NULL, *word = copy ? strtok_r(copy, " ", &save) : NULL;
+    int k = 0;
+
+    a->arg = copy ? resolve(word ? word : "") : NULL;
+    if (!a->arg)
+        return bp_fail(r->err, -ENOMEM, "out of memory");
+    while (k == 0 && word && (word = strtok_r(NULL, " ", &save)))
+        k = add_header(r, a, word);
+    return k;
+}
+
 static int check_action(const struct reading *r, struct bp_trigger_rule *rule,
                         const struct bp_trigger_action *a) {
     switch (a->kind) {
@@ -128,10 +194,11 @@ static int check_action(const struct reading *r, struct bp_trigger_rule *rule,
             return COMPLAIN(r, "do", "alert '%s': expected info, warning or critical", a->arg);
         return 0;
     case BP_ACTION_WEBHOOK:
-        if (!bp_starts_with(a->arg, "http://") && !bp_starts_with(a->arg, "https://"))
+        if (!bp_starts_with(a->arg, "http://") && !bp_starts_with(a->arg, "https://") &&
+            !is_secret(a->arg))
             return COMPLAIN(r, "do", "%s",
-                            "webhook: expected http://… or https://…, or $NAME of a variable of "
-                            "the environment that holds it");
+                            "webhook: expected http://… or https://…, secret:NAME of the vault, or "
+                            "$NAME of a variable of the environment that holds it");
         return 0;
     case BP_ACTION_SNAPSHOT:
         if (*a->arg)
@@ -160,11 +227,15 @@ static int add_action(const struct reading *r, struct bp_trigger_rule *rule, con
                         (int) BP_MIN(len, (size_t) 40), text);
     text += len;
     text += strspn(text, " ");
-    *a = (struct bp_trigger_action){ (enum bp_trigger_action_kind) kind, resolve(text) };
-    if (!a->arg)
-        return bp_fail(r->err, -ENOMEM, "out of memory");
+    *a = (struct bp_trigger_action){ .kind = (enum bp_trigger_action_kind) kind };
     ++*n;
-    return check_action(r, rule, a);
+    if (kind == BP_ACTION_WEBHOOK) {
+        int e = read_webhook(r, a, text);
+
+        return e < 0 ? e : check_action(r, rule, a);
+    }
+    a->arg = resolve(text);
+    return a->arg ? check_action(r, rule, a) : bp_fail(r->err, -ENOMEM, "out of memory");
 }
 
 static int actions_of(const struct reading *r, const json_t *o, const char *key,
@@ -369,4 +440,30 @@ const char *bp_trigger_webhook_shown(const char *url, char *ret, size_t cap) {
     }
     (void) snprintf(ret, cap, "%.*s%.*s%s", (int) scheme, url, (int) n, host, host[n] ? "/…" : "");
     return ret;
+}
+
+/* "bearer=…": references may be seen, values not. */
+static void put_header(struct bp_buf *out, const char *word) {
+    const char *value = strchr(word, '=');
+    bool is_ref = value && (value[1] == '$' || is_secret(value + 1));
+
+    bp_buf_printf(out, " %.*s%s", value ? (int) (value + 1 - word) : 0, word,
+                  is_ref ? value + 1 : "********");
+}
+
+char *bp_trigger_shown(const char *text) {
+    static const char webhook[] = "webhook ";
+    BP_AUTO_FREE char *copy = strdup(text);
+    BP_AUTO_BUF out = { 0 };
+    char *save = NULL, *word, shown[300];
+
+    if (!copy || !bp_starts_with(text, webhook))
+        return BP_TAKE_PTR(copy);
+    bp_buf_put_str(&out, "webhook");
+    word = strtok_r(copy + sizeof webhook - 1, " ", &save);
+    if (word)
+        bp_buf_printf(&out, " %s", bp_trigger_webhook_shown(word, shown, sizeof shown));
+    while (word && (word = strtok_r(NULL, " ", &save)))
+        put_header(&out, word);
+    return bp_buf_take_cstr(&out);
 }

@@ -27,11 +27,24 @@ enum bp_trigger_action_kind {
 /** "mark", "snapshot", … */
 const char *bp_trigger_action_text(enum bp_trigger_action_kind kind);
 
-enum { BP_TRIGGER_ACTIONS = 8, BP_TRIGGER_NAME = 64, BP_TRIGGERS_MAX = 200 };
+enum {
+    BP_TRIGGER_ACTIONS = 8,
+    BP_TRIGGER_NAME = 64,
+    BP_TRIGGERS_MAX = 200,
+    BP_TRIGGER_HEADERS = 4
+};
+
+/* Values of webhooks may be secrets, or "secret:NAME" of the vault: not for logs or API. */
+struct bp_trigger_header {
+    char *name, *value; /* owned */
+    bool bearer;        /* the value is a token: "Bearer …" */
+};
 
 struct bp_trigger_action {
     enum bp_trigger_action_kind kind;
-    char *arg; /* owned, "" when none; of a webhook it may hold a secret: not for logs or API */
+    char *arg; /* owned, "" when none; of a webhook where it goes: a URL or "secret:NAME" */
+    struct bp_trigger_header headers[BP_TRIGGER_HEADERS]; /* of a webhook */
+    size_t nheaders;
 };
 
 struct bp_trigger_rule {
@@ -68,5 +81,8 @@ BP_MUST_CHECK int bp_trigger_rule_of(const char *name, const char *when,
                                      struct bp_trigger_rule *ret, struct bp_error *err);
 void bp_trigger_rule_done(struct bp_trigger_rule *rule);
 
+/** What of a text of a trigger may be shown: all of it, but of webhooks. Owned; NULL when out of
+ *  memory. */
+char *bp_trigger_shown(const char *text);
 /** Where a webhook goes, without what may be secret: "https://example.com/…". @return ret */
 const char *bp_trigger_webhook_shown(const char *url, char *ret, size_t cap);

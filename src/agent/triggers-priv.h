@@ -11,6 +11,7 @@
 /* Inside of triggers:
  *
  *   triggers.c         opens and closes; messages and ticks; when a trigger begins and ends
+ *   triggers-reload.c  which triggers there are; a changed configuration
  *   trigger-bind.c     topics of the graph to feeds, triggers to instances (one per robot)
  *   trigger-actions.c  what is done, on the threads `actions` and `webhooks`
  *   trigger-facts.c    numbers about this machine
@@ -74,8 +75,10 @@ struct instance { /* a trigger for one robot */
     struct instance *next;
 };
 
-struct trigger {
-    struct bp_trigger_rule rule; /* owned */
+struct trigger { /* shared: of the list, of firings and webhooks under way */
+    _Atomic unsigned refs;
+    struct bp_trigger_rule rule; /* owned, constant */
+    char *source;                /* owned, constant: as configured, without the place */
     bool enabled, probe;         /* probe: of bp_triggers_test(), never fires */
     struct instance *instances;  /* owned */
     uint64_t fired, suppressed;
@@ -87,7 +90,8 @@ struct trigger {
 
 /* What happened, on its way to the action thread. */
 struct firing {
-    struct trigger *trigger; /* NULL: a mark from a topic; triggers live until the threads end */
+    struct trigger *trigger; /* a reference; NULL: a mark from a topic */
+    struct trigger *heir;    /* a reference: takes over what `trigger` started; else NULL */
     bool end;
     bool quiet;  /* alerts only */
     bool broken; /* its condition does not fit the types; `text` says why */
@@ -98,8 +102,9 @@ struct firing {
 };
 
 struct hook {
-    const char *url; /* borrowed from the rule */
-    json_t *body;    /* owned */
+    struct trigger *trigger;                /* a reference */
+    const struct bp_trigger_action *action; /* of its rule */
+    json_t *body;                           /* owned */
 };
 
 struct facts {
@@ -115,7 +120,8 @@ struct bp_triggers {
     struct trigger *triggers;
     struct feed *feeds;
     struct bp_watch_queue *queue; /* NULL until somebody needs it */
-    struct bp_watch *marks;       /* of o.mark_topic */
+    struct bp_watch *marks;       /* [configuring] of mark_topic */
+    char *mark_topic;             /* [configuring] owned */
     bool dirty;                   /* bind anew */
     size_t topics_seen;           /* in the graph, when bound last */
     bool testing;                 /* one at a time: it holds a thread of the server */
@@ -132,6 +138,8 @@ struct bp_triggers {
 /** Instances and feeds as the graph has them now. */
 void bp_triggers_bind_locked(struct bp_triggers *t);
 void bp_instances_drop_locked(struct trigger *g);
+/** The condition does not fit, or does again (""): for the log, and an alert. */
+void bp_instance_complain_locked(struct bp_triggers *t, struct instance *i, const char *error);
 /** Closes the watches that nobody is linked to. */
 void bp_feeds_sweep_locked(struct bp_triggers *t);
 double bp_feed_rate(const struct feed *f, bp_ns_t now, double seconds);
@@ -144,6 +152,14 @@ void bp_triggers_send(struct bp_triggers *t, struct firing *f);
 void bp_feed_on_message(void *feed, const struct bp_watch_sample *s);
 /** Starts the thread that judges. @return 0, -ENOMEM, -EAGAIN */
 int bp_triggers_engine_locked(struct bp_triggers *t, struct bp_error *err);
+void bp_triggers_on_mark(void *triggers, const struct bp_watch_sample *s);
+/** Ends what is active, takes complaints back and lets go of every topic. */
+void bp_trigger_quit_locked(struct bp_triggers *t, struct trigger *g);
+
+/* triggers-reload.c */
+struct trigger *bp_trigger_ref(struct trigger *g);
+/** Takes NULL. */
+void bp_trigger_unref(struct trigger *g);
 
 /* trigger-actions.c */
 int bp_trigger_actions_start(struct bp_triggers *t, struct bp_error *err);

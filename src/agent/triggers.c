@@ -103,7 +103,7 @@ static void tell(struct bp_triggers *t, struct instance *i, bool end, const json
 
     if (!f)
         return;
-    f->trigger = i->trigger;
+    f->trigger = bp_trigger_ref(i->trigger);
     f->end = end;
     f->quiet = i->quiet;
     f->wall_ns = bp_wall_ns();
@@ -199,8 +199,8 @@ void bp_feed_on_message(void *feed, const struct bp_watch_sample *s) {
         bp_watch_queue_put(f->all->queue, s, f);
 }
 
-static void on_mark_message(void *ctx, const struct bp_watch_sample *s) {
-    struct bp_triggers *t = ctx;
+void bp_triggers_on_mark(void *triggers, const struct bp_watch_sample *s) {
+    struct bp_triggers *t = triggers;
 
     if (!s->latched) /* it was said before this life began */
         bp_watch_queue_put(t->queue, s, NULL);
@@ -350,6 +350,16 @@ int bp_triggers_fire(struct bp_triggers *t, const char *name, const json_t *valu
                            name, name);
 }
 
+void bp_trigger_quit_locked(struct bp_triggers *t, struct trigger *g) {
+    for (struct instance *i = g->instances; i; i = i->next) {
+        if (i->phase == PHASE_ACTIVE)
+            finish(t, i);
+        if (*i->error)
+            bp_instance_complain_locked(t, i, "");
+    }
+    bp_instances_drop_locked(g);
+}
+
 int bp_triggers_enable(struct bp_triggers *t, const char *name, bool enabled,
                        struct bp_error *err) {
     struct trigger *g;
@@ -358,11 +368,8 @@ int bp_triggers_enable(struct bp_triggers *t, const char *name, bool enabled,
     g = find_locked(t, name);
     if (g && g->enabled != enabled) {
         g->enabled = enabled;
-        for (struct instance *i = g->instances; i && !enabled; i = i->next)
-            if (i->phase == PHASE_ACTIVE)
-                finish(t, i);
         if (!enabled)
-            bp_instances_drop_locked(g);
+            bp_trigger_quit_locked(t, g);
         t->dirty = true;
     }
     (void) pthread_mutex_unlock(&t->lock);
@@ -488,52 +495,6 @@ int bp_triggers_engine_locked(struct bp_triggers *t, struct bp_error *err) {
     return t->queue ? 0 : bp_watch_queue_open(&o, &t->queue, err);
 }
 
-static int take_rules(struct bp_triggers *t, struct bp_error *err) {
-    struct bp_trigger_rules rules = { 0 };
-    struct trigger **end = &t->triggers;
-    int r = bp_trigger_rules_parse(t->o.rules, &rules, err);
-
-    for (size_t i = 0; r == 0 && i < rules.n; i++) {
-        struct trigger *g = calloc(1, sizeof *g);
-
-        if (!g) {
-            r = bp_fail(err, -ENOMEM, "out of memory");
-            break;
-        }
-        g->rule = BP_TAKE(rules.v[i], ((struct bp_trigger_rule){ 0 }));
-        g->enabled = g->rule.enabled;
-        bp_expr_each_source(g->rule.expr, bp_facts_want, &t->facts);
-        *end = g;
-        end = &g->next;
-    }
-    bp_trigger_rules_done(&rules);
-    return r;
-}
-
-static int watch_marks(struct bp_triggers *t, struct bp_error *err) {
-    struct bp_watch_opts o = {
-        .topic = t->o.mark_topic, .type = "std_msgs/msg/String", .fn = on_mark_message, .ctx = t
-    };
-
-    if (!t->o.mark_topic || !*t->o.mark_topic)
-        return 0;
-    return bp_watch_open(t->o.recorder, &o, &t->marks, err);
-}
-
-static int start(struct bp_triggers *t, struct bp_error *err) {
-    bool marks = t->o.mark_topic && *t->o.mark_topic;
-    int r = take_rules(t, err);
-
-    if (r == 0)
-        r = bp_trigger_actions_start(t, err);
-    (void) pthread_mutex_lock(&t->lock);
-    t->dirty = true;
-    if (r == 0 && (t->triggers || marks)) /* else nothing wakes up for nothing */
-        r = bp_triggers_engine_locked(t, err);
-    (void) pthread_mutex_unlock(&t->lock);
-    return r < 0 ? r : watch_marks(t, err);
-}
-
 int bp_triggers_open(const struct bp_triggers_opts *o, struct bp_triggers **ret,
                      struct bp_error *err) {
     BP_CLEANUP(bp_triggers_closep) struct bp_triggers *t = calloc(1, sizeof *t);
@@ -554,7 +515,7 @@ int bp_triggers_open(const struct bp_triggers_opts *o, struct bp_triggers **ret,
     t->hooks = bp_queue_new(sizeof(struct hook *), HOOKS);
     if (!t->firings || !t->hooks)
         return bp_fail(err, -ENOMEM, "out of memory");
-    r = start(t, err);
+    r = bp_trigger_actions_start(t, err);
     if (r < 0)
         return r;
     *ret = BP_TAKE_PTR(t);
@@ -579,8 +540,7 @@ void bp_triggers_close(struct bp_triggers *t) {
         struct trigger *g = t->triggers;
 
         t->triggers = g->next;
-        bp_trigger_rule_done(&g->rule);
-        free(g);
+        bp_trigger_unref(g);
     }
     while (t->feeds) {
         struct feed *f = t->feeds;
@@ -588,6 +548,7 @@ void bp_triggers_close(struct bp_triggers *t) {
         t->feeds = f->next;
         bp_feed_free(f);
     }
+    free(t->mark_topic);
     bp_queue_free(t->firings);
     bp_queue_free(t->hooks);
     (void) pthread_cond_destroy(&t->judged);

@@ -5,6 +5,7 @@
 #include "agent/sessions.h"
 #include "agent/trigger-rule.h"
 #include "alert/alert.h"
+#include "crypt/vault.h"
 #include "daemon/bus.h"
 #include "record/recorder.h"
 
@@ -24,20 +25,32 @@ typedef int (*bp_trigger_snapshot_fn)(void *ctx, const json_t *request, char ret
 
 /* Everything is borrowed and outlives the triggers. */
 struct bp_triggers_opts {
-    const struct bp_config_list *rules;
-    const char *mark_topic; /* "" = none */
     struct bp_recorder *recorder;
     struct bp_sessions *sessions;
     struct bp_alerts *alerts;
     struct bp_bus *bus;
     const char *dir;                 /* whose disk disk.free is about */
+    struct bp_vault *vault;          /* what "secret:NAME" is looked up in */
     bp_trigger_snapshot_fn snapshot; /* NULL: there is none */
     void *ctx;                       /* its */
 };
 
-/** @return 0, -ENOMEM, BP_ECONFIG as bp_trigger_rules_parse(), -EAGAIN */
+/** Without any trigger. @return 0, -ENOMEM, -EAGAIN */
 BP_MUST_CHECK int bp_triggers_open(const struct bp_triggers_opts *o, struct bp_triggers **ret,
                                    struct bp_error *err);
+/**
+ * These are the triggers from now on. One that says the same as before goes on with its states,
+ * counts and whether it is enabled. One that is gone or changed ends first: its alerts are cleared
+ * and `on_clear` is done; a changed one keeps its counts and the session it started. One call at a
+ * time.
+ *
+ * @param rules       borrowed for the call, as mark_topic
+ * @param mark_topic  "" = none
+ * @return 0, -ENOMEM, BP_ECONFIG as bp_trigger_rules_parse(), -EAGAIN; after BP_ECONFIG nothing has
+ *         changed
+ */
+BP_MUST_CHECK int bp_triggers_configure(struct bp_triggers *t, const struct bp_config_list *rules,
+                                        const char *mark_topic, struct bp_error *err);
 /** Ends; actions under way are finished, webhooks that wait are dropped. Takes NULL. */
 void bp_triggers_close(struct bp_triggers *t);
 BP_DEFINE_CLEANUP(struct bp_triggers, bp_triggers_close)

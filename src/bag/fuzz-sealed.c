@@ -28,7 +28,7 @@ static void look(const struct bp_io *io, int fd, struct bp_keyring *keys, bool c
         return;
     size = bp_sealed_size(s);
     bp_sealed_recipients(s, whom, sizeof whom);
-    if (bp_sealed_verify(s, NULL, NULL) == 0 && bp_sealed_holes(s))
+    if (bp_sealed_verify(s, NULL, NULL, NULL) == 0 && bp_sealed_holes(s))
         abort();
     for (uint64_t at = 0; at < size && at < 1 << 16; at += 3001)
         if (bp_sealed_pread(s, buf, sizeof buf, at, at % 2) > (ssize_t) sizeof buf)

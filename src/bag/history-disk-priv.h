@@ -1,6 +1,7 @@
 #pragma once
 
 #include "bag/history-disk.h"
+#include "bag/sealed.h"
 
 /* Inside of the history's files: history-disk.c begins, ends, reads; history-spill.c writes what is
  * new in memory; history-takeup.c takes up what an earlier life left. */
@@ -14,6 +15,7 @@ struct dfile {
     bp_ns_t began;        /* log time, of the run's clock */
     bp_ns_t offset;       /* wall minus mono when it began */
     bool torn;            /* it ended before its end: something is missing behind it */
+    bool sealed, locked;  /* no key here opens it: kept, but not read */
 };
 
 struct drun {
@@ -21,6 +23,7 @@ struct drun {
     bp_ns_t max_log;
     uint32_t *channels, *sources; /* owned: id in the run -> ours + 1; NULL for this run */
     size_t nchannels, nsources;
+    struct bp_sealed *seal; /* owned; NULL: in the clear, or locked */
 };
 
 struct disk {
@@ -39,7 +42,8 @@ struct disk {
     uint64_t written, removed, missed; /* [lock] */
     int error;                         /* [lock] */
 
-    int fd; /* [thread] of the newest file, -1 = none */
+    uint8_t *header; /* owned, constant: what sealed files of this run begin with; or NULL */
+    int fd;          /* [thread] of the newest file, -1 = none */
     uint64_t off, frames;
     uint64_t entry_bytes; /* [thread] of entries in it */
     uint64_t at, hint_block, hint;
@@ -62,17 +66,24 @@ bp_ns_t bp_hdisk_offset(struct disk *d, uint32_t run, bp_ns_t offset);
 /** With d->lock held, or before there are threads. @return 0 or -ENOMEM */
 int bp_hdisk_add_file(struct disk *d, const struct dfile *f);
 
-/* Frames: whoever seals them does it here. */
+/* Frames: here they are sealed and opened. */
+/** Where the frames of a file begin. */
+static inline uint64_t bp_hdisk_start(const struct dfile *f) {
+    return f->sealed ? BP_SEALED_HEADER : 0;
+}
 /** Empties d->frame but for room for a head; the payload goes behind it. */
 void bp_hdisk_begin_frame(struct disk *d);
 /** Writes head and payload at the end of the newest file. [thread] */
 int bp_hdisk_write_frame(struct disk *d, struct bp_hframe *f);
 /** The head at `off`. @return 0, BP_ETRUNCATED at the end, BP_ECORRUPT, or an errno */
 int bp_hdisk_read_head(const struct disk *d, int fd, uint64_t off, struct bp_hframe *ret);
-/** @param p, cap  grown as needed; owned by the caller
- *  @return 0, BP_ETRUNCATED, BP_ECORRUPT when its sum does not fit, or an errno */
-int bp_hdisk_read_payload(const struct disk *d, int fd, uint64_t off, const struct bp_hframe *f,
-                          uint8_t **p, size_t *cap);
+/** @param f       gets `plain`
+ *  @param seal    of its run, or NULL
+ *  @param p, cap  grown as needed; owned by the caller
+ *  @return 0, BP_ETRUNCATED, BP_ECORRUPT when its sum does not fit or it was changed, BP_EKEY when
+ *          it is whole and sealed to somebody else, or an errno */
+int bp_hdisk_read_payload(const struct disk *d, int fd, uint64_t off, struct bp_hframe *f,
+                          struct bp_sealed *seal, uint8_t **p, size_t *cap);
 
 /* history-spill.c: [thread], or when it has ended */
 void *bp_hdisk_thread(void *arg);

@@ -34,23 +34,41 @@ void bp_hdisk_path(const struct disk *d, uint32_t number, char *ret, size_t cap)
 
 /* ---- one place where frames are written, one where they are read ---- */
 
-/* The payload lies in d->frame behind room for the head. */
-int bp_hdisk_write_frame(struct disk *d, struct bp_hframe *f) {
+/* Bytes in front of a payload of this run. */
+static size_t room_of(const struct disk *d) {
+    return BP_HFRAME_HEAD + (d->header ? BP_SEALED_BOX : 0);
+}
+
+/* The payload lies in d->frame behind room for the head. What is sealed vouches for its head. */
+static int close_frame(struct disk *d, struct bp_hframe *f) {
     struct bp_buf *b = &d->frame;
+    struct bp_sealed *seal = d->runs[d->nruns - 1].seal;
     static const uint8_t zeros[8];
     int r;
 
-    if (b->failed)
-        return -ENOMEM;
     memcpy(f->run, d->runs[d->nruns - 1].id, sizeof f->run);
     f->number = d->frames;
     f->bytes = b->n - BP_HFRAME_HEAD;
+    f->sealed = seal != NULL;
+    if (seal) {
+        bp_hframe_encode(f, b->p);
+        r = bp_sealed_box(seal, b->p + BP_HFRAME_BOUND_AT, BP_HFRAME_BOUND, b->p + BP_HFRAME_HEAD,
+                          b->n - room_of(d));
+        if (r < 0)
+            return r;
+    }
     f->crc = bp_crc32c(0, b->p + BP_HFRAME_HEAD, (size_t) f->bytes);
     bp_hframe_encode(f, b->p);
     bp_buf_put(b, zeros, -b->n & 7);
-    if (b->failed)
-        return -ENOMEM;
-    r = d->io->pwrite(d->io->ctx, d->fd, b->p, b->n, d->off);
+    return b->failed ? -ENOMEM : 0;
+}
+
+int bp_hdisk_write_frame(struct disk *d, struct bp_hframe *f) {
+    struct bp_buf *b = &d->frame;
+    int r = b->failed ? -ENOMEM : close_frame(d, f);
+
+    if (r == 0)
+        r = d->io->pwrite(d->io->ctx, d->fd, b->p, b->n, d->off);
     if (r < 0)
         return r;
     d->off += b->n;
@@ -71,8 +89,27 @@ int bp_hdisk_read_head(const struct disk *d, int fd, uint64_t off, struct bp_hfr
     return n < 0 ? (int) n : bp_hframe_decode(head, (size_t) n, ret);
 }
 
-int bp_hdisk_read_payload(const struct disk *d, int fd, uint64_t off, const struct bp_hframe *f,
-                          uint8_t **p, size_t *cap) {
+static int unseal(struct bp_hframe *f, struct bp_sealed *seal, uint8_t *p) {
+    uint8_t head[BP_HFRAME_HEAD];
+    int r;
+
+    f->plain = f->bytes;
+    if (!f->sealed)
+        return seal ? BP_ECORRUPT : 0; /* nobody vouches for it */
+    if (!seal)
+        return BP_EKEY;
+    if (f->bytes < BP_SEALED_BOX)
+        return BP_ECORRUPT;
+    f->plain = f->bytes - BP_SEALED_BOX;
+    bp_hframe_encode(f, head);
+    r = bp_sealed_unbox(seal, head + BP_HFRAME_BOUND_AT, BP_HFRAME_BOUND, p, (size_t) f->plain);
+    if (r == 0)
+        memmove(p, p + BP_SEALED_BOX, (size_t) f->plain);
+    return r;
+}
+
+int bp_hdisk_read_payload(const struct disk *d, int fd, uint64_t off, struct bp_hframe *f,
+                          struct bp_sealed *seal, uint8_t **p, size_t *cap) {
     ssize_t n;
 
     if (f->bytes > *cap) {
@@ -92,14 +129,16 @@ int bp_hdisk_read_payload(const struct disk *d, int fd, uint64_t off, const stru
         return (int) n;
     if ((uint64_t) n < f->bytes)
         return BP_ETRUNCATED;
-    return bp_hframe_fits(f, *p) ? 0 : BP_ECORRUPT;
+    return bp_hframe_fits(f, *p) ? unseal(f, seal, *p) : BP_ECORRUPT;
 }
 
 void bp_hdisk_begin_frame(struct disk *d) {
+    size_t n = room_of(d);
+
     bp_buf_clear(&d->frame);
-    (void) bp_buf_grow(&d->frame, BP_HFRAME_HEAD);
+    (void) bp_buf_grow(&d->frame, n);
     if (!d->frame.failed)
-        memset(d->frame.p, 0, BP_HFRAME_HEAD);
+        memset(d->frame.p, 0, n);
 }
 
 /* ---- files ---- */
@@ -150,6 +189,48 @@ static void keep_latched(struct disk *d) {
 
 /* ---- begin and end ---- */
 
+/* One key for all files of a run. */
+static int make_key(struct disk *d, struct drun *run) {
+    uint8_t *header;
+    int r;
+
+    if (!d->h->o.seal)
+        return 0;
+    header = malloc(BP_SEALED_HEADER);
+    r = header ? bp_sealed_key_new(d->h->o.seal, header, &run->seal) : -ENOMEM;
+    if (r < 0)
+        free(header);
+    else
+        d->header = header;
+    return r;
+}
+
+/* What becomes of files that this life would not have written so. */
+static void tell_left(struct disk *d) {
+    unsigned locked = 0, clear = 0;
+    char text[300];
+
+    for (size_t i = 0; i < d->n; i++) {
+        locked += d->files[i].locked;
+        clear += !d->files[i].sealed;
+    }
+    if (locked && d->h->o.notice) {
+        (void) snprintf(text, sizeof text,
+                        "the history of an earlier life is sealed and no key here opens it: %u "
+                        "files stay for whoever has the key, until newer ones need their room; "
+                        "snapshots reach back to this start",
+                        locked);
+        d->h->o.notice(d->h->o.ctx, text);
+    }
+    if (clear && d->header && d->h->o.notice) {
+        (void) snprintf(text, sizeof text,
+                        "%u files of the history are in the clear, from before it was sealed: "
+                        "remove '%s' if nobody may read them; else they go as new ones come",
+                        clear, d->dir);
+        d->h->o.notice(d->h->o.ctx, text);
+    }
+}
+
 static int prepare(struct disk *d, struct bp_error *err) {
     uint8_t id[16];
     uint32_t run;
@@ -165,6 +246,10 @@ static int prepare(struct disk *d, struct bp_error *err) {
         return r;
     if (getrandom(id, sizeof id, 0) != sizeof id || bp_hdisk_run(d, id, &run) < 0)
         return bp_fail(err, -ENOMEM, "cannot begin a history in '%s'", d->dir);
+    r = make_key(d, &d->runs[run]);
+    if (r < 0)
+        return bp_fail(err, r, "cannot seal the history in '%s': %s", d->dir, bp_strerror(r));
+    tell_left(d);
     if (d->n)
         d->h->next = d->files[d->n - 1].end + d->files[d->n - 1].torn;
     d->at = d->h->next;
@@ -220,9 +305,11 @@ void bp_history_disk_close(struct disk *d) {
     for (size_t i = 0; i < d->nruns; i++) {
         free(d->runs[i].channels);
         free(d->runs[i].sources);
+        bp_sealed_free(d->runs[i].seal);
     }
     free(d->runs);
     free(d->files);
+    free(d->header);
     free(d->copy.p);
     bp_buf_done(&d->frame);
     bp_mutex_done(&d->lock);
@@ -233,9 +320,12 @@ void bp_history_disk_stats(struct disk *d, struct bp_history_stats *st) {
     bp_mutex_lock(&d->lock);
     st->on_disk = true;
     st->disk_files = d->n;
-    for (size_t i = 0; i < d->n; i++)
+    for (size_t i = d->n; i-- > 0;) {
         st->disk_bytes += d->files[i].bytes;
-    st->disk_oldest_ns = d->n ? d->files[0].began : 0;
+        st->disk_locked += d->files[i].locked;
+        if (!d->files[i].locked)
+            st->disk_oldest_ns = d->files[i].began;
+    }
     st->disk_written = d->written;
     st->disk_removed = d->removed;
     st->disk_missed = d->missed;
@@ -257,13 +347,16 @@ static bool file_at(struct disk *d, bp_ns_t from_mono, struct dfile *ret) {
     bool found;
 
     bp_mutex_lock(&d->lock);
-    found = d->n > 0;
+    found = false;
     for (size_t i = 0; i < d->n; i++) {
         struct dfile f = d->files[i];
 
-        if (i > 0 && f.began - bp_hdisk_offset(d, f.run, f.offset) > from_mono)
+        if (f.locked)
+            continue;
+        if (found && f.began - bp_hdisk_offset(d, f.run, f.offset) > from_mono)
             break;
         *ret = f;
+        found = true;
     }
     bp_mutex_unlock(&d->lock);
     return found;
@@ -281,7 +374,7 @@ static bool file_of(struct disk *d, uint64_t at, struct dfile *ret) {
 
     bp_mutex_lock(&d->lock);
     for (size_t i = 0; i < d->n && !found; i++)
-        if (at < d->files[i].end) {
+        if (at < d->files[i].end && !d->files[i].locked) {
             *ret = d->files[i];
             found = true;
         }
@@ -304,7 +397,7 @@ static int open_file(struct disk *d, struct disk_cursor *c, const struct dfile *
     c->fd = fd + 1;
     c->file = f->number;
     c->run = f->run;
-    c->off = 0;
+    c->off = bp_hdisk_start(f);
     return 0;
 }
 
@@ -326,7 +419,7 @@ static bool file_behind(struct disk *d, uint32_t number, struct dfile *ret) {
 
     bp_mutex_lock(&d->lock);
     for (size_t i = 0; i < d->n && !found; i++)
-        if (d->files[i].number > number) {
+        if (d->files[i].number > number && !d->files[i].locked) {
             *ret = d->files[i];
             found = true;
         }
@@ -350,7 +443,7 @@ static int next_in_file(struct disk *d, struct disk_cursor *c, uint64_t bytes, u
             return 0; /* half of a write that failed: it was written again elsewhere */
         if (ret->kind != BP_HFRAME_ENTRIES || ret->first + ret->count <= at)
             continue;
-        r = bp_hdisk_read_payload(d, c->fd - 1, off, ret, &c->p, &c->cap);
+        r = bp_hdisk_read_payload(d, c->fd - 1, off, ret, d->runs[c->run].seal, &c->p, &c->cap);
         return r == 0 ? 1 : r == -ENOMEM ? r : BP_ECORRUPT; /* what is behind it can be read */
     }
     return 0;
@@ -434,7 +527,7 @@ static int replace(struct disk *d, struct kept **list, const struct bp_history_e
 
 static int gather(struct disk *d, const struct disk_cursor *c, const struct bp_hframe *f,
                   bp_ns_t from_mono, struct kept **list) {
-    struct bp_cur cur = bp_cur_of(c->p, (size_t) f->bytes);
+    struct bp_cur cur = bp_cur_of(c->p, (size_t) f->plain);
     bp_ns_t offset = bp_history_disk_offset(d, c, f);
     struct bp_history_entry e;
     bool latched;
@@ -464,7 +557,7 @@ static int gather_file(struct disk *d, struct disk_cursor *c, const struct dfile
             (frame.kind == BP_HFRAME_ENTRIES &&
              frame.min_log - bp_history_disk_offset(d, c, &frame) >= from_mono))
             continue;
-        r = bp_hdisk_read_payload(d, c->fd - 1, off, &frame, &c->p, &c->cap);
+        r = bp_hdisk_read_payload(d, c->fd - 1, off, &frame, d->runs[c->run].seal, &c->p, &c->cap);
         if (r == 0)
             r = gather(d, c, &frame, from_mono, list);
         else if (r != -ENOMEM)

@@ -6,6 +6,7 @@
 enum {
     MAGIC = 0x31485042, /* "BPH1" */
     LATCHED = 1,        /* flag of an entry */
+    SEALED = 1,         /* flag of a frame */
 };
 
 /* ---- heads ---- */
@@ -23,13 +24,14 @@ void bp_hframe_encode(const struct bp_hframe *f, uint8_t out[static BP_HFRAME_HE
     p = bp_put64(p, (uint64_t) f->min_log);
     p = bp_put64(p, (uint64_t) f->max_log);
     p = bp_put32(p, f->crc);
-    (void) bp_put64(bp_put32(p, 0), 0);
+    (void) bp_put64(bp_put32(p, f->sealed ? SEALED : 0), 0);
     (void) bp_put32(bp_put32(out, MAGIC), bp_crc32c(0, out + 8, BP_HFRAME_HEAD - 8));
 }
 
 int bp_hframe_decode(const uint8_t *p, size_t n, struct bp_hframe *ret) {
     struct bp_cur c = bp_cur_of(p, n);
-    struct bp_hframe f;
+    struct bp_hframe f = { 0 };
+    uint32_t flags;
 
     if (n < BP_HFRAME_HEAD)
         return BP_ETRUNCATED;
@@ -45,8 +47,10 @@ int bp_hframe_decode(const uint8_t *p, size_t n, struct bp_hframe *ret) {
     f.min_log = (bp_ns_t) bp_rd_le64(&c);
     f.max_log = (bp_ns_t) bp_rd_le64(&c);
     f.crc = bp_rd_le32(&c);
+    flags = bp_rd_le32(&c);
+    f.sealed = flags & SEALED;
     if (f.kind < BP_HFRAME_DEFINITIONS || f.kind > BP_HFRAME_LATCHED || f.bytes > BP_HFRAME_MOST ||
-        f.first > UINT64_MAX / 2)
+        f.first > UINT64_MAX / 2 || flags & ~(uint32_t) SEALED)
         return BP_ECORRUPT;
     *ret = f;
     return 0;

@@ -27,8 +27,13 @@ struct bp_hframe {
     uint64_t bytes; /* of the payload */
     bp_ns_t offset; /* wall minus mono clock when its entries were received */
     bp_ns_t min_log, max_log;
-    uint32_t crc; /* CRC-32C of the payload */
+    uint32_t crc;   /* CRC-32C of the payload, as it lies on the disk */
+    bool sealed;    /* the payload is a box of sealed.h */
+    uint64_t plain; /* bytes of the payload once it has been read; not in the head */
 };
+
+/* Bytes of a head that a sealed payload vouches for. */
+enum { BP_HFRAME_BOUND_AT = 8, BP_HFRAME_BOUND = 72 };
 
 /** Where the next frame begins: heads and payloads are aligned to 8 bytes. */
 static inline uint64_t bp_hframe_size(const struct bp_hframe *f) {

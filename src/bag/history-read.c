@@ -139,7 +139,7 @@ static int fetch_disk(struct bp_history_reader *r, bool *ret_missed, struct bp_h
 
     if (k <= 0)
         return k;
-    r->cur = bp_cur_of(r->disk.p, (size_t) r->frame.bytes);
+    r->cur = bp_cur_of(r->disk.p, (size_t) r->frame.plain);
     r->disk_left = r->frame.count;
     r->skip = at > r->frame.first ? at - r->frame.first : 0;
     if (r->frame.first > at) {

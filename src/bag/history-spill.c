@@ -124,7 +124,8 @@ static int begin_file(struct disk *d) {
     struct dfile f = { .number = d->n ? d->files[d->n - 1].number + 1 : 1,
                        .run = (uint32_t) d->nruns - 1,
                        .first = d->copy.first,
-                       .end = d->copy.first };
+                       .end = d->copy.first,
+                       .sealed = d->header != NULL };
     char path[1100];
     int r;
 
@@ -141,6 +142,10 @@ static int begin_file(struct disk *d) {
     r = bp_hdisk_add_file(d, &f);
     bp_mutex_unlock(&d->lock);
     d->off = d->frames = d->entry_bytes = 0;
+    if (r == 0 && d->header) {
+        r = d->io->pwrite(d->io->ctx, d->fd, d->header, BP_SEALED_HEADER, 0);
+        d->off = BP_SEALED_HEADER;
+    }
     if (r == 0) {
         (void) d->io->allocate(d->io->ctx, d->fd, 0, d->file_bytes); /* not all disks can */
         r = write_definitions(d, 0, 0);

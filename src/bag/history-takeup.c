@@ -102,7 +102,7 @@ static int learn_one(struct disk *d, struct drun *run, const struct bp_hdef *def
 }
 
 static int learn(struct disk *d, uint32_t run, const struct bp_hframe *f, const uint8_t *payload) {
-    struct bp_cur c = bp_cur_of(payload, (size_t) f->bytes);
+    struct bp_cur c = bp_cur_of(payload, (size_t) f->plain);
     struct bp_hdef def;
     int r;
 
@@ -120,12 +120,15 @@ struct walk { /* through one file */
     uint64_t off;
     uint8_t *p;
     size_t cap;
+    struct bp_sealed *seal;  /* what opens it; NULL: it is in the clear, or locked */
+    struct bp_sealed *owned; /* the same until its run has it */
 };
 
 static void walk_done(struct walk *w) {
     if (w->fd >= 0)
         (void) w->io->close(w->io->ctx, w->fd);
     free(w->p);
+    bp_sealed_free(w->owned);
 }
 
 static int next_whole(const struct disk *d, struct walk *w, struct bp_hframe *ret) {
@@ -134,10 +137,43 @@ static int next_whole(const struct disk *d, struct walk *w, struct bp_hframe *re
 
     if (r < 0)
         return r;
-    r = bp_hdisk_read_payload(d, w->fd, off, ret, &w->p, &w->cap);
-    if (r == 0 || r == BP_ECORRUPT) /* its head tells where the next one is, all the same */
+    r = bp_hdisk_read_payload(d, w->fd, off, ret, w->seal, &w->p, &w->cap);
+    if (r == 0 || r == BP_ECORRUPT ||
+        r == BP_EKEY) /* its head tells where the next one is, all the same */
         w->off += bp_hframe_size(ret);
     return r;
+}
+
+/* Of what is locked no more is known, and no more needed to keep it. */
+static bool is_whole(int r) {
+    return r == 0 || r == BP_EKEY;
+}
+
+/* The header of a sealed file, if it is one. @return 0, BP_ECORRUPT, -ENOMEM, an errno */
+static int read_header(const struct disk *d, struct dfile *f, struct walk *w) {
+    BP_AUTO_FREE uint8_t *header = malloc(BP_SEALED_HEADER);
+    struct bp_sealed *seal = NULL;
+    ssize_t n;
+    int r;
+
+    if (!header)
+        return -ENOMEM;
+    n = d->io->pread(d->io->ctx, w->fd, header, BP_SEALED_HEADER, 0);
+    if (n < 0)
+        return (int) n;
+    f->sealed = bp_sealed_probe(header, (size_t) n);
+    if (!f->sealed)
+        return 0;
+    r = bp_sealed_from_header(header, (size_t) n, d->h->o.seal, &seal);
+    if (r < 0)
+        return r == -ENOMEM ? r : BP_ECORRUPT;
+    f->locked = !bp_sealed_readable(seal);
+    if (f->locked)
+        bp_sealed_free(seal);
+    else
+        w->seal = w->owned = seal;
+    w->off = BP_SEALED_HEADER;
+    return 0;
 }
 
 /* All frames behind the first. A payload that a power cut has left without its bytes costs its
@@ -157,11 +193,11 @@ static int walk_on(struct disk *d, struct dfile *f, struct walk *w) {
             return BP_ECORRUPT;
         if (r == 0 && head.kind == BP_HFRAME_DEFINITIONS)
             (void) learn(d, f->run, &head, w->p); /* entries of what it tells are skipped, else */
-        if (r == 0 && head.kind == BP_HFRAME_ENTRIES) {
+        if (is_whole(r) && head.kind == BP_HFRAME_ENTRIES) {
             f->end = head.first + head.count;
             d->runs[f->run].max_log = BP_MAX(d->runs[f->run].max_log, head.max_log);
         }
-        if (r == 0)
+        if (is_whole(r))
             f->bytes = w->off;
     }
 }
@@ -177,12 +213,16 @@ static int take_up(struct disk *d, struct dfile *f, bool whole) {
     w.fd = d->io->open(d->io->ctx, path, O_RDWR | O_CLOEXEC, 0);
     if (w.fd < 0)
         return w.fd;
-    r = next_whole(d, &w, &head);
+    r = read_header(d, f, &w);
+    if (r == 0)
+        r = next_whole(d, &w, &head);
+    if (r == BP_EKEY && f->locked)
+        r = 0;
     if (r == 0 && head.kind != BP_HFRAME_DEFINITIONS)
         r = BP_ECORRUPT;
     if (r == 0)
         r = bp_hdisk_run(d, head.run, &f->run);
-    if (r == 0)
+    if (r == 0 && !f->locked)
         r = learn(d, f->run, &head, w.p);
     if (r < 0)
         return r;
@@ -190,6 +230,8 @@ static int take_up(struct disk *d, struct dfile *f, bool whole) {
     f->began = head.min_log;
     f->offset = head.offset;
     f->bytes = w.off;
+    if (!d->runs[f->run].seal)
+        d->runs[f->run].seal = BP_TAKE_PTR(w.owned);
     if (!whole) {
         int64_t size = d->io->size(d->io->ctx, w.fd);
 
@@ -206,6 +248,8 @@ static int take_up(struct disk *d, struct dfile *f, bool whole) {
 static bool is_followed(struct disk *d, size_t i) {
     struct bp_hframe a, b;
     char path[1100];
+    uint8_t magic[8];
+    ssize_t n;
     int fd, r = BP_ECORRUPT;
 
     if (i + 1 >= d->n)
@@ -215,7 +259,9 @@ static bool is_followed(struct disk *d, size_t i) {
         fd = d->io->open(d->io->ctx, path, O_RDONLY | O_CLOEXEC, 0);
         if (fd < 0)
             return false;
-        r = bp_hdisk_read_head(d, fd, 0, k ? &b : &a);
+        n = d->io->pread(d->io->ctx, fd, magic, sizeof magic, 0);
+        r = bp_hdisk_read_head(
+            d, fd, n > 0 && bp_sealed_probe(magic, (size_t) n) ? BP_SEALED_HEADER : 0, k ? &b : &a);
         (void) d->io->close(d->io->ctx, fd);
         if (r < 0)
             return false;

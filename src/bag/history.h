@@ -23,7 +23,9 @@ struct bp_history_opts {
     bp_ns_t write_interval;  /* how often memory goes to files; 0 = 100 ms: what kill -9 may lose */
     bp_ns_t sync_interval;   /* how often files are synced; 0 = 1 s: what a power cut may lose */
     const struct bp_io *io;  /* borrowed, constant; NULL = bp_io_posix */
-    void (*notice)(void *ctx, const char *text); /* own thread; may be NULL */
+    struct bp_keyring *seal; /* whom files are sealed to, and what reads those that are; borrowed;
+                                NULL = in the clear */
+    void (*notice)(void *ctx, const char *text); /* own thread, or at open; may be NULL */
     void *ctx;
 };
 
@@ -78,8 +80,9 @@ struct bp_history_stats {
     uint64_t disk_bytes, disk_files;     /* files that are held */
     uint64_t disk_written, disk_removed; /* bytes since open */
     uint64_t disk_missed;                /* entries that were let go before they were written */
-    bp_ns_t disk_oldest_ns;              /* log time; 0 = empty */
-    int disk_error;                      /* what keeps it from writing, 0 = nothing */
+    uint64_t disk_locked;   /* of the files: sealed by an earlier life, nothing here opens them */
+    bp_ns_t disk_oldest_ns; /* log time of what can be read; 0 = empty */
+    int disk_error;         /* what keeps it from writing, 0 = nothing */
     uint32_t channels, sources;
 };
 void bp_history_stats(struct bp_history_store *h, struct bp_history_stats *ret);

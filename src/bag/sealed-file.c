@@ -214,7 +214,8 @@ static int verify_frame(struct bp_sealed *s, uint64_t i, uint8_t *plain) {
     return n < 0 ? (int) n : n == (ssize_t) f.n ? 0 : BP_ETRUNCATED;
 }
 
-int bp_sealed_verify(struct bp_sealed *s, void (*fn)(void *ctx, const char *text), void *ctx) {
+int bp_sealed_verify(struct bp_sealed *s, void (*fn)(void *ctx, const char *text),
+                     int (*step)(void *ctx), void *ctx) {
     BP_AUTO_FREE uint8_t *plain = malloc(bp_sealed_frame_most(s));
     struct faults f = { .fn = fn, .ctx = ctx };
 
@@ -234,6 +235,8 @@ int bp_sealed_verify(struct bp_sealed *s, void (*fn)(void *ctx, const char *text
             fault(&f, "sealed frame %llu is damaged or not in its place", (unsigned long long) i);
         else if (r < 0)
             return r;
+        if (step && step(ctx) != 0)
+            return -ECANCELED;
     }
     return f.n;
 }

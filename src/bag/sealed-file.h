@@ -54,8 +54,9 @@ int bp_sealed_no_key(const struct bp_sealed *s, const char *path, struct bp_erro
  * Looks at every frame of a container: with a key, that each is genuine and in its place; without,
  * at CRCs.
  *
- * @param fn  called per fault with what is wrong; may be NULL
+ * @param fn    called per fault with what is wrong; may be NULL
+ * @param step  called per frame; not 0: ends with -ECANCELED; may be NULL
  * @return number of faults, or an errno
  */
 BP_MUST_CHECK int bp_sealed_verify(struct bp_sealed *s, void (*fn)(void *ctx, const char *fault),
-                                   void *ctx);
+                                   int (*step)(void *ctx), void *ctx);

@@ -110,6 +110,22 @@ int bp_sealed_peek(const struct bp_io *io, int fd, struct bp_keyring *keys,
     return open_with(io, fd, keys, sealed_peek, ret);
 }
 
+int bp_sealed_key_new(struct bp_keyring *keys, uint8_t ret_header[static BP_SEALED_HEADER],
+                      struct bp_sealed **ret) {
+    BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = sealed_new(NULL, -1);
+    int r;
+
+    if (!s)
+        return -ENOMEM;
+    s->frame_max = BP_SEALED_FRAME;
+    r = sealed_header_make(s, keys, NULL);
+    if (r < 0)
+        return r;
+    memcpy(ret_header, s->header, BP_SEALED_HEADER);
+    *ret = BP_TAKE_PTR(s);
+    return 0;
+}
+
 int bp_sealed_from_header(const uint8_t *p, size_t n, struct bp_keyring *keys,
                           struct bp_sealed **ret) {
     BP_CLEANUP(bp_sealed_freep) struct bp_sealed *s = sealed_new(NULL, -1);

@@ -206,6 +206,28 @@ BP_MUST_CHECK int bp_sealed_put(struct bp_sealed *s, enum bp_sealed_type type, u
 BP_MUST_CHECK int bp_sealed_take(struct bp_sealed *s, const uint8_t *p, size_t n, uint8_t *out,
                                  struct bp_sealed_frame *ret);
 
+/* ---- boxes: for formats that keep frames of their own, behind the header of a container ---- */
+
+enum { BP_SEALED_BOX = 32 }; /* bytes in front of the ciphertext: nonce, tag, zeros */
+
+/** A new content key, sealed to `keys`; `header` is for the caller to write. @return 0, BP_EKEY
+ *  without recipients, -ENOMEM, -EIO */
+BP_MUST_CHECK int bp_sealed_key_new(struct bp_keyring *keys,
+                                    uint8_t ret_header[static BP_SEALED_HEADER],
+                                    struct bp_sealed **ret);
+/**
+ * Seals the n bytes at `p + BP_SEALED_BOX` where they are; `p` then begins a box. Any thread.
+ *
+ * @param bound  what the box vouches for beside its text, up to 128 bytes
+ * @return 0, BP_EKEY, -EIO
+ */
+BP_MUST_CHECK int bp_sealed_box(struct bp_sealed *s, const void *bound, size_t nbound, uint8_t *p,
+                                size_t n);
+/** The way back, to `p + BP_SEALED_BOX`. @return 0, BP_EKEY, BP_ECORRUPT when anything was changed
+ */
+BP_MUST_CHECK int bp_sealed_unbox(struct bp_sealed *s, const void *bound, size_t nbound, uint8_t *p,
+                                  size_t n);
+
 /* ---- as file operations ---- */
 
 /* Everything below looks plain: files whose names end in ".sealed" are sealed when they are made

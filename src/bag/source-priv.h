@@ -70,8 +70,9 @@ extern const struct bp_source_ops bp_source_zstd;
 /**
  * sqlite's own check of a database and its indexes, page by page.
  *
- * @param fn  called per fault with sqlite's words
+ * @param fn       called per fault with sqlite's words
+ * @param step_fn  called many times a second; not 0: it ends
  * @return 0, or BP_ECORRUPT when the check itself could not go on
  */
-int sqlite_integrity(struct bp_source *s, void (*fn)(void *ctx, const char *fault), void *ctx,
-                     struct bp_error *err);
+int sqlite_integrity(struct bp_source *s, void (*fn)(void *ctx, const char *fault),
+                     int (*step_fn)(void *ctx), void *ctx, struct bp_error *err);

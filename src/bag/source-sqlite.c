@@ -18,6 +18,8 @@
 #include "bag/temp.h"
 #include "wire/schema.h"
 
+enum { STEPS = 20000 }; /* of its virtual machine between two looks around */
+
 struct sqlite_source {
     struct bp_source s; /* first */
     sqlite3 *db;
@@ -525,18 +527,20 @@ static int sqlite_metadata(struct bp_source *s,
     return text ? fn(ctx, "rosbag2", BP_STR("serialized_metadata"), bp_str_of(text)) : 0;
 }
 
-int sqlite_integrity(struct bp_source *s, void (*fn)(void *ctx, const char *fault), void *ctx,
-                     struct bp_error *err) {
+int sqlite_integrity(struct bp_source *s, void (*fn)(void *ctx, const char *fault),
+                     int (*step_fn)(void *ctx), void *ctx, struct bp_error *err) {
     struct sqlite_source *q = sqlite_source_of(s);
     AUTO_STMT *stmt = NULL;
     int r = prepare(q, "PRAGMA integrity_check(20)", &stmt, err);
 
+    sqlite3_progress_handler(q->db, STEPS, step_fn, ctx);
     while (r >= 0 && (r = step(q, stmt, err)) > 0) {
         const char *text = (const char *) sqlite3_column_text(stmt, 0);
 
         if (text && !bp_streq(text, "ok"))
             fn(ctx, text);
     }
+    sqlite3_progress_handler(q->db, 0, NULL, NULL);
     return r;
 }
 

@@ -6,10 +6,30 @@
 #include <sys/wait.h>
 
 #include "bag/history-frame.h"
+#include "bag/sealed.h"
 #include "bag/test-history.h"
 #include "base/io-fault.h"
 
 static char dir[64], files[96];
+static struct bp_keyring *sealing; /* of the tests that are run again with sealed files */
+static char notices[1000];
+
+static void on_notice(void *ctx, const char *text) {
+    size_t n = strlen(notices);
+
+    (void) ctx;
+    (void) snprintf(notices + n, sizeof notices - n, "%s\n", text);
+}
+
+static void add_key(struct bp_keyring *k, const char *text) {
+    struct bp_error err = { 0 };
+
+    if (bp_keyring_add_text(k, bp_str_of(text), "test", &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static const char a_key[] =
+    "bagpipe-key:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
 
 static int set_up(void **state) {
     (void) state;
@@ -28,13 +48,26 @@ static int tear_down(void **state) {
     return system(command); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
 }
 
+static int set_up_sealed(void **state) {
+    sealing = bp_keyring_new();
+    add_key(sealing, a_key);
+    return set_up(state);
+}
+
+static int tear_down_sealed(void **state) {
+    bp_keyring_free(BP_TAKE_PTR(sealing));
+    return tear_down(state);
+}
+
 static struct bp_history_opts on_disk(const struct bp_io *io) {
     return (struct bp_history_opts){ .max_bytes = MIB,
                                      .dir = files,
                                      .disk_max_bytes = 16 * MIB,
                                      .write_interval = 2 * BP_MS,
                                      .sync_interval = 10 * BP_MS,
-                                     .io = io };
+                                     .io = io,
+                                     .seal = sealing,
+                                     .notice = on_notice };
 }
 
 static uint64_t written(struct bp_history_store *h, bool *ret_fails) {
@@ -171,9 +204,14 @@ static void killed(void **state) {
     (void) state;
     pid = fork();
     if (pid == 0) {
-        struct bp_history_opts o = on_disk(NULL);
         struct bp_history_store *h = NULL;
+        struct bp_history_opts o;
 
+        if (sealing) { /* secrets are not there in a child */
+            sealing = bp_keyring_new();
+            add_key(sealing, a_key);
+        }
+        o = on_disk(NULL);
         if (bp_history_open(&o, &h, NULL) < 0)
             _exit(1);
         put_paced(h, source_of(h, 1, 0), 1, 3000, 1000);
@@ -231,7 +269,7 @@ static void damaged(void **state) {
     bp_history_close(h);
     path_of(1, path, sizeof path);
     assert_int_equal(stat(path, &st), 0);
-    for (long at = 100; at < st.st_size; at += st.st_size / 37) {
+    for (long at = 100 + (sealing ? BP_SEALED_HEADER : 0); at < st.st_size; at += st.st_size / 37) {
         int fd = open(path, O_RDWR | O_CLOEXEC);
         uint8_t was, now;
         struct seen s;
@@ -352,6 +390,131 @@ static void failing_disk(void **state) {
     }
 }
 
+/* ---- sealed ---- */
+
+/* Does a text lie in one of the files? */
+static bool lies_there(const char *text) {
+    char command[400];
+
+    (void) snprintf(command, sizeof command, "grep -rqaF '%s' '%s'", text, files);
+    return system(command) == 0; /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+}
+
+/* In the clear the search finds what it must not find later. */
+static void search_finds(void) {
+    struct bp_history_store *h = open_with(on_disk(NULL));
+    char command[120];
+
+    put_paced(h, source_of(h, 1, 0), 1, 100, 1000);
+    bp_history_close(h);
+    assert_true(lies_there("/topic1") && lies_there("std_msgs"));
+    (void) snprintf(command, sizeof command, "rm -r '%s'", files);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
+}
+
+/* Another life: content keys of files that were made are known to the ring that made them. */
+static void forget(const char *key) {
+    bp_keyring_free(sealing);
+    sealing = bp_keyring_new();
+    add_key(sealing, key);
+}
+
+/* Sealed to somebody else: this life reads what it wrote, the next one cannot, says so and goes on;
+ * whoever has the key reads all of it. What is changed is not believed. */
+static void sealed_to_another(void **state) {
+    struct bp_keyring *both = bp_keyring_new();
+    struct bp_history_store *h;
+    struct bp_history_stats st;
+    struct bp_key_info info;
+    char path[96], text[200], hex[2 * BP_KEY_LEN + 1];
+    struct seen s;
+    uint32_t source;
+
+    (void) state;
+    (void) snprintf(path, sizeof path, "%s/key", dir);
+    assert_int_equal(bp_key_create(path, false, &info, NULL), 0);
+    assert_int_equal(bp_keyring_add_file(both, path, NULL), 0);
+
+    search_finds();
+    bp_hex(info.public_key, BP_KEY_LEN, hex);
+    (void) snprintf(text, sizeof text, "bagpipe-x25519-public:%s\n", hex);
+    forget(text);
+    h = open_with(on_disk(NULL));
+    source = source_of(h, 1, 0);
+    put_paced(h, source, 1, 10000, 1000); /* ten times its memory */
+    {
+        BP_CLEANUP(bp_history_reader_closep) struct bp_history_reader *r = read_from(h, 0);
+
+        s = read_all(r, source);
+        assert_true(s.messages == 10000 && s.first == 1 && s.missed == 0 && s.bad == 0);
+    }
+    bp_history_close(h);
+    assert_false(lies_there("/topic1") || lies_there("std_msgs") || lies_there("/talker"));
+
+    notices[0] = 0;
+    forget(text);
+    h = open_with(on_disk(NULL));
+    source = source_of(h, 1, 0);
+    bp_history_stats(h, &st);
+    assert_true(st.disk_files > 1);
+    assert_int_equal(st.disk_locked, st.disk_files);
+    assert_int_equal(st.disk_oldest_ns, 0);
+    assert_non_null(strstr(notices, "no key here opens it"));
+    put_paced(h, source, 10001, 11000, 1000);
+    bp_history_close(h);
+    forget(text);
+    s = read_again(NULL); /* a third life: knows neither */
+    assert_int_equal(s.messages, 0);
+
+    bp_keyring_free(sealing);
+    sealing = both;
+    notices[0] = 0;
+    s = read_again(NULL);
+    assert_true(s.messages == 11000 && s.first == 1 && s.last == 11000 && s.bad == 0);
+    assert_string_equal(notices, "");
+    sealing = NULL; /* nothing is sealed any more: what was is kept all the same */
+    s = read_again(NULL);
+    assert_int_equal(s.messages, 0);
+    assert_non_null(strstr(notices, "no key here opens it"));
+    bp_keyring_free(both);
+}
+
+/* Frames of one file put into another's place, or with another head: none is believed. */
+static void sealed_and_moved(void **state) {
+    struct bp_hframe f;
+    struct bp_history_store *h;
+    uint8_t head[BP_HFRAME_HEAD];
+    uint64_t off = BP_SEALED_HEADER;
+    char path[200];
+    struct seen s;
+    int fd;
+
+    (void) state;
+    sealing = bp_keyring_new();
+    add_key(sealing, a_key);
+    h = open_with(on_disk(NULL));
+    put_paced(h, source_of(h, 1, 0), 1, 1000, 1000);
+    bp_history_close(h);
+    path_of(1, path, sizeof path);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (unsigned i = 0; i < 3; i++) { /* the third frame: entries */
+        assert_int_equal(pread(fd, head, sizeof head, (off_t) off), sizeof head);
+        assert_int_equal(bp_hframe_decode(head, sizeof head, &f), 0);
+        assert_true(f.sealed);
+        off += i < 2 ? bp_hframe_size(&f) : 0;
+    }
+    s = read_again(NULL);
+    assert_int_equal(s.messages, 1000);
+    f.min_log += BP_SEC; /* a head that fits its own sum */
+    bp_hframe_encode(&f, head);
+    assert_int_equal(pwrite(fd, head, sizeof head, (off_t) off), sizeof head);
+    (void) close(fd);
+    s = read_again(NULL);
+    assert_true(s.messages == 1000 - f.count && s.bad == 1);
+    bp_keyring_free(BP_TAKE_PTR(sealing));
+}
+
 /* ---- frames as bytes ---- */
 
 static void frames(void **state) {
@@ -383,7 +546,8 @@ static void frames(void **state) {
     }
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CASE(f)   cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define SEALED(f) cmocka_unit_test_setup_teardown(f, set_up_sealed, tear_down_sealed)
 
 int main(void) {
     const struct CMUnitTest tests[] = { CASE(lives),
@@ -395,7 +559,16 @@ int main(void) {
                                         CASE(latched_on_disk),
                                         CASE(one_owner),
                                         CASE(failing_disk),
-                                        CASE(frames) };
+                                        CASE(sealed_to_another),
+                                        CASE(sealed_and_moved),
+                                        CASE(frames),
+                                        SEALED(lives),
+                                        SEALED(from_files_into_memory),
+                                        SEALED(killed),
+                                        SEALED(torn),
+                                        SEALED(damaged),
+                                        SEALED(latched_on_disk),
+                                        SEALED(circular) };
 
     return cmocka_run_group_tests_name("bag/history-disk", tests, NULL, NULL);
 }

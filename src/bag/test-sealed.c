@@ -109,7 +109,7 @@ static int judge(const struct box *b, const void *p, size_t n, struct bp_keyring
         ssize_t k;
 
         *ret_size = bp_sealed_size(s);
-        r = bp_sealed_verify(s, NULL, NULL);
+        r = bp_sealed_verify(s, NULL, NULL, NULL);
         assert_true(bp_sealed_size(s) <= b->plain_n);
         if (bp_sealed_readable(s)) {
             k = bp_sealed_pread(s, got, b->plain_n, 0, false);
@@ -149,7 +149,7 @@ static void test_round_trip(void **state) {
         assert_int_equal(bp_sealed_readable(s), cases[i].readable);
         assert_int_equal(bp_sealed_state(s), BP_SEALED_COMPLETE);
         assert_int_equal(bp_sealed_size(s), b.plain_n);
-        assert_int_equal(bp_sealed_verify(s, NULL, NULL), 0);
+        assert_int_equal(bp_sealed_verify(s, NULL, NULL, NULL), 0);
         for (size_t off = 0; off < b.plain_n && cases[i].readable; off += 997)
             for (size_t n = 1; n < 20000; n = n * 3 + 11) {
                 ssize_t want = (ssize_t) BP_MIN(n, b.plain_n - off);
@@ -304,7 +304,7 @@ static void test_blind_close(void **state) {
         assert_int_equal(bp_sealed_open(&bp_io_posix, b.fd, i ? k : none, &s), 0);
         assert_int_equal(bp_sealed_state(s), BP_SEALED_CUT);
         assert_int_equal(bp_sealed_size(s), b.plain_n);
-        assert_int_equal(bp_sealed_verify(s, NULL, NULL), 1);
+        assert_int_equal(bp_sealed_verify(s, NULL, NULL, NULL), 1);
         if (i) {
             assert_int_equal(bp_sealed_pread(s, got, sizeof got, 0, false), b.plain_n);
             assert_memory_equal(got, b.plain, b.plain_n);
@@ -405,7 +405,7 @@ static void test_ahead(void **state) {
     bp_sealed_free(s);
     bp_sealed_free(other);
     assert_int_equal(bp_sealed_open(&bp_io_posix, fd, k, &s), 0);
-    assert_int_equal(bp_sealed_verify(s, NULL, NULL), 0);
+    assert_int_equal(bp_sealed_verify(s, NULL, NULL, NULL), 0);
     assert_int_equal(bp_sealed_pread(s, got, N + 6000, 0, false), N + 5000);
     assert_memory_equal(got, plain, N + 5000);
     bp_sealed_free(s);
@@ -487,7 +487,7 @@ static void test_writer(void **state) {
     assert_nothing_in_clear(x.dir, "nobody shall read");
     (void) snprintf(path, sizeof path, "%s/%s_0.mcap.sealed", x.dir, x.dir + 5);
     assert_int_equal(bp_sealed_open_path(&bp_io_posix, path, x.keys, &fd, &s, &err), 0);
-    assert_int_equal(bp_sealed_verify(s, NULL, NULL), 0);
+    assert_int_equal(bp_sealed_verify(s, NULL, NULL, NULL), 0);
     bp_sealed_free(s);
     (void) close(fd);
     bp_keyring_free(x.keys);

@@ -146,6 +146,19 @@ static void test_round(void **state) {
     }
 }
 
+/* What the ring and two segments know of the test below. */
+static void check_so_far(struct bp_writer *w) {
+    BP_CLEANUP(bp_writer_ledger_done) struct bp_writer_ledger l = { 0 };
+    struct bp_ledger_totals t;
+
+    assert_int_equal(bp_writer_ledger(w, &l, NULL), 0);
+    assert_int_equal(l.ledger.n, 1);
+    bp_ledger_source_totals(l.ledger.v[0], &t);
+    assert_true(t.first == 10 && t.last == 30 && t.received == 5 && t.late == 2);
+    assert_int_equal(t.lost[BP_LOSS_RATE], 5);
+    assert_int_equal(t.lost[BP_LOSS_TRANSPORT], 11); /* 12-14, 16-19, 26-29 */
+}
+
 /* Gaps, late fills, duplicates, refusals: every number ends in exactly one account. */
 static void test_ledger_of_gaps(void **state) {
     BP_AUTO_TEST_DIR dir = bp_test_dir();
@@ -175,6 +188,7 @@ static void test_ledger_of_gaps(void **state) {
     assert_int_equal(send_one(w, s, 30), 0); /* 26-29 missing */
     assert_int_equal(send_one(w, s, 11), 0); /* late, in a later segment than its gap */
     bp_sleep(250 * BP_MS);
+    check_so_far(w); /* while it goes on */
     bp_writer_note_loss(w, s, BP_LOSS_PAUSED, 31, 31);
     bp_writer_note_loss(w, s, BP_LOSS_TRANSPORT, 30, 40); /* heard of, not received */
     bp_writer_note_loss(w, s, BP_LOSS_TRANSPORT, 30, 40);

@@ -413,7 +413,7 @@ static int walk_data(struct walk *w) {
     uint64_t at = BP_MCAP_MAGIC_LEN;
 
     w->unit_first = true;
-    while (!w->no_memory) {
+    while (!w->no_memory && !verify_is_cancelled(w->v)) {
         const uint8_t *p = at + BP_MCAP_HEAD <= w->size ? look(w, at, BP_MCAP_HEAD) : NULL;
         uint64_t n = p ? bp_ld_le64(p + 1) : 0, end;
         uint8_t op = p ? p[0] : 0;
@@ -455,6 +455,9 @@ static int walk_data(struct walk *w) {
 /* ---- SHA-256 and the CRC of the data section: over the whole file in order ---- */
 
 struct stream {
+    struct verify *v;
+    bool beside; /* on a thread of its own: another tells of progress */
+    atomic_bool done;
     int fd;
     struct bp_sealed *sealed; /* borrowed; NULL = the bytes as they are on disk */
     bool sha, crc;
@@ -475,12 +478,15 @@ static void *run_stream(void *arg) {
 
     if (!h || !buf) {
         s->error = -ENOMEM;
+        atomic_store(&s->done, true);
         return NULL;
     }
     while ((n = bp_sealed_or_pread(s->sealed, s->fd, buf, PIECE, at, true)) != 0) {
-        if (n < 0) {
-            s->error = (int) n;
-            return NULL;
+        if (!s->beside && at % (16 * PIECE) == 0)
+            verify_progress(s->v, 0);
+        if (n < 0 || verify_is_cancelled(s->v)) {
+            s->error = n < 0 ? (int) n : 0;
+            break;
         }
         if (s->sha)
             bp_sha256_add(h, buf, (size_t) n);
@@ -490,17 +496,31 @@ static void *run_stream(void *arg) {
         at += (uint64_t) n;
     }
     bp_sha256_end(h, digest);
-    if (s->sha)
+    if (s->sha && n == 0)
         (void) bp_sha256_hex(digest, s->hex);
+    atomic_store(&s->done, true);
     return NULL;
 }
 
+/* Somebody may lose patience meanwhile. */
+static void wait_for_stream(struct stream *s, pthread_t thread) {
+    while (!atomic_load(&s->done)) {
+        verify_progress(s->v, 0);
+        bp_sleep(10 * BP_MS);
+    }
+    (void) pthread_join(thread, NULL);
+}
+
 static void check_data_crc(struct walk *w) {
-    struct stream s = { .fd = w->fd, .sealed = w->sealed, .crc = true, .crc_end = w->data_end };
+    struct stream s = {
+        .v = w->v, .fd = w->fd, .sealed = w->sealed, .crc = true, .crc_end = w->data_end
+    };
 
     if (!w->data_end || w->data_crc == 0)
         return;
     (void) run_stream(&s);
+    if (verify_is_cancelled(w->v))
+        return;
     if (s.error)
         walk_say(w, BP_FINDING_DAMAGE, 0, NULL, "cannot be read again: %s", bp_strerror(s.error));
     else if (s.crc_value != w->data_crc)
@@ -609,7 +629,7 @@ static void run(struct walk *w) {
         walk_say(w, BP_FINDING_DAMAGE, w->uncommitted_at, recover,
                  "a group of records has no commit block");
     count_topics(w);
-    if (whole > 0) {
+    if (whole > 0 && !verify_is_cancelled(w->v)) {
         walk_check_summary(w);
         check_data_crc(w);
     }
@@ -625,6 +645,13 @@ static void on_seal_fault(void *ctx, const char *fault) {
     bool mere = closed_blind(w) && bp_starts_with(fault, BP_SEALED_CLOSED_TEXT);
 
     walk_say(w, mere ? BP_FINDING_NOTE : BP_FINDING_DAMAGE, 0, NULL, "%s", fault);
+}
+
+static int on_seal_step(void *ctx) {
+    struct walk *w = ctx;
+
+    verify_progress(w->v, 0);
+    return verify_is_cancelled(w->v);
 }
 
 /* A sealed file: its frames first; what is inside only with a key. */
@@ -643,7 +670,9 @@ static int look_inside(struct walk *w, const char *path, struct bp_error *err) {
         return 0;
     }
     if (r == 0)
-        r = bp_sealed_verify(w->sealed, on_seal_fault, w);
+        r = bp_sealed_verify(w->sealed, on_seal_fault, on_seal_step, w);
+    if (r == -ECANCELED)
+        return bp_fail(err, r, "cancelled");
     if (r < 0)
         return bp_fail(err, r, "'%s' as a sealed file: %s", path, bp_strerror(r));
     w->damaged |= r > (closed_blind(w) ? 1 : 0);
@@ -660,7 +689,7 @@ static int look_inside(struct walk *w, const char *path, struct bp_error *err) {
 int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct verify_file *f,
                 struct bp_error *err) {
     BP_CLEANUP(walk_done) struct walk w = { .v = v, .f = f, .fd = -1 };
-    struct stream s = { .sha = want_sha256, .hex = f->sha256 };
+    struct stream s = { .v = v, .sha = want_sha256, .beside = true, .hex = f->sha256 };
     pthread_t thread;
     bool streaming = false;
     int r = walk_init(&w, path, err);
@@ -672,7 +701,7 @@ int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct ver
     f->bytes = w.size;
     s.fd = w.fd;
     if (want_sha256)
-        streaming = pthread_create(&thread, NULL, run_stream, &s) == 0;
+        s.beside = streaming = pthread_create(&thread, NULL, run_stream, &s) == 0;
     r = look_inside(&w, path, err);
     if (r < 0 || f->blind)
         f->blind = true;
@@ -683,7 +712,7 @@ int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct ver
                  w.size ? "not an MCAP file" : "the file is empty");
     bp_pool_free(w.pool);
     if (streaming)
-        (void) pthread_join(thread, NULL);
+        wait_for_stream(&s, thread);
     else if (want_sha256)
         (void) run_stream(&s);
     if (s.error)

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdatomic.h>
+
 #include "bag/ledger.h"
 #include "bag/metadata.h"
 #include "bag/sealed-file.h"
@@ -13,6 +15,7 @@ struct verify {
     struct bp_verify_result *ret;
     unsigned threads;
     uint64_t done, total; /* bytes, for progress */
+    atomic_bool cancelled;
 };
 
 /** Counts and reports one finding. */
@@ -21,6 +24,10 @@ void verify_finding(struct verify *v, enum bp_finding_level level, const char *p
 /** The same for what is not as it was signed. */
 void verify_unproven(struct verify *v, const char *path, const char *text);
 void verify_progress(struct verify *v, uint64_t bytes);
+/** Was it told to end? Any thread. */
+static inline bool verify_is_cancelled(const struct verify *v) {
+    return atomic_load_explicit(&v->cancelled, memory_order_relaxed);
+}
 
 /* What a file turned out to hold, for comparison with metadata.yaml and manifest. */
 struct verify_topic {

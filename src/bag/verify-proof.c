@@ -185,7 +185,8 @@ static void check_others(struct check *c) {
         if (f->proven)
             continue;
         if (c->p->closed)
-            broken(c, f->path, "added: it is none of the %zu segments that were signed", c->p->n);
+            broken(c, f->path, "added: of the segments that were signed, %zu in all, it is none",
+                   c->p->n);
         else if (!c->d->interrupted)
             broken(c, f->path,
                    "not signed: the recording was interrupted and completed without the key");

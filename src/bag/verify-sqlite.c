@@ -23,6 +23,13 @@ static void on_fault(void *ctx, const char *fault) {
     verify_finding(x->v, BP_FINDING_DAMAGE, x->f->path, false, 0, text, remedy);
 }
 
+static int on_step(void *ctx) {
+    struct faults *x = ctx;
+
+    verify_progress(x->v, 0);
+    return verify_is_cancelled(x->v);
+}
+
 static void close_source(struct bp_source **s) {
     if (*s)
         (*s)->ops->close(*s);
@@ -45,7 +52,10 @@ static int read_all(struct faults *x, struct bp_source *s, uint64_t *counts, str
         counts[m.channel]++;
         x->f->start_ns = x->f->messages ? BP_MIN(x->f->start_ns, m.log_ns) : m.log_ns;
         x->f->end_ns = x->f->messages ? BP_MAX(x->f->end_ns, m.log_ns) : m.log_ns;
-        x->f->messages++;
+        if (x->f->messages++ % 256 == 0)
+            verify_progress(x->v, 0);
+        if (verify_is_cancelled(x->v))
+            break;
     }
     if (it)
         s->ops->iter_free(it);
@@ -71,7 +81,9 @@ int verify_sqlite(struct verify *v, const char *path, struct verify_file *f, str
         return 0;
     }
     s->file.path = f->path;
-    r = sqlite_integrity(s, on_fault, &x, &why);
+    r = sqlite_integrity(s, on_fault, on_step, &x, &why);
+    if (verify_is_cancelled(v))
+        return 0;
     if (r < 0)
         on_fault(&x, why.text);
     counts = calloc(s->nchannels + 1, sizeof *counts);

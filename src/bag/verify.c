@@ -48,8 +48,8 @@ void verify_unproven(struct verify *v, const char *path, const char *text) {
 
 void verify_progress(struct verify *v, uint64_t bytes) {
     v->done += bytes;
-    if (v->o->progress)
-        v->o->progress(v->o->ctx, v->done, v->total);
+    if (v->o->progress && v->o->progress(v->o->ctx, v->done, v->total) != 0)
+        atomic_store(&v->cancelled, true);
 }
 
 void verify_file_done(struct verify_file *f) {
@@ -407,8 +407,9 @@ static void count_readable(struct folder *d, struct verify_file *f) {
     if (bp_bag_open(paths, 1, &b, NULL) >= 0 &&
         bp_bag_iterate(b, &(struct bp_bag_filter){ .file_order = true, .lenient = true }, &it,
                        NULL) >= 0)
-        while (bp_bag_next(it, &m, NULL) > 0)
-            n++;
+        while (!verify_is_cancelled(d->v) && bp_bag_next(it, &m, NULL) > 0)
+            if (n++ % 1024 == 0)
+                verify_progress(d->v, 0);
     if (n == 0)
         verify_finding(d->v, BP_FINDING_UNUSABLE, f->path, false, 0, "no message can be read",
                        NULL);
@@ -426,14 +427,15 @@ static int verify_files(struct folder *d, char *const *paths, const size_t *of, 
 
         if (of[i] != which)
             continue;
-        if (d->v->o->cancelled && d->v->o->cancelled(d->v->o->ctx))
-            return bp_fail(err, -ECANCELED, "cancelled");
         for (size_t k = 0; k < d->manifest.nsegments; k++)
             want_sha256 |= bp_streq(d->manifest.segments[k].file, base_name(paths[i]));
         want_sha256 |= d->proof.session[0] != 0;
         d->nfiles++;
         before = d->v->ret->findings[BP_FINDING_UNUSABLE];
         r = verify_file(d->v, paths[i], want_sha256, f, err);
+        verify_progress(d->v, 0);
+        if (verify_is_cancelled(d->v)) /* what was found of half a file says nothing */
+            return bp_fail(err, -ECANCELED, "cancelled");
         if (r < 0)
             return r;
         d->v->ret->messages += f->messages;

@@ -41,11 +41,11 @@ enum bp_proof_state {
 struct bp_verify_opts {
     const uint8_t *signed_by; /* public key (crypt/sign.h) that must have signed; NULL = any */
     unsigned threads;         /* 0 = by cores */
-    /* Both on the calling thread; may be NULL. Progress is in bytes. */
+    /* Both on the calling thread; may be NULL. */
     void (*finding)(void *ctx, const struct bp_finding *f);
-    void (*progress)(void *ctx, uint64_t done, uint64_t total);
-    /** True: end between two files with -ECANCELED. May be NULL. */
-    bool (*cancelled)(void *ctx);
+    /** In bytes; several times a second, also where no byte is added. @return not 0: the check ends
+     *  soon, with -ECANCELED */
+    int (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
 };
 
@@ -66,7 +66,8 @@ struct bp_verify_result {
 /**
  * Verifies files, session folders and folders of sessions.
  *
- * @return 0 when the check could be made (see ret->verdict), or -ENOENT, -ENOMEM, … when not
+ * @return 0 when the check could be made (see ret->verdict), or -ENOENT, -ENOMEM, … when not;
+ *         -ECANCELED
  */
 BP_MUST_CHECK int bp_verify(const char *const *paths, size_t n, const struct bp_verify_opts *o,
                             struct bp_verify_result *ret, struct bp_error *err);

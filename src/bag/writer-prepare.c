@@ -211,7 +211,16 @@ static void serve_spare(struct bp_writer *w) {
     }
 }
 
-enum work { WORK_NONE, WORK_CLOSE, WORK_SPARE, WORK_EXTEND, WORK_FORGET, WORK_HASH, WORK_END };
+enum work {
+    WORK_NONE,
+    WORK_TELL,
+    WORK_CLOSE,
+    WORK_SPARE,
+    WORK_EXTEND,
+    WORK_FORGET,
+    WORK_HASH,
+    WORK_END
+};
 
 /* What is most urgent: a segment the writer may be waiting for, space, then closing. */
 static enum work next_work_locked(const struct bp_writer *w, struct closing *c) {
@@ -222,6 +231,8 @@ static enum work next_work_locked(const struct bp_writer *w, struct closing *c) 
         return WORK_SPARE;
     if (w->want_extend && w->seg && !w->finished && may_retry)
         return WORK_EXTEND;
+    if (w->told.step == TELL_PREPARER)
+        return WORK_TELL;
     if (w->nclosing) {
         *c = w->closing[0];
         return WORK_CLOSE;
@@ -292,6 +303,9 @@ void *bp_writer_preparer(void *arg) {
 
     for (;;) {
         switch (wait_for_work(w, &c)) {
+        case WORK_TELL:
+            bp_writer_tell_closed(w);
+            break;
         case WORK_CLOSE:
             close_segment(w, &c);
             break;

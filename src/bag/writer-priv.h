@@ -139,6 +139,16 @@ struct goal_slot {
     struct bp_run *runs; /* copy of GOAL_RUNS at most, because they go on growing */
 };
 
+/* The ledger, on its way to who has asked for it: writer-ledger.c. */
+enum bp_told_step { NOT_ASKED, TELL_WRITER, TELL_PREPARER, TOLD };
+struct bp_writer_told {
+    enum bp_told_step step; /* [lock] whose turn it is; the rest is of whoever has the turn */
+    bool dropped;           /* [lock] nobody waits any more */
+    int error;
+    struct bp_ledger ledger;
+    uint64_t folded_received, folded_lost[BP_LOSS_N_];
+};
+
 struct bp_writer {
     struct bp_writer_opts o; /* constant; strings copied below */
     const struct bp_io *io;
@@ -243,6 +253,8 @@ struct bp_writer {
     unsigned nworkers, nthreads_started;
     bool writer_started, preparer_started, flusher_started;
     int durable_log; /* fd of BAGPIPE_TEST_DURABLE_LOG or -1 */
+    struct bp_writer_told told;
+    pthread_cond_t cv_told; /* with lock */
 };
 
 static inline struct bp_ring_slot *ring_slot(const struct bp_writer *w, const struct slot *s) {
@@ -256,6 +268,13 @@ static inline struct slot *slot_by_no(const struct bp_writer *w, uint64_t no) {
 /* writer-accept.c */
 void bp_writer_close_slot_locked(struct bp_writer *w, struct slot *s);
 uint64_t bp_writer_used_locked(const struct bp_writer *w);
+
+/* writer-ledger.c */
+/** [writer] Tells what it has when somebody asks. */
+void bp_writer_tell(struct bp_writer *w);
+/** [preparer] The rest. */
+void bp_writer_tell_closed(struct bp_writer *w);
+void bp_writer_told_done(struct bp_writer *w);
 
 /* writer-work.c */
 void *bp_writer_worker(void *arg);

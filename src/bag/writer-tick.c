@@ -412,6 +412,7 @@ void *bp_writer_thread(void *arg) {
     while (!rest(w, next, &head)) {
         if (!w->held)
             (void) bp_writer_write_ready(w, head);
+        bp_writer_tell(w);
         if (bp_mono_ns() < next && w->unsynced < w->ring.hdr->data_size / 4)
             continue;
         watch_clock(w);

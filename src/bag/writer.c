@@ -25,8 +25,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bag/bag-metrics.h"
@@ -107,6 +109,7 @@ static void init_locks(struct bp_writer *w) {
     (void) pthread_cond_init(&w->cv_writer, &mono);
     (void) pthread_cond_init(&w->cv_prep, &mono);
     (void) pthread_cond_init(&w->cv_segment, &mono);
+    (void) pthread_cond_init(&w->cv_told, &mono);
     (void) pthread_condattr_destroy(&mono);
     w->marks_end = &w->marks;
     w->ring.fd = w->journal.fd = w->durable_log = w->lock_fd = -1;
@@ -125,6 +128,23 @@ static int create_ring(struct bp_writer *w, const char *path, struct bp_error *e
                             (unsigned long long) (w->o.ring_bytes >> 20), path);
     }
     return r;
+}
+
+/* What lies in the ring is in the clear; memory forgets it, a disk does not. */
+static int check_tmpfs(const char *path, struct bp_error *err) {
+    const char *slash = strrchr(path, '/');
+    struct statfs fs;
+    char dir[600];
+
+    (void) snprintf(dir, sizeof dir, "%.*s", (int) (slash - path), path);
+    if (statfs(*dir ? dir : "/", &fs) < 0)
+        return bp_fail(err, -errno, "cannot look at '%s': %s", dir, bp_strerror(-errno));
+    if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
+        return 0;
+    return bp_fail(err, BP_ECONFIG,
+                   "'%s' is on a disk, and a ring there would keep in the clear what is to be "
+                   "sealed: give a folder on tmpfs, such as /dev/shm, or 'none'",
+                   dir);
 }
 
 static int make_ring(struct bp_writer *w, struct bp_error *err) {
@@ -147,6 +167,9 @@ static int make_ring(struct bp_writer *w, struct bp_error *err) {
             "was moved to, 'bagpipe recover' takes it up; if it was removed, remove the "
             "ring, too",
             left);
+    r = w->o.seal ? check_tmpfs(path, err) : 0;
+    if (r < 0)
+        return r;
     r = bp_ring_ref_write(w->io, w->dir, path, w->session, err);
     if (r == 0)
         r = create_ring(w, path, err);
@@ -179,13 +202,17 @@ static int start_threads(struct bp_writer *w, struct bp_error *err) {
     }
     if (r == 0) {
         bp_writer_take_first(w);
-        if (!w->seg) {
-            bp_mutex_lock(&w->lock);
-            r = w->failed ? w->failed : -ENOSPC;
-            bp_mutex_unlock(&w->lock);
+        bp_mutex_lock(&w->lock);
+        r = w->failed;
+        bp_mutex_unlock(&w->lock);
+        /* A full disk is waited for here as it is later: the preparer has said so, and asks again.
+         */
+        if (!w->seg && r == 0 && w->o.on_full != BP_FULL_WAIT)
+            r = -ENOSPC;
+        if (!w->seg && r < 0)
             return bp_fail(err, r, "cannot start a segment in '%s': %s", w->dir,
                            w->failed ? w->failed_text : "no space left on the disk");
-        }
+        r = 0;
         w->st.ticked_mono = bp_mono_ns();
         r = bp_thread_start("bp-writer", bp_writer_thread, w, &w->thread_writer);
         w->writer_started = r == 0;
@@ -244,6 +271,7 @@ static void writer_free(struct bp_writer *w, bool remove) {
     bp_writer_relatch_done(w);
     bp_writer_defs_done(w);
     bp_folder_done(&w->folder);
+    bp_writer_told_done(w);
     if (w->lock_fd >= 0)
         (void) close(w->lock_fd); /* lets go of the folder */
     free(w->flush_goal.runs);

@@ -41,7 +41,10 @@ struct bp_config_row {
     const char *choices; /* "a|b|c" */
     const char *help;    /* one sentence fragment, no full stop */
     bool live;           /* takes effect without a restart */
-    bool secret;         /* its value is never shown */
+    /** Of values that may hold a secret in part: what of a text may be shown, owned, NULL when out
+     *  of memory. Texts, each of a list, each of a list of sections. NULL: all of it. */
+    char *(*shown)(const char *text);
+    bool secret; /* its value is never shown */
 };
 
 /* Where a value comes from; later ones win. */

@@ -103,9 +103,9 @@ static void print_session(const json_t *s) {
     (void) printf("time      %s to %s\n",
                   bp_cli_time(json_object_get(s, "started_ns"), a, sizeof a),
                   bp_cli_time(json_object_get(s, "ended_ns"), b, sizeof b));
-    (void) printf("messages  %lld, %s in %lld segments, lost %lld\n", number(s, "messages"),
+    (void) printf("messages  %lld, %s in %lld segment%s, lost %lld\n", number(s, "messages"),
                   bp_cli_bytes((double) number(s, "bytes"), size, sizeof size),
-                  number(s, "segments"), number(s, "lost"));
+                  number(s, "segments"), number(s, "segments") == 1 ? "" : "s", number(s, "lost"));
     if (number(s, "outages"))
         (void) printf("outages   %lld\n", number(s, "outages"));
     for (size_t i = 0; i < json_array_size(marks); i++)

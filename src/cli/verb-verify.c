@@ -99,7 +99,7 @@ static void on_finding(void *ctx, const struct bp_finding *f) {
     (void) printf(f->remedy ? "; %s\n" : "\n", f->remedy);
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total) {
+static int on_progress(void *ctx, uint64_t done, uint64_t total) {
     enum { WIDTH = 30 };
     char a[BP_UNITS_TEXT], b[BP_UNITS_TEXT];
     struct view *v = ctx;
@@ -107,7 +107,7 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total) {
     int full;
 
     if (!v->tty || now < v->next_bar || total == 0)
-        return;
+        return 0;
     done = BP_MIN(done, total);
     full = (int) (done * WIDTH / total);
     v->next_bar = now + 100 * BP_MS;
@@ -115,6 +115,7 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total) {
     (void) fprintf(stderr, "\r\033[K[%.*s%*s] %3d %%  %s of %s", full,
                    "##############################", WIDTH - full, "", (int) (done * 100 / total),
                    bp_size_format(done, a), bp_size_format(total, b));
+    return 0;
 }
 
 static const char *const proof_names[] = { "none", "signed", "unsigned", "other key", "broken" };

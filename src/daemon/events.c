@@ -101,8 +101,27 @@ static struct bp_frame *lost_frame(const struct bp_channel *ch, uint64_t n) {
 
 /* --- WebSocket; its loop --- */
 
+enum {
+    NOT_WELCOME = 4401
+}; /* of the codes for applications (RFC 6455 §7.4.2), as 401 is in HTTP */
+
+struct guest {
+    struct bp_events *events;
+    struct bp_pass pass; /* [loop] */
+};
+
 static void ws_open(struct bp_ws *ws, void *data) {
-    bp_peer_put(bp_ws_peer(ws), frame_of(hello_json(data)));
+    const struct guest *g = data;
+
+    bp_peer_put(bp_ws_peer(ws), frame_of(hello_json(g->events)));
+}
+
+static unsigned ws_look(struct bp_ws *ws, void *data, const char **ret_reason) {
+    struct guest *g = data;
+
+    (void) ws;
+    *ret_reason = "what let you in is no longer valid";
+    return bp_access_still(g->events->o.access, &g->pass) ? 0 : NOT_WELCOME;
 }
 
 /* Does what a message asks for. @return whether it is to be answered; an answer is begun */
@@ -120,6 +139,7 @@ static int obey(struct bp_events *e, struct bp_ws *ws, const json_t *json, json_
 }
 
 static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, struct bp_str body) {
+    const struct guest *g = data;
     json_t *answer = json_object(), *json, *id;
     struct bp_error err = { 0 };
     json_error_t at;
@@ -131,7 +151,7 @@ static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, s
     if (id)
         (void) json_object_set(answer, "id", id);
     if (json)
-        r = obey(data, ws, json, answer, &quiet, &err);
+        r = obey(g->events, ws, json, answer, &quiet, &err);
     else if (opcode == BP_WS_TEXT)
         r = bp_fail(&err, BP_EUSAGE, "this is no JSON: %s (line %d, column %d)", at.text, at.line,
                     at.column);
@@ -149,8 +169,8 @@ static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, s
 }
 
 static void ws_end(void *data, unsigned code) {
-    (void) data;
     (void) code;
+    free(data);
 }
 
 static struct bp_frame *ws_lost(struct bp_ws *ws, void *data, struct bp_channel *ch, uint64_t n) {
@@ -165,6 +185,7 @@ struct sse {
     struct bp_events *events;
     struct bp_events_ask ask;
     uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
+    struct bp_pass pass;                 /* [loop] */
 };
 
 static int sse_begin(struct bp_peer *p, void *data) {
@@ -220,6 +241,12 @@ static void sse_put(struct bp_buf *out, const struct bp_frame *f, void *data) {
     bp_buf_put_str(out, "data: ");
     bp_buf_put(out, body.p, body.n); /* one line: compact JSON */
     bp_buf_put_str(out, "\n\n");
+}
+
+static bool sse_look(void *data) {
+    struct sse *s = data;
+
+    return bp_access_still(s->events->o.access, &s->pass);
 }
 
 static void sse_end(void *data) {
@@ -285,12 +312,14 @@ static int ask_of(const struct bp_events *e, const struct bp_http_req *req, json
 static int get_stream(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
                       struct bp_error *err) {
     static const struct bp_sse_ops ops = {
-        .begin = sse_begin, .put = sse_put, .end = sse_end, .lost = sse_lost
+        .begin = sse_begin, .put = sse_put, .end = sse_end, .lost = sse_lost, .look = sse_look
     };
     struct sse *s = calloc(1, sizeof *s);
     json_t *json = NULL;
     int r = s ? ask_of(e, req, &json, err) : bp_fail(err, -ENOMEM, "out of memory");
 
+    if (r == 0)
+        r = bp_access_pass(e->o.access, req, &s->pass, err);
     if (r == 0)
         r = bp_events_ask(e, json, &s->ask, err);
     json_decref(json);
@@ -304,10 +333,23 @@ static int get_stream(struct bp_events *e, struct bp_http_req *req, struct bp_ht
     return bp_sse_reply(e->fanout, &ops, reply, s, err);
 }
 
+static int get_socket(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
+                      struct bp_error *err) {
+    struct guest *g = calloc(1, sizeof *g);
+    int r = g ? bp_access_pass(e->o.access, req, &g->pass, err)
+              : bp_fail(err, -ENOMEM, "out of memory");
+
+    if (r < 0) {
+        free(g);
+        return r;
+    }
+    g->events = e;
+    return bp_ws_accept(e->ws, req, reply, g);
+}
+
 int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
                     struct bp_error *err) {
-    return bp_ws_is_asked(req) ? bp_ws_accept(e->ws, req, reply, e)
-                               : get_stream(e, req, reply, err);
+    return bp_ws_is_asked(req) ? get_socket(e, req, reply, err) : get_stream(e, req, reply, err);
 }
 
 /* --- its life --- */
@@ -329,7 +371,7 @@ static int open_channels(struct bp_events *e) {
 
 int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struct bp_error *err) {
     static const struct bp_ws_ops ops = {
-        .open = ws_open, .message = ws_message, .end = ws_end, .lost = ws_lost
+        .open = ws_open, .message = ws_message, .end = ws_end, .lost = ws_lost, .look = ws_look
     };
     struct bp_events *e = calloc(1, sizeof *e);
     int r;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "access/access.h"
 #include "daemon/bus.h"
 #include "net/fanout.h"
 #include "net/http.h"
@@ -45,6 +46,7 @@ struct bp_events_opts {
     size_t ntopics;                    /* at most BP_EVENTS_TOPICS_MAX */
     size_t nusual;                     /* how many of them who names none gets */
     const struct bp_events_more *more; /* or NULL */
+    struct bp_access *access;          /* connections end with what let them in */
     unsigned max_connections;
 };
 

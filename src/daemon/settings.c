@@ -109,10 +109,33 @@ static int text_of(const char *key, const json_t *v, struct bp_buf *out, struct 
     return out->failed ? bp_fail(err, -ENOMEM, "out of memory") : 0;
 }
 
+/* A section of a list of sections, with its values as texts. */
+static int section_of(const char *key, const json_t *section, char **ret, struct bp_error *err) {
+    json_t *o = json_object(), *v;
+    const char *name;
+    int r = 0;
+
+    json_object_foreach((json_t *) (uintptr_t) section, name, v) {
+        BP_AUTO_BUF text = { 0 };
+
+        if (json_is_array(v))
+            (void) json_object_set(o, name, v);
+        else if (r >= 0)
+            r = text_of(key, v, &text, err);
+        if (!json_is_array(v) && r >= 0)
+            (void) json_object_set_new(o, name, json_string(bp_buf_cstr(&text)));
+    }
+    if (r >= 0)
+        *ret = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return r < 0 || *ret ? r : bp_fail(err, -ENOMEM, "out of memory");
+}
+
 static int set_words(const struct bp_config_table *t, void *values, const char *key,
                      const json_t *list, struct bp_error *err) {
     size_t n = json_array_size(list);
     char **words = calloc(n + 1, sizeof *words);
+    bool maps = bp_config_find(t, key)->type == BP_CONFIG_MAPS;
     int r = 0;
 
     if (!words)
@@ -120,6 +143,10 @@ static int set_words(const struct bp_config_table *t, void *values, const char *
     for (size_t i = 0; r >= 0 && i < n; i++) {
         BP_AUTO_BUF text = { 0 };
 
+        if (maps && json_is_object(json_array_get(list, i))) {
+            r = section_of(key, json_array_get(list, i), &words[i], err);
+            continue;
+        }
         r = text_of(key, json_array_get(list, i), &text, err);
         words[i] = r >= 0 ? bp_buf_take_cstr(&text) : NULL;
         if (r >= 0 && !words[i])

@@ -55,29 +55,64 @@ static bool is_hidden(const void *c, const struct bp_config_row *r) {
     return r->secret && (r->type != BP_CONFIG_TEXT || *text_of(c, r));
 }
 
-static void put_list(struct bp_buf *out, const struct bp_config_list *l) {
+/* What of a text may be shown; owned. */
+static char *shown(const struct bp_config_row *r, const char *text) {
+    return r->shown ? r->shown(text) : strdup(text);
+}
+
+static void put_text(struct bp_buf *out, const struct bp_config_row *r, const char *text) {
+    BP_AUTO_FREE char *s = shown(r, text);
+
+    bp_yaml_put_string(out, bp_str_of(s ? s : ""));
+}
+
+static json_t *text_json(const struct bp_config_row *r, const char *text) {
+    BP_AUTO_FREE char *s = shown(r, text);
+
+    return json_string(s ? s : "");
+}
+
+static void put_list(struct bp_buf *out, const struct bp_config_row *r,
+                     const struct bp_config_list *l) {
     bp_buf_put_str(out, "[");
     for (size_t i = 0; i < l->n; i++) {
         bp_buf_put_str(out, i > 0 ? ", " : "");
-        bp_yaml_put_string(out, bp_str_of(l->v[i]));
+        put_text(out, r, l->v[i]);
     }
     bp_buf_put_str(out, "]");
 }
 
-static json_t *maps_json(const struct bp_config_list *l) {
+/* Texts of a section, and those in its lists. */
+static void mask(const struct bp_config_row *r, json_t *section) {
+    const char *key;
+    json_t *v;
+
+    json_object_foreach(section, key, v) {
+        if (json_is_string(v))
+            (void) json_object_set_new(section, key, text_json(r, json_string_value(v)));
+        for (size_t i = 0; i < json_array_size(v); i++)
+            if (json_is_string(json_array_get(v, i)))
+                (void) json_array_set_new(v, i,
+                                          text_json(r, json_string_value(json_array_get(v, i))));
+    }
+}
+
+static json_t *maps_json(const struct bp_config_row *r, const struct bp_config_list *l) {
     json_t *j = json_array();
 
     for (size_t i = 0; i < l->n; i++) {
         json_t *one = json_loads(l->v[i], 0, NULL);
 
         (void) json_object_del(one, "_at");
+        mask(r, one);
         (void) json_array_append_new(j, one);
     }
     return j;
 }
 
-static void put_maps(struct bp_buf *out, const struct bp_config_list *l) {
-    json_t *j = maps_json(l);
+static void put_maps(struct bp_buf *out, const struct bp_config_row *r,
+                     const struct bp_config_list *l) {
+    json_t *j = maps_json(r, l);
     char *text = json_dumps(j, 0);
 
     bp_buf_put_str(out, text ? text : "[]");
@@ -116,22 +151,22 @@ void bp_values_put(struct bp_buf *out, const void *c, const struct bp_config_row
         bp_buf_put(out, word.p, word.n);
         break;
     case BP_CONFIG_LIST:
-        put_list(out, v);
+        put_list(out, r, v);
         break;
     case BP_CONFIG_MAPS:
-        put_maps(out, v);
+        put_maps(out, r, v);
         break;
     default:
-        bp_yaml_put_string(out, bp_str_of(text_of(c, r)));
+        put_text(out, r, text_of(c, r));
         break;
     }
 }
 
-static json_t *list_json(const struct bp_config_list *l) {
+static json_t *list_json(const struct bp_config_row *r, const struct bp_config_list *l) {
     json_t *j = json_array();
 
     for (size_t i = 0; i < l->n; i++)
-        (void) json_array_append_new(j, json_string(l->v[i]));
+        (void) json_array_append_new(j, text_json(r, l->v[i]));
     return j;
 }
 
@@ -157,10 +192,10 @@ json_t *bp_values_json(const void *c, const struct bp_config_row *r) {
         word = choice(r->choices, *(const int *) v);
         return json_stringn(word.p, word.n);
     case BP_CONFIG_LIST:
-        return list_json(v);
+        return list_json(r, v);
     case BP_CONFIG_MAPS:
-        return maps_json(v);
+        return maps_json(r, v);
     default:
-        return json_string(text_of(c, r));
+        return text_json(r, text_of(c, r));
     }
 }

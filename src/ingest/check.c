@@ -42,7 +42,8 @@ static bool is_ending(struct bp_ingest *g) {
     return ending;
 }
 
-static bool cancelled(void *ctx) {
+static int progress(void *ctx, uint64_t done, uint64_t total) {
+    (void) done, (void) total;
     return is_ending(((struct checker *) ctx)->g);
 }
 
@@ -61,7 +62,7 @@ static void finding(void *ctx, const struct bp_finding *f) {
 /* @return 0 whole, 1 damaged, negative: it could not be told */
 static int verify(struct checker *c, const char *link, struct bp_error *err) {
     struct bp_verify_opts o = {
-        .threads = c->g->o.verify_threads, .finding = finding, .cancelled = cancelled, .ctx = c
+        .threads = c->g->o.verify_threads, .finding = finding, .progress = progress, .ctx = c
     };
     struct bp_verify_result result;
     int r;

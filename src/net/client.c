@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "crypt/secret.h"
 #include "net/addr.h"
 
 enum { MAX_LINE = 1 << 20 };
@@ -16,6 +17,7 @@ struct bp_client {
     char *base;   /* "http://robot:9090" */
     char *socket; /* path of a unix socket, or NULL */
     char *token;  /* the header, or NULL */
+    char **more;  /* other headers, up to a NULL; or NULL */
     const char *who;
     bp_ns_t timeout;
     size_t max_body_bytes;
@@ -65,6 +67,29 @@ static int set_url(struct bp_client *c, const char *url, struct bp_error *err) {
     return 0;
 }
 
+static int set_more(struct bp_client *c, const char *const *headers, struct bp_error *err) {
+    size_t n = 0;
+
+    while (headers && headers[n])
+        n++;
+    c->more = calloc(n + 1, sizeof *c->more);
+    for (size_t i = 0; c->more && i < n; i++) {
+        if (strpbrk(headers[i], "\r\n"))
+            return bp_fail(err, -EINVAL, "a header holds a line break");
+        c->more[i] = strdup(headers[i]);
+        if (!c->more[i])
+            return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    return c->more ? 0 : bp_fail(err, -ENOMEM, "out of memory");
+}
+
+/* What may hold a secret. */
+static void wipe_text(char *text) {
+    if (text)
+        bp_wipe(text, strlen(text));
+    free(text);
+}
+
 int bp_client_open(const struct bp_client_options *options, struct bp_client **ret,
                    struct bp_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -76,6 +101,8 @@ int bp_client_open(const struct bp_client_options *options, struct bp_client **r
     if (!c)
         return bp_fail(err, -ENOMEM, "out of memory");
     r = set_url(c, options->url, err);
+    if (r == 0)
+        r = set_more(c, options->headers, err);
     if (r < 0)
         return r;
     if (options->token) {
@@ -99,10 +126,13 @@ void bp_client_close(struct bp_client *c) {
         return;
     if (c->curl)
         curl_easy_cleanup(c->curl);
-    free(c->url);
-    free(c->base);
+    wipe_text(c->url);
+    wipe_text(c->base);
     free(c->socket);
-    free(c->token);
+    wipe_text(c->token);
+    for (char **h = c->more; h && *h; h++)
+        wipe_text(*h);
+    free(c->more);
     free(c);
 }
 
@@ -243,6 +273,8 @@ static int perform(struct bp_client *c, const char *method, const char *path, co
     ok &= add_header(&headers, "Expect:"); /* our bodies are short: no question beforehand */
     ok &= !body || add_header(&headers, "Content-Type: application/json");
     ok &= !c->token || add_header(&headers, c->token);
+    for (char **h = c->more; *h; h++)
+        ok &= add_header(&headers, *h);
     if (!ok)
         return bp_fail(err, -ENOMEM, "out of memory");
 

@@ -13,11 +13,12 @@ struct bp_client;
 
 /* Borrowed for bp_client_open(); zero means the default in brackets. */
 struct bp_client_options {
-    const char *url;       /* "unix:/run/bagpipe/agent.sock", "http://robot:9090", "robot:9090" */
-    const char *who;       /* who should answer there, for errors ["agent"]; lives on */
-    const char *token;     /* sent as bearer token, or NULL */
-    bp_ns_t timeout;       /* of a whole request; streams: of connecting [10 s] */
-    size_t max_body_bytes; /* of a reply [64 MiB] */
+    const char *url;   /* "unix:/run/bagpipe/agent.sock", "http://robot:9090", "robot:9090" */
+    const char *who;   /* who should answer there, for errors ["agent"]; lives on */
+    const char *token; /* sent as bearer token, or NULL */
+    const char *const *headers; /* more of them, "Name: value", up to a NULL; or NULL */
+    bp_ns_t timeout;            /* of a whole request; streams: of connecting [10 s] */
+    size_t max_body_bytes;      /* of a reply [64 MiB] */
 };
 
 /** @param ret  owned by the caller, release with bp_client_close()

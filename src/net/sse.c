@@ -14,6 +14,7 @@ struct sse {
     bool begun;     /* [loop] */
     int code;       /* of begin() */
     bool beat;      /* [atomic] a comment is due */
+    bool ended;     /* [atomic] it may not stay */
     struct bp_http_stream *stream;
     const struct bp_sse_ops *ops;
     void *data;
@@ -38,6 +39,10 @@ static struct bp_frame *on_lost(struct bp_peer *p, struct bp_channel *ch, uint64
 static void on_tick(struct bp_loop_tick *t) {
     struct sse *s = BP_CONTAINER_OF(t, struct sse, tick);
 
+    if (s->ops->look && !s->ops->look(s->data)) {
+        __atomic_store_n(&s->ended, true, __ATOMIC_RELAXED);
+        bp_http_stream_wake(s->stream);
+    }
     if (++s->ticks < BEAT_S)
         return;
     s->ticks = 0;
@@ -96,6 +101,8 @@ static ssize_t on_read(void *ctx, char *p, size_t max) {
     struct sse *s = ctx;
     size_t n;
 
+    if (__atomic_load_n(&s->ended, __ATOMIC_RELAXED))
+        return 0;
     if (s->off == s->out.n && !fill(s)) {
         bp_buf_done(&s->out);
         return bp_peer_overflown(&s->peer) ? -EPIPE : -EAGAIN;

@@ -14,6 +14,9 @@ struct bp_sse_ops {
     void (*end)(void *data);
     /** As of struct bp_peer_ops; may be NULL. */
     struct bp_frame *(*lost)(struct bp_peer *p, struct bp_channel *ch, uint64_t n);
+    /** About once a second, loop thread: may it stay? May be NULL. @return false: the stream ends
+     */
+    bool (*look)(void *data);
 };
 
 /**

@@ -396,6 +396,17 @@ static void on_fd(struct bp_loop_fd *f, uint32_t events) {
 
 /* --- deadlines --- */
 
+/* @return false: its owner has something against it */
+static bool may_stay(struct bp_ws *ws) {
+    const struct bp_ws_ops *ops = ws->server->o.ops;
+    const char *reason = NULL;
+    unsigned code = ops->look ? ops->look(ws, ws->data, &reason) : 0;
+
+    if (code)
+        bp_ws_shut(ws, code, reason);
+    return code == 0;
+}
+
 static void look_after(struct bp_ws *ws, bp_ns_t now) {
     const struct bp_ws_options *o = &ws->server->o;
     bool late = ws->pinged && now - ws->mono_ping > o->pong_timeout;
@@ -406,7 +417,7 @@ static void look_after(struct bp_ws *ws, bp_ns_t now) {
         gone(ws);
         return;
     }
-    if (ws->state != OPEN)
+    if (ws->state != OPEN || !may_stay(ws))
         return;
     if (ws->mono_message && now - ws->mono_message > o->message_timeout) {
         bp_ws_shut(ws, 1008, "a message took too long");

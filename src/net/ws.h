@@ -20,6 +20,9 @@ struct bp_ws_ops {
     void (*end)(void *data, unsigned code);
     /** As of struct bp_peer_ops; may be NULL. */
     struct bp_frame *(*lost)(struct bp_ws *ws, void *data, struct bp_channel *ch, uint64_t n);
+    /** About once a second: may it stay? May be NULL.
+     *  @return 0, or the code it is closed with, *ret_reason as of bp_ws_shut() */
+    unsigned (*look)(struct bp_ws *ws, void *data, const char **ret_reason);
 };
 
 /* Zero means the default in brackets. */

@@ -205,6 +205,7 @@ static int open_events(struct bp_server *s, struct bp_error *err) {
             .topics = topics,
             .ntopics = BP_COUNT(topics),
             .nusual = BP_COUNT(topics),
+            .access = s->access,
             .more = &bp_server_link_topics,
             .max_connections = (unsigned) s->config->http.max_connections,
         },

@@ -119,8 +119,7 @@ def edit(folder, agent):
     row = agent.json("PATCH", "/api/v1/sessions/edited", {"notes": "while it runs", "tags": ["a"]})
     bp.check(row["notes"] == "while it runs" and row["status"] == "recording", f"edited: {row}")
     agent.json("DELETE", "/api/v1/sessions/edited", expect=409)
-    for path in ("ledger", "download"):
-        agent.json("GET", f"/api/v1/sessions/edited/{path}", expect=409)
+    agent.json("GET", "/api/v1/sessions/edited/download", expect=409)
     agent.json("POST", "/api/v1/sessions/edited/verify", {}, 409)
     agent.json("POST", "/api/v1/sessions/edited/split", {})
     bp.until(lambda: any(s["complete"] for s in agent.get("/api/v1/sessions/edited/segments")["segments"]), 10, "a segment")
@@ -195,6 +194,62 @@ def truth(folder, agent):
     agent.json("DELETE", f"/api/v1/jobs/{done['id']}", expect=204)
     agent.json("GET", f"/api/v1/jobs/{done['id']}", expect=404)
     agent.json("DELETE", f"/api/v1/jobs/{done['id']}", expect=404)
+
+
+def so_far(folder, agent):
+    """The ledger of a session that runs: it grows, over segments and a kill, and in the end it is that of the files."""
+    def sets():
+        ledger = agent.get("/api/v1/sessions/so_far/ledger?spans=1")
+        out = {}
+        for s in ledger["sources"]:
+            bp.check((s["guid"], s["topic"]) not in out, f"{s['topic']} is told twice")
+            pairs = [x.partition("-")[::2] for x in s["spans"]["received"].split(",") if x]
+            out[s["guid"], s["topic"]] = {q for a, b in pairs for q in range(int(a), int(b or a) + 1)}
+        count = sum(map(len, out.values())) + ledger["folded"]["received"]
+        bp.check(count == ledger["received"], f"spans and sum: {count}, {ledger['received']}")
+        return ledger, out
+
+    agent.json("POST", "/api/v1/sessions", {"name": "so_far", "segment_size": 1 << 20}, 201)
+    before, received, seen, n = {}, 0, 0, 0
+    while n < 4 or seen < 5:
+        time.sleep(0.3)
+        ledger, now = sets()
+        bp.check(ledger["running"] and ledger["lost"] == 0, f"while it runs: {ledger['running']}, lost {ledger['lost']}")
+        folded = sum(len(v - now.get(k, set())) for k, v in before.items())
+        bp.check(folded <= ledger["folded"]["received"], f"{folded} numbers are a sum: {ledger['folded']}")
+        bp.check(ledger["received"] > received, f"so does the sum: {received}, {ledger['received']}")
+        before = {k: before.get(k, set()) | now.get(k, set()) for k in {*before, *now}}
+        received, n = ledger["received"], n + 1
+        seen = len(list((agent.data / "so_far").glob("*.mcap")))
+        if not bp.check(n < 60, f"segments: {seen}"):
+            break
+    bp.check(sum(map(len, before.values())) > 100, f"{ledger['received']} messages")
+    agent.json("POST", "/api/v1/sessions/so_far/stop", {})
+    ledger, last = sets()
+    bag = Bag(agent.data / "so_far")
+    count = sum(len(set(bag.seqs(t))) for t in bag.messages)  # latched ones are in every segment
+    bp.check(not ledger["running"] and ledger["received"] == count, f"in the end: {ledger['received']}, {count}")
+    bp.check(all(v <= last[k] for k, v in before.items()), "what was told is in the files")
+
+
+def cancelled(folder, agent):
+    """A check ends within a file, however large: here it is one that takes seconds."""
+    big = agent.data / "load"
+    segment = max(big.glob("*.mcap"), key=lambda p: p.stat().st_size)
+    whole = segment.read_bytes()
+    with open(segment, "ab") as f:  # sparse: many seconds of zeros to hash
+        f.truncate(bp.amount(24, 100) << 30)
+    started = agent.json("POST", "/api/v1/sessions/load/verify", {}, 202)
+    bp.until(lambda: agent.get(f"/api/v1/jobs/{started['id']}")["state"] == "running", 10, "it to run")
+    time.sleep(1)
+    bp.check(agent.get(f"/api/v1/jobs/{started['id']}")["state"] == "running", "it takes longer")
+    t = time.monotonic()
+    agent.json("DELETE", f"/api/v1/jobs/{started['id']}", expect=(200, 202, 204))
+    bp.until(lambda: agent.get(f"/api/v1/jobs/{started['id']}")["state"] not in ("running", "cancelling"), 10, "its end", 0.02)
+    took, state = time.monotonic() - t, agent.get(f"/api/v1/jobs/{started['id']}")["state"]
+    bp.check(state == "cancelled" and took < 1 * 3, f"{state} after {took:.2f} s")
+    bp.say(f"verify cancelled after {took * 1000:.0f} ms")
+    segment.write_bytes(whole)
 
 
 def deletion(folder, agent):
@@ -288,7 +343,7 @@ def test():
     robot = bp.sim("--robots", 1, "--profile", "mixed", domain=DOMAIN, log=folder / "sim.log")
     agent = Agent(folder, domain=DOMAIN)
     bp.until(lambda: agent.get("/api/v1/status")["graph"]["topics"] > 8, 20, "topics of the robot")
-    for part in (config, edit, files, truth, deletion, logs, topics):
+    for part in (config, edit, files, truth, so_far, cancelled, deletion, logs, topics):
         part(folder, agent)
     agent = restart(folder, agent)
     bp.check(agent.p.stop(timeout=20, sig=signal.SIGTERM) == 0, "a clean end")

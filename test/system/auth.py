@@ -15,6 +15,7 @@ import threading
 import time
 
 import bp
+import ws
 
 DOMAIN = 141
 PORT = 19690
@@ -269,6 +270,78 @@ def changes(agent, cookie):
     return cookie
 
 
+class Watching:
+    """A WebSocket and a stream of server-sent events, open by the same right; both must end, or stay."""
+
+    def __init__(self, name, token=None, cookie=None):
+        header = f"Authorization: Bearer {token}" if token else f"Cookie: {cookie}"
+        self.name = name
+        self.ws = ws.WS(("127.0.0.1", PORT), "/api/v1/events", [header])
+        self.sse = socket.create_connection(("127.0.0.1", PORT), timeout=20)
+        self.sse.sendall(f"GET /api/v1/events?topics=sessions HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
+        got = b""
+        while b"event: hello" not in got:
+            got += self.sse.recv(4096)
+        bp.check(self.ws.recv()[0] == 1, f"{name}: a WebSocket")
+
+    def ends(self):
+        start = time.monotonic()
+        opcode, data = self.ws.recv(8)
+        bp.check(opcode == 8 and data[:2] == (4401).to_bytes(2, "big"), f"{self.name}: closed with {opcode} {data}")
+        got = b""
+        self.sse.settimeout(8)
+        while not got.endswith(b"0\r\n\r\n"):  # the last chunk
+            part = self.sse.recv(4096)
+            if not bp.check(part, f"{self.name}: the stream is cut: {got[-40:]}"):
+                break
+            got += part
+        took = time.monotonic() - start
+        bp.check(took < 5, f"{self.name}: ended after {took:.1f} s")
+        self.sse.close()
+
+    def stays(self):
+        """It still answers, and nothing but events has come."""
+        self.ws.send({"id": self.name, "subscribe": ["log"]})
+        bp.check(b'"ok":true' in self.ws.recv()[1], f"{self.name} stays")
+        self.sse.setblocking(False)
+        try:
+            bp.check(self.sse.recv(4096) != b"", f"{self.name}: its stream stays")
+        except BlockingIOError:
+            pass
+        self.ws.s.close()
+        self.sse.close()
+
+
+def streams(agent):
+    """What is open ends when what let it in does; what has nothing to do with it stays."""
+    admin = {"sock": agent.sock}
+    token = lambda name, *more: verb(agent.set, "token", "new", name, *more).stdout.strip()
+    other = Watching("another token", token=token("other"))
+    kept = Watching("another's login", cookie=login("alice", "another password")[1])
+    w = Watching("a token", token=token("revoked"))
+    want(204, "DELETE", "/api/v1/tokens/revoked", **admin)
+    w.ends()
+    w = Watching("a token, by another process", token=token("gone"))
+    verb([f"storage.dir={agent.data}", f"http.socket={agent.data}/none.sock"], "token", "rm", "gone")
+    w.ends()
+    w = Watching("a token that expires", token=token("short", "--expires", "2s"))
+    time.sleep(2)
+    w.ends()
+    for what, change in (("its role", lambda: want(200, "PATCH", "/api/v1/users/carl", {"role": "viewer"}, **admin)),
+                         ("logging out", None),
+                         ("disabled", lambda: want(200, "PATCH", "/api/v1/users/carl", {"disabled": True}, **admin)),
+                         ("deleted", lambda: want(204, "DELETE", "/api/v1/users/carl", **admin))):
+        ask("DELETE", "/api/v1/users/carl", **admin)
+        want(201, "POST", "/api/v1/users", {"name": "carl", "role": "operator", "password": PASSWORD}, **admin)
+        cookie = login("carl", PASSWORD)[1]
+        w = Watching(f"a login, {what}", cookie=cookie)
+        change() if change else want(204, "POST", "/api/v1/logout", cookie=cookie)
+        w.ends()
+    other.stays()
+    kept.stays()
+    want(204, "DELETE", "/api/v1/tokens/other", **admin)
+
+
 def guessing(agent):
     """Wrong passwords cost time, also those of users that do not exist, and nobody else's."""
     verb(agent.set, "user", "add", "bob", stdin=PASSWORD + "\n")
@@ -376,9 +449,11 @@ def jwts(folder):
     want(401, "GET", "/api/v1/status", token="x" * 7000)
     want(401, "GET", "/api/v1/status")  # keys are accounts: loopback is nobody
     old = jwt.encode(good, ed, "EdDSA")
+    watching = Watching("a JSON Web Token", token=old)
     jwt_keys(keys, ed_jwk(ed2))  # the provider has new ones
     bp.until(lambda: ask("GET", "/api/v1/status", token=jwt.encode(good, ed2, "EdDSA")).status == 200, 5, "new keys", 0.1)
     want(401, "GET", "/api/v1/status", token=old)
+    watching.ends()
     keys.write_text("{")  # a broken file changes nothing
     time.sleep(1.5)
     want(200, "GET", "/api/v1/status", token=jwt.encode(good, ed2, "EdDSA"))
@@ -447,6 +522,7 @@ def test():
     agent = Agent(folder, "http.trusted_proxies=127.0.0.1")
     want(200, "GET", "/api/v1/status", cookie=cookie)  # it outlives a restart
     cookie = changes(agent, cookie)
+    streams(agent)
     guessing(agent)
     users = verb(agent.set, "user", "list").stdout
     bp.check("alice" in users and "operator" in users and "bob" in users, f"user list: {users}")

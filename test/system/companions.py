@@ -7,21 +7,10 @@ import subprocess
 import time
 
 import bp
+import children
 from care import Agent
 
 DOMAIN = 135
-
-
-def children(pid):
-    r = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
-    return [int(x) for x in r.stdout.split()]
-
-
-def alive(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class WithRobots(Agent):
@@ -39,10 +28,10 @@ def ends_with_it(folder, how):
     agent = WithRobots(folder / how.name)
     bp.until(lambda: {r["robot"] for r in agent.ask("/api/v1/robots")["robots"]} >= {"robot1", "robot2"}, 30, "two robots",
              step=0.2)
-    robots = children(agent.p.pid)
-    bp.check(len(robots) == 1 and alive(robots[0]), f"a child: {robots}")
+    robots = children.of(agent.p.pid)
+    bp.check(len(robots) == 1 and children.alive(robots[0]), f"a child: {robots}")
     agent.p.stop(timeout=20, sig=how)
-    bp.until(lambda: not any(map(alive, robots)), 10, f"the robots are gone after {how.name}", step=0.05)
+    bp.until(lambda: not any(map(children.alive, robots)), 10, f"the robots are gone after {how.name}", step=0.05)
     bp.say(f"{how.name}: the agent left with {agent.p.p.returncode}, its robots with it")
 
 
@@ -52,13 +41,13 @@ def first_process(folder):
         return
     (folder / "one").mkdir()
     agent = WithRobots(folder / "one", "unshare", "-fp", "--kill-child", "--mount-proc")
-    first = children(agent.p.pid)[0]
+    first = children.of(agent.p.pid)[0]
     inside = open(f"/proc/{first}/status").read()
     bp.check("\t1\n" in next(x for x in inside.splitlines(True) if x.startswith("NSpid")), "it is pid 1")
     # a grandchild whose parent leaves is the agent's to take
     bp.run(["nsenter", "-t", str(first), "-p", "-m", "sh", "-c", "(sleep 0.5 &) ; true"])
     time.sleep(1.5)
-    left = [p for p in children(first) if not alive(p)]
+    left = [p for p in children.of(first) if not children.alive(p)]
     bp.check(not left, f"zombies: {left}")
     t = time.monotonic()
     os.kill(first, signal.SIGTERM)

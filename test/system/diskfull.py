@@ -17,12 +17,16 @@ DOMAIN = 16
 LOAD = dict(topics=2, size=100_000, hz=100)  # 20 MB/s
 
 
-def start(folder, mb, *args, ring="32MiB", **load):
+def start(folder, mb, *args, **more):
     d = disk.Loop(folder, mb)
+    return d, *on(d, folder, *args, **more)
+
+
+def on(d, folder, *args, ring="32MiB", **load):
     rec = bp.record(d.path / "bag", "--min-free", "4MiB", "--max-cache-size", ring, "-b", "8MiB", *args,
                     domain=DOMAIN)
     log = folder / "sent.log"
-    return d, rec, log, senders.peer(DOMAIN, log, linger=1, **{**LOAD, **load})
+    return rec, log, senders.peer(DOMAIN, log, linger=1, **{**LOAD, **load})
 
 
 def judged(what, out, log, status, want_lost):
@@ -73,6 +77,29 @@ def wait_and_resume():
     d.close()
 
 
+def full_at_the_start():
+    """Nothing fits when it begins: it waits, says so, counts what it refuses, and records when there is room."""
+    folder = bp.scratch("shm")
+    d = disk.Loop(folder, 96)
+    ballast = d.path / "ballast"
+    with open(ballast, "wb") as f:
+        f.write(b"x" * int((free_mb(d) - 19) * 1e6))  # the journal takes 16
+    rec, log, pub = on(d, folder)
+    bp.until(lambda: "is full" in rec.text(), 20, "it to say so")
+    time.sleep(2)
+    bp.check(rec.alive(), f"full at the start: it waits: {rec.text()[-300:]}")
+    room_at = time.time_ns()
+    ballast.unlink()
+    time.sleep(3)
+    pub.send(signal.SIGTERM)
+    pub.stop()
+    time.sleep(0.5)
+    status = rec.stop(timeout=20, sig=signal.SIGINT)
+    bag, _ = judged("full at the start", d.path / "bag", log, status, True)
+    bp.check(all(m[1] > room_at for v in bag.messages.values() for m in v), "what it has came when there was room")
+    d.close()
+
+
 def stop():
     folder = bp.scratch("shm")
     d, rec, log, pub = start(folder, 64, "--on-full", "stop", "--json")
@@ -116,6 +143,7 @@ def rotate():
 
 def test():
     wait_and_resume()
+    full_at_the_start()
     stop()
     rotate()
 

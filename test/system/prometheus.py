@@ -1,19 +1,18 @@
-"""Prometheus and Grafana: a real Prometheus scrapes a real agent that records; every query of the dashboard and of
+"""Prometheus and Grafana: a real Prometheus scrapes the agents of the demo, as `./run demo` starts them; every query of the dashboard and of
 the rules is one that returns data, the rules pass promtool's unit tests, the dashboard has Grafana's types, and
 every metric family is used by a panel or a rule, or its help names the question it answers.
 """
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 import urllib.parse
 import urllib.request
 
 import bp
-from care import Agent
 
-DOMAIN = 134
 RULES = bp.REPO / "deploy/prometheus/bagpipe.rules.yml"
 DASHBOARD = bp.REPO / "deploy/grafana/bagpipe-agent.json"
 CONFIG = """
@@ -172,22 +171,52 @@ def judged(prometheus, page):
     bp.check(len(rules) == len(rule_queries()), f"all rules were judged: {len(rules)}")
 
 
+class Demo:
+    """`./run demo` as anybody starts it: two robots, an agent each; `targets` is where these listen."""
+
+    def __init__(self):
+        runs = bp.BUILD / "demo"
+        before = set(runs.glob("*"))
+        self.p = bp.Proc(["bash", bp.REPO / "test" / "demo.sh", "120"])
+        self.logs = []
+        bp.until(lambda: self.listening(set(runs.glob("*")) - before) or not self.p.alive(), 60, "both agents", step=0.2)
+        bp.check(self.p.alive(), f"the demo runs: {self.p.text()[-400:]}")
+        self.targets = [re.search(r'agent is ready.*?"http":"([^"]+)"', log.read_text())[1] for log in self.logs]
+
+    def listening(self, folders):
+        self.logs = [log for f in folders for log in sorted(f.glob("robot?.log")) if "agent is ready" in log.read_text()]
+        return len(self.logs) == 2
+
+    def ask(self, path):
+        pages = []
+        for t in self.targets:
+            with urllib.request.urlopen(f"http://{t}{path}", timeout=20) as r:
+                pages.append(r.read().decode())
+        return pages
+
+    def stop(self):
+        self.p.send(signal.SIGTERM)  # it ends what it has started
+        self.p.wait(30)
+
+
 def test():
     bp.need("prometheus", "promtool")
     folder = bp.scratch()
-    bp.sim("--robots", 2, "--profile", "mixed", "--rate", 0.3, domain=DOMAIN, log=folder / "sim.log")
-    agent = Agent(folder, DOMAIN, "session.auto_start=first_topic")
-    bp.until(lambda: agent.ask("/api/v1/status")["sessions"]["messages"] > 100, 30, "recording", step=0.2)
-    prometheus = Prometheus(folder, agent.base.removeprefix("http://"))
+    demo = Demo()
+    bp.until(lambda: all(json.loads(s)["sessions"]["messages"] > 100 for s in demo.ask("/api/v1/status")), 40, "recording",
+             step=0.2)
+    prometheus = Prometheus(folder, '", "'.join(demo.targets))
     types_of(folder)
-    bp.until(lambda: len(prometheus.query('count_over_time(bagpipe_graph_topics[1m]) > 8')) > 0, 60, "samples", step=0.5)
+    bp.until(lambda: len(prometheus.query('count_over_time(bagpipe_graph_topics[1m]) > 8')) == 2, 60, "samples of both",
+             step=0.5)
     time.sleep(3)
-    page = agent.ask("/metrics")
+    page, other = demo.ask("/metrics")
+    bp.check(families(page).keys() == families(other).keys(), "both agents have the same families")
     promtool(folder, page)
     used(page)
     judged(prometheus, page)
-    agent.stop()
-    bp.until(lambda: prometheus.query('up{job="bagpipe"} == 0'), 20, "it is seen to be down", step=0.5)
+    demo.stop()
+    bp.until(lambda: len(prometheus.query('up{job="bagpipe"} == 0')) == 2, 30, "they are seen to be down", step=0.5)
 
 
 if __name__ == "__main__":

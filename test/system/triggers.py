@@ -3,11 +3,9 @@ cool-down and hysteresis; robots told apart; marks, alerts, sessions and webhook
 a topic; the examples of docs/triggers.md. Messages are made by rosbags, so what a condition sees is a foreign
 encoder's.
 """
-import http.server
 import json
 import re
 import signal
-import subprocess
 import threading
 import time
 import urllib.error
@@ -15,13 +13,11 @@ import urllib.request
 
 import bp
 import numpy as np
-from rosbags.typesys import Stores, get_typestore
+from say import Receiver, Say, T, number
 
 DOMAIN = 132
 PORT = 19592
 BASE = f"http://127.0.0.1:{PORT}"
-TYPES = get_typestore(Stores.ROS2_JAZZY)
-T = TYPES.types
 
 CONFIG = """
 triggers:
@@ -52,41 +48,6 @@ session:
 """
 
 
-class Say:
-    """Publishers on their own participants, each a node."""
-
-    def __init__(self):
-        self.p = subprocess.Popen([str(bp.BUILD / "test/system/dds-say"), str(DOMAIN)], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-        self.ids, self.lock = {}, threading.Lock()
-
-    def ask(self, line):
-        with self.lock:
-            self.p.stdin.write(line + "\n")
-            self.p.stdin.flush()
-            return self.p.stdout.readline().strip()
-
-    def open(self, topic, kind, qos="reliable", node="-"):
-        self.ids[topic] = (len(self.ids), kind)
-        answer = self.ask(f"advertise {self.ids[topic][0]} {topic} {kind} {qos} {node}")
-        bp.check(answer == "ok", f"{topic}: {answer}")
-
-    def heard(self, topic):
-        bp.until(lambda: int(self.ask(f"matched {self.ids[topic][0]}")) > 0, 20, f"a subscription to {topic}")
-
-    def write(self, topic, message):
-        n, kind = self.ids[topic]
-        answer = self.ask(f"write {n} {bytes(TYPES.serialize_cdr(message, kind)).hex()}")
-        bp.check(answer == "ok", f"{topic}: {answer}")
-
-    def close(self, topic):
-        self.ask(f"close {self.ids[topic][0]}")
-
-    def end(self):
-        self.p.stdin.close()
-        self.p.wait(20)
-
-
 def stamp(at):
     return T["builtin_interfaces/msg/Time"](sec=int(at), nanosec=int(at % 1 * 1e9))
 
@@ -110,10 +71,6 @@ def diagnostics(*rows):
 def fix(lat, lon, status=0):
     return T["sensor_msgs/msg/NavSatFix"](header(), T["sensor_msgs/msg/NavSatStatus"](status, 1), lat, lon, 500.0,
                                           np.zeros(9), 0)
-
-
-def number(v):
-    return T["std_msgs/msg/Float64"](data=float(v))
 
 
 def point(age):
@@ -148,32 +105,6 @@ def fires(name, times, what):
 
 def is_over(name):
     bp.until(lambda: state(name)["state"] == "idle", 15, f"the end of {name}: {state(name)}")
-
-
-class Receiver:
-    """A webhook's other side: refuses the first request, takes the others."""
-
-    def __init__(self):
-        self.got, self.tries = [], 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.tries += 1
-                if outer.tries == 1:
-                    self.send_error(503)
-                    return
-                outer.got.append((self.path, json.loads(body)))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://user:sesame@127.0.0.1:{self.server.server_port}/hook?token=opensesame"
 
 
 class Beat(threading.Thread):
@@ -238,7 +169,7 @@ def low(say, hook):
     bp.until(lambda: not [a for a in call("GET", "/api/v1/alerts")["alerts"] if a["key"].startswith("trigger.low")],
              10, "the alert to be cleared")
     bp.until(lambda: len(hook.got) == 2, 20, f"webhooks: {hook.got}")
-    (path, one), (_, two) = hook.got
+    (path, one, _), (_, two, _) = hook.got
     bp.check(path == "/hook?token=opensesame" and one["event"] == "fired" and two["event"] == "cleared", f"{hook.got}")
     bp.check(one["trigger"] == "low" and one["match"] == "b" and one["text"].endswith(" b has 0.1"), f"{one}")
     bp.check(hook.tries == 3, f"the refused one was sent again: {hook.tries}")
@@ -441,8 +372,8 @@ class Agent:
 def test():
     folder = bp.scratch()
     documents(folder)
-    hook = Receiver()
-    say = Say()
+    hook = Receiver(refuse=1)
+    say = Say(DOMAIN)
     open_topics(say)
     config = folder / "agent.yaml"
     config.write_text(CONFIG.format(hook=hook.url, closed="http://127.0.0.1:9/x?token=opensesame"))

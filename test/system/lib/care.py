@@ -9,13 +9,15 @@ import bp
 
 
 class Agent:
-    """`bagpipe agent` with a port of its own; settings are words of --set."""
+    """`bagpipe agent` with a port of its own; settings are words of --set, `config` a file that is made of `content`."""
 
-    def __init__(self, folder, domain, *settings, env=None, wait=True, ring="16MiB"):
+    def __init__(self, folder, domain, *settings, env=None, wait=True, ring="16MiB", config=None, content=""):
         self.data = folder / "data"
         sets = [w for s in ("http.listen=127.0.0.1:0", f"storage.dir={self.data}", f"http.socket={folder}/a.sock",
                             f"discovery.domains={domain}", f"buffer.ring_size={ring}", *settings) for w in ("--set", s)]
-        self.p = bp.Proc([bp.BAGPIPE, "agent", *sets], env=env)
+        if config:
+            config.write_text(content)
+        self.p = bp.Proc([bp.BAGPIPE, "agent", *(["--config", config] if config else []), *sets], env=env)
         if wait:
             bp.until(lambda: "agent is ready" in self.p.text() or not self.p.alive(), 30, "the agent")
             bp.check(self.p.alive(), f"the agent runs: {self.p.text()[-600:]}")

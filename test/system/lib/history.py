@@ -1,9 +1,17 @@
 """Files of a history as docs/formats/history.md tells, none of our code: frames, definitions, entries."""
+import importlib.util
 import struct
 from collections import namedtuple
 from pathlib import Path
 
+import bp
+
+_spec = importlib.util.spec_from_file_location("unseal", bp.REPO / "tools" / "unseal.py")
+unseal = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(unseal)
+
 HEAD = struct.Struct("<II16sQQIIQqqqII8x")
+HEADER = 4096
 ENTRY = struct.Struct("<IIHHIQqQ")
 Frame = namedtuple("Frame", "run number first count kind offset min_log max_log payload")
 Entry = namedtuple("Entry", "source kind why latched seq log_ns publish_ns last data")
@@ -22,17 +30,32 @@ def crc32c(data):
     return c ^ 0xFFFFFFFF
 
 
-def frames(path, sums=True):
-    """Whole frames up to the first head that is none; one whose payload does not fit its sum is left out."""
-    data, at = Path(path).read_bytes(), 0
+def opener(data, key):
+    """What opens sealed payloads of a file, or None. @param key  path of a private key"""
+    if not key or data[:8] != b"\x89BPSEAL\n":
+        return None
+    secret = [line for line in Path(key).read_text().splitlines() if line[:1] != "#"][0].split(":")[1]
+    content = unseal.content_key(data[:HEADER], data[16:32], bytes.fromhex(secret))
+    return unseal.AESGCM(unseal.hkdf(content, data[16:32], "bagpipe seal frames 1"))
+
+
+def frames(path, sums=True, key=None):
+    """Whole frames up to the first head that is none; one whose payload does not fit its sum is left out, and so are
+    sealed ones without the key."""
+    data = Path(path).read_bytes()
+    at, opens = HEADER if data[:8] == b"\x89BPSEAL\n" else 0, opener(data, key)
     while at + HEAD.size <= len(data):
         head = data[at:at + HEAD.size]
-        magic, crc, run, number, first, count, kind, n, offset, lo, hi, payload_crc, _ = HEAD.unpack(head)
+        magic, crc, run, number, first, count, kind, n, offset, lo, hi, payload_crc, sealed = HEAD.unpack(head)
         payload = data[at + HEAD.size:at + HEAD.size + n]
         if magic != 0x31485042 or crc != crc32c(head[8:]) or len(payload) < n:
             return
         at += HEAD.size + (n + 7) // 8 * 8
-        if not sums or crc32c(payload) == payload_crc:
+        if sealed and not opens:
+            continue
+        if sealed:
+            payload = opens.decrypt(payload[:12], payload[32:] + payload[12:28], data[16:32] + head[8:80])
+        if sealed or not sums or crc32c(payload) == payload_crc:
             yield Frame(run, number, first, count, kind, offset, lo, hi, payload)
 
 
@@ -68,11 +91,11 @@ def entries(payload):
         at += (n + 7) // 8 * 8
 
 
-def numbers(folder):
+def numbers(folder, key=None):
     """{(guid, topic): [number, …]} of all messages in the files, in their order"""
     got, channels, sources = {}, {}, {}
     for path in sorted(Path(folder).glob("history-*.bph")):
-        for f in frames(path, sums=False):
+        for f in frames(path, sums=False, key=key):
             if f.kind == 1:
                 for what, ident, d in definitions(f.payload):
                     (channels if what == "channel" else sources)[(f.run, ident)] = d
