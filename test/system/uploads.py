@@ -64,7 +64,7 @@ class Server:
         text = r.read()
         if not conn:
             c.close()
-        if r.headers.get_content_type() in ("application/json", "application/problem+json"):
+        if text and r.headers.get_content_type() in ("application/json", "application/problem+json"):
             text = json.loads(text)
         return r.status, text, r.headers
 
@@ -312,6 +312,20 @@ def superseded(s):
         bp.check(" 409 " in got.split("\r\n")[0] or " 204 " in got.split("\r\n")[0], f"the older one: {got[:200]}")
     expect(s.ask("POST", f"/uploads/{up['id']}/complete"), 200, "complete")
     check_object(s, data, "superseded")
+
+
+def shared(s):
+    """An object goes with the last session that has it, and comes again when it is sent again."""
+    a, b, data = announce(s), announce(s), RNG.randbytes(70_000)
+    upload(s, a, "a.bin", data)
+    bp.check(begin(s, b, "b.bin", data)[1]["state"] == "have", "the second has it, too")
+    expect(s.ask("DELETE", f"/sessions/{a}"), 204, "the first session goes")
+    check_object(s, data, "one session has it still")
+    expect(s.ask("DELETE", f"/sessions/{b}"), 204, "the second session goes")
+    bp.check(s.ask("HEAD", f"/objects/{sha(data)}")[0] == 404, "nobody wants it")
+    expect(begin(s, a, "c.bin", data), 404, "a deleted session takes nothing", "deleted")
+    upload(s, announce(s), "d.bin", data)
+    check_object(s, data, "sent again")
 
 
 # ---- memory, crashes, disks ----
@@ -575,7 +589,7 @@ def main():
     for d in ("main", "sixty-four", "killed", "full", "quotas", "bucket"):
         (folder / d).mkdir()
     s = Server(folder / "main")
-    for step in (the_way, wrong_announcements, wrong_beginnings, wrong_parts, superseded, many_parts):
+    for step in (the_way, wrong_announcements, wrong_beginnings, wrong_parts, superseded, shared, many_parts):
         start = time.monotonic()
         step(s)
         bp.say(f"{step.__name__}: {time.monotonic() - start:.1f} s")
