@@ -54,6 +54,7 @@ struct bp_sync_transfer {
     struct bp_sync_failure failure; /* [lock] the first one */
     bool progressed;                /* [lock] a part has arrived */
     bool begun;                     /* [taken] up.ctx is the target's */
+    bool spoiled;                   /* [taken] its parts make another file: none is of use */
     bool cancel;                    /* [atomic] */
     uint64_t done;                  /* [lock] bytes there */
     struct bp_sync_meter meter;     /* [lock] */
