@@ -54,6 +54,7 @@ struct bp_sync_transfer {
     struct bp_sync_failure failure; /* [lock] the first one */
     bool progressed;                /* [lock] a part has arrived */
     bool begun;                     /* [taken] up.ctx is the target's */
+    bool spoiled;                   /* [taken] its parts make another file: none is of use */
     bool cancel;                    /* [atomic] */
     uint64_t done;                  /* [lock] bytes there */
     struct bp_sync_meter meter;     /* [lock] */
@@ -156,7 +157,7 @@ int bp_sync_rebuild(struct bp_sync *s, struct bp_error *err);
 
 /* ---- work.c ---- */
 
-void *bp_sync_work(void *line);
+void *bp_sync_work(void *arg);
 /** What a failure means for the whole line. Without the lock. */
 void bp_sync_line_failed(struct bp_sync_line *l, const struct bp_sync_failure *f);
 /** Transfers end, what is in flight is given up. */
@@ -164,7 +165,7 @@ void bp_sync_suspend_locked(struct bp_sync_line *l, const char *why);
 
 /* ---- keeper.c: limits by time, hours, progress ---- */
 
-void *bp_sync_keep(void *s);
+void *bp_sync_keep(void *arg);
 void bp_sync_apply_limits_locked(struct bp_sync *s, bool metered) BP_REQUIRES(s->lock);
 
 /* ---- upload.c ---- */
@@ -192,7 +193,7 @@ void bp_sync_low_priority(void);
 /** Is the default route over an interface of one of these patterns? */
 bool bp_sync_link_is_metered(const struct bp_sync_words *patterns);
 /** Listens to the kernel until stop_fd; hints. */
-void *bp_sync_listen(void *s);
+void *bp_sync_listen(void *arg);
 
 /* ---- metrics.c ---- */
 

@@ -119,8 +119,7 @@ void *bp_sync_keep(void *arg) BP_NO_THREAD_SAFETY {
     if (!s->no_priority)
         bp_sync_low_priority();
     for (;;) {
-        bool active = false,
-             metered = s->metered_set < 0 && bp_sync_link_is_metered(&s->metered_links);
+        bool active = false, metered = bp_sync_link_is_metered(&s->metered_links);
         bp_ns_t next;
 
         for (size_t i = 0; i < s->nlines; i++)

@@ -22,23 +22,36 @@ void bp_sync_low_priority(void) {
 
 /* ---- which interface ---- */
 
+/* The n-th word of a line, from 0. */
+static const char *word_at(const char *line, unsigned n) {
+    static const char blanks[] = " \t\n";
+
+    line += strspn(line, blanks);
+    while (n--) {
+        line += strcspn(line, blanks);
+        line += strspn(line, blanks);
+    }
+    return line;
+}
+
 /* /proc/net/route: "eth0 00000000 0102A8C0 0003 0 0 100 00000000 …": of the default routes the one
  * with the least metric. */
 static bool default_interface(char *ret, size_t cap) {
     FILE *f = fopen("/proc/net/route", "re");
-    char line[256], name[64];
-    unsigned long dest, mask, flags, metric, best = ~0ul;
+    unsigned long metric, best = ~0ul;
+    char line[256];
 
     if (!f)
         return false;
+    if (!fgets(line, sizeof line, f)) /* the heading */
+        line[0] = 0;
     while (fgets(line, sizeof line, f)) {
-        if (sscanf(line, "%63s %lx %*x %lx %*d %*d %lu %lx", name, &dest, &flags, &metric, &mask) !=
-            5) /* NOLINT(cert-err34-c): the kernel's own numbers */
+        metric = strtoul(word_at(line, 6), NULL, 10);
+        if (strtoul(word_at(line, 1), NULL, 16) != 0 || strtoul(word_at(line, 7), NULL, 16) != 0 ||
+            !(strtoul(word_at(line, 3), NULL, 16) & 1) || metric >= best)
             continue;
-        if (dest == 0 && mask == 0 && (flags & 1) && metric < best) {
-            best = metric;
-            (void) snprintf(ret, cap, "%s", name);
-        }
+        best = metric;
+        (void) snprintf(ret, cap, "%.*s", (int) strcspn(line, " \t"), line);
     }
     (void) fclose(f);
     return best != ~0ul;

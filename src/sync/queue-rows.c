@@ -579,9 +579,10 @@ int bp_sync_queue_tell_later(struct bp_sync_queue *q, const char *session, const
 
     bp_sync_turn_begin(q);
     r = bp_sync_queue_run(q, err,
-                          "UPDATE goes SET tries = tries + 1, next_mono = ?3, error = ?4"
+                          "UPDATE goes SET tries = tries + ?5, next_mono = ?3, error = ?4"
                           " WHERE session = ?1 AND target = ?2",
-                          "ttit", session, target, (int64_t) next_mono, error);
+                          "ttiti", session, target, (int64_t) next_mono, error,
+                          (int64_t) (ret_tries != NULL));
     if (r >= 0)
         r = bp_sync_queue_number(q, 0, &tries, err,
                                  "SELECT tries FROM goes WHERE session = ?1 AND target = ?2", "tt",

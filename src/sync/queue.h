@@ -132,7 +132,7 @@ BP_MUST_CHECK int bp_sync_queue_set_outcome(struct bp_sync_queue *q, int64_t upl
 /** The target knows this revision of the session. */
 BP_MUST_CHECK int bp_sync_queue_told(struct bp_sync_queue *q, const char *session,
                                      const char *target, int64_t revision, struct bp_error *err);
-/** Telling or finishing failed: not again before. */
+/** Telling or finishing failed: not again before. @param ret_tries  NULL = this is none more */
 BP_MUST_CHECK int bp_sync_queue_tell_later(struct bp_sync_queue *q, const char *session,
                                            const char *target, unsigned *ret_tries,
                                            bp_ns_t next_mono, const char *error,

@@ -119,7 +119,7 @@ static int parse_entry(const char *p, bool rates, struct bp_sync_schedule *s) {
 
 static int parse(const char *text, bool rates, struct bp_sync_schedule *ret, struct bp_error *err) {
     struct bp_sync_schedule s = { .otherwise = BP_RATE_UNLIMITED };
-    char entry[64];
+    char entry[64] = "";
 
     while (text && *text) {
         size_t n = strcspn(text, ","), skip = strspn(text, " "), len;

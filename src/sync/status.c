@@ -177,42 +177,73 @@ int bp_sync_is_safe(struct bp_sync *s, const char *session, struct bp_error *err
 
 /* ---- waiting ---- */
 
-/* @return 1 when nothing is left that could go */
+/* Does a line have something that goes, or will within the longest pause? */
+static int is_going(struct bp_sync_line *l, struct bp_error *err) {
+    struct bp_sync *s = l->s;
+    bp_ns_t soon = bp_sync_mono(s) + BP_SYNC_BACKOFF_MAX + BP_SEC;
+    BP_AUTO_SYNC_DUE due = { 0 };
+    BP_AUTO_SYNC_JOB job = { 0 };
+    bool busy, refused;
+    int r = bp_sync_queue_due(s->queue, l->name, soon, false, &due, err);
+
+    if (r == 0)
+        r = bp_sync_queue_next(s->queue, l->name, soon, false, NULL, NULL, &job, err);
+    if (r < 0)
+        return r;
+    bp_mutex_lock(&s->lock);
+    busy = l->transfers || l->telling;
+    refused = l->state == BP_SYNC_WAITING && !l->want_probe && l->wait_until > soon;
+    bp_mutex_unlock(&s->lock);
+    return busy || (r > 0 && !refused);
+}
+
+/* @return 1 when nothing is left that could go; then @param ret_stuck  something is left */
 static int look(struct bp_sync *s, bool *ret_stuck, struct bp_error *err) {
-    int r = 1;
+    bool going = false;
 
     for (size_t i = 0; i < s->nlines; i++) {
         struct bp_sync_line *l = &s->lines[i];
         BP_AUTO_SYNC_DUE due = { 0 };
         struct bp_sync_counts c;
-        bool busy;
-        int e = bp_sync_queue_counts(s->queue, l->name, &c, err);
+        int r = is_going(l, err), late;
 
-        if (e >= 0)
-            e = bp_sync_queue_due(s->queue, l->name, INT64_MAX, false, &due, err);
-        if (e < 0)
-            return e;
-        bp_mutex_lock(&s->lock);
-        busy = l->transfers || l->telling;
-        bp_mutex_unlock(&s->lock);
-        if (c.waiting.files || busy || e > 0)
-            r = 0;
-        *ret_stuck = *ret_stuck || c.parked.files || c.failed.files || c.kept.files;
+        if (r < 0)
+            return r;
+        going = going || r > 0;
+        r = bp_sync_queue_counts(s->queue, l->name, &c, err);
+        late = r < 0 ? r : bp_sync_queue_due(s->queue, l->name, INT64_MAX, false, &due, err);
+        if (late < 0)
+            return late;
+        *ret_stuck = *ret_stuck || late || c.waiting.files || c.parked.files || c.failed.files ||
+                     c.kept.files;
     }
-    return r;
+    return !going;
+}
+
+/* Why, as far as a target said it. */
+static int stuck(struct bp_sync *s, struct bp_error *err) {
+    char text[400] = "";
+
+    bp_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->nlines && !text[0]; i++)
+        if (s->lines[i].text[0])
+            (void) snprintf(text, sizeof text, "%s", s->lines[i].text);
+    bp_mutex_unlock(&s->lock);
+    return bp_fail(err, BP_EMISMATCH, "not everything could be sent%s%s", text[0] ? ": " : "",
+                   text);
 }
 
 int bp_sync_wait(struct bp_sync *s, bp_ns_t timeout, const bool *cancel, struct bp_error *err) {
     bp_ns_t until = bp_mono_ns() + timeout;
 
     for (;;) {
-        bool stuck = false;
-        int r = look(s, &stuck, err);
+        bool is_left = false;
+        int r = look(s, &is_left, err);
 
         if (r < 0)
             return r;
         if (r > 0)
-            return stuck ? bp_fail(err, BP_EMISMATCH, "not everything could be sent") : 0;
+            return is_left ? stuck(s, err) : 0;
         if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
             return bp_fail(err, -ECANCELED, "not everything is sent yet");
         if (bp_mono_ns() >= until)

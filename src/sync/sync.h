@@ -274,11 +274,12 @@ int bp_sync_list(struct bp_sync *s, const struct bp_sync_query *q,
 BP_MUST_CHECK int bp_sync_is_safe(struct bp_sync *s, const char *session, struct bp_error *err);
 
 /**
- * Waits until nothing is waiting any more that could go: all done, parked or failed.
+ * Waits until nothing is waiting any more that could go within two minutes: all is done, parked,
+ * has failed, or the target refuses us.
  *
  * @param cancel  [atomic] or NULL
- * @return 0 when all is done; BP_EMISMATCH when something is parked or has failed; -ETIMEDOUT,
- *         -ECANCELED
+ * @return 0 when all is done; BP_EMISMATCH when something is left, with the target's sentence;
+ *         -ETIMEDOUT, -ECANCELED
  */
 BP_MUST_CHECK int bp_sync_wait(struct bp_sync *s, bp_ns_t timeout, const bool *cancel,
                                struct bp_error *err);

@@ -147,6 +147,14 @@ static void all_stored(struct mem *m, unsigned n) {
     assert_int_equal(wrong, 0);
 }
 
+static void run_until_stored(unsigned n) {
+    struct bp_error err = { 0 };
+
+    must(bp_sync_start(engine, &err), &err);
+    for (int i = 0; i < 1000 && stored(&mem) < n; i++)
+        bp_sleep(10 * BP_MS);
+}
+
 /* ---- what a link does ---- */
 
 static int lying_put(struct mem *m, struct mem_file *x, uint32_t n, struct bp_sync_failure *f) {
@@ -385,7 +393,7 @@ static void honour_retry_after(void **state) {
     open_engine(&(struct with){ .simulated = true });
     add("a", 6, 10, id);
     from = sim.mono;
-    run(0);
+    run_until_stored(7);
     all_stored(&mem, 7);
     assert_true(last_put - from >= 600 * BP_SEC && last_put - from < 700 * BP_SEC);
     assert_true(was_told("waiting: slow down"));
@@ -411,10 +419,10 @@ static void wait_for_credentials(void **state) {
         open_engine(&(struct with){ .simulated = true });
         add("a", 1, 10, id);
         from = sim.mono;
-        run(0);
+        run_until_stored(2);
         assert_true(sim_mono(&sim) - from >= 3600 * BP_SEC);
         assert_true(was_told("waiting: who are you"));
-        assert_int_equal(mem.puts, 2);
+        all_stored(&mem, 2);
         bp_sync_close(BP_TAKE_PTR(engine));
         if (!i)
             (void) tear_down_dir(NULL);
@@ -625,6 +633,58 @@ static void pause_and_send_by_hand(void **state) {
     assert_int_equal(bp_sync_set_limits(engine, "fast", NULL, NULL, &err), BP_EUSAGE);
 }
 
+static unsigned most_open; /* files begun and not stored */
+
+static int count_open(struct mem *m, struct mem_file *x, uint32_t n, struct bp_sync_failure *f) {
+    unsigned open = 0;
+
+    (void) x;
+    (void) n;
+    (void) f;
+    for (unsigned i = 0; i < m->nfiles; i++)
+        open += !m->files[i].stored;
+    most_open = BP_MAX(most_open, open);
+    return 0;
+}
+
+static void begin_no_more_than_are_sent(void **state) {
+    char a[BP_ULID_TEXT];
+    struct bp_error err = { 0 };
+
+    (void) state;
+    most_open = 0;
+    mem.on_put = count_open;
+    open_engine(&(struct with){ 0 });
+    add("a", 60, 3 * PART, a);
+    must(bp_sync_now(engine, NULL, NULL, &err), &err);
+    run(0);
+    all_stored(&mem, 61);
+    assert_true(most_open <= 2 * PARALLEL);
+}
+
+/* One refused part costs one part, not the file. */
+static int refuse_once(struct mem *m, struct mem_file *x, uint32_t n, struct bp_sync_failure *f) {
+    if (!bp_streq(x->name, "a_0.mcap") || n != 50 || m->script++)
+        return 0;
+    return bp_sync_fail(f, BP_SYNC_MISMATCH, "digest");
+}
+
+static void send_one_refused_part_again(void **state) {
+    char a[BP_ULID_TEXT];
+    struct bp_sync_status st;
+
+    (void) state;
+    mem.on_put = refuse_once;
+    open_engine(&(struct with){ .simulated = true });
+    add("a", 1, 100 * PART, a);
+    run(0);
+    all_stored(&mem, 2);
+    st = status();
+    assert_int_equal(st.targets[0].resent, PART);
+    bp_sync_status_done(&st);
+    assert_int_equal(mem.puts, 102);
+}
+
 static void forget_what_is_deleted(void **state) {
     char a[BP_ULID_TEXT], b[BP_ULID_TEXT];
     struct bp_error err = { 0 };
@@ -678,6 +738,8 @@ int main(void) {
         T(send_to_two_and_filter),
         T(need_every_required_target),
         T(pause_and_send_by_hand),
+        T(begin_no_more_than_are_sent),
+        T(send_one_refused_part_again),
         T(forget_what_is_deleted),
         T(manifest_goes_last_where_it_tells),
     };

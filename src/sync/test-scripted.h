@@ -276,8 +276,14 @@ static int mem_verify(void *self, const struct bp_sync_file *file, struct bp_syn
 }
 
 static void mem_abort(void *self, struct bp_sync_upload *u) {
-    (void) self;
-    (void) u;
+    struct mem *m = self;
+    struct mem_file *x;
+
+    (void) pthread_mutex_lock(&m->lock);
+    x = mem_find(m, u->file->session->id, u->file->name);
+    if (x && !x->stored && x->there)
+        memset(x->there, 0, x->nparts);
+    (void) pthread_mutex_unlock(&m->lock);
 }
 
 static int mem_session(void *self, const struct bp_sync_session_ref *s,

@@ -214,8 +214,8 @@ static int begin(struct bp_sync_transfer *t) {
         fail_queue(t, &err);
         return -EIO;
     }
-    t->begun = true;
     r = l->t.ops->begin(l->t.self, &t->up, &theirs, &f);
+    t->begun = r == 0;
     if (r < 0 && f.class == BP_SYNC_CONFLICT)
         bp_sync_file_conflict(t, theirs.sha256);
     else if (r < 0)
@@ -417,6 +417,7 @@ void bp_sync_complete(struct bp_sync_transfer *t) {
         end_as(t, BP_SYNC_END_DONE);
     else if (f.class == BP_SYNC_MISMATCH) {
         wasted(t, t->file.bytes);
+        t->spoiled = true;
         if (bp_sync_queue_reset(l->s->queue, t->job.upload, &err) < 0)
             bp_sync_complain(l->s, "cannot begin an upload anew", &err);
         judge_mismatch(t, &f);
@@ -524,8 +525,7 @@ static void let_go(struct bp_sync_transfer *t) {
 
     if (!t->begun || t->end == BP_SYNC_END_DONE)
         return; /* complete() has released it, or there is nothing */
-    if (t->end != BP_SYNC_END_FAILED || t->failure.class == BP_SYNC_PERMANENT ||
-        t->failure.class == BP_SYNC_MISMATCH)
+    if (t->end != BP_SYNC_END_FAILED || t->failure.class == BP_SYNC_PERMANENT || t->spoiled)
         target->ops->abort(target->self, &t->up);
     else if (target->ops->park)
         target->ops->park(target->self, &t->up);

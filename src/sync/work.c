@@ -331,11 +331,11 @@ static struct work next_locked(struct bp_sync_line *l) BP_NO_THREAD_SAFETY {
         l->probing = true;
         return (struct work){ .kind = WORK_PROBE };
     }
-    if (l->now_pending && !l->picking) {
+    w = of_transfer_locked(l, true);
+    if (w.kind == WORK_NONE && l->now_pending && !l->picking) {
         l->picking = true;
         return (struct work){ .kind = WORK_PICK };
     }
-    w = of_transfer_locked(l, true);
     if (w.kind == WORK_NONE && !s->closed_window)
         w = of_transfer_locked(l, false);
     if (w.kind != WORK_NONE)
