@@ -9,6 +9,7 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
+#include "agent/link.h"
 #include "agent/events-sample.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
@@ -355,6 +356,7 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
 }
 
 static void agent_done(struct bp_agent *a) {
+    bp_link_stop(a->link);
     bp_api_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
@@ -368,6 +370,7 @@ static void agent_done(struct bp_agent *a) {
     bp_retention_close(a->retention);
     bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
+    bp_link_close(a->link); /* what sessions told at their end is kept */
     bp_recorder_close(a->recorder);
     bp_access_close(a->access);
     bp_select_free(a->seen);
@@ -422,6 +425,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
+        r = bp_link_open(&a, &a.link, err);
+    if (r == 0)
         r = start_first(&a, err);
     if (r < 0)
         return r;
@@ -436,6 +441,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     bp_systemd_stopping(&a.systemd);
     bp_systemd_slow(&a.systemd);
     bp_log(BP_LOG_NOTICE, "agent is ending");
+    bp_link_stop(a.link);
     bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;

@@ -3,6 +3,7 @@
 #include "agent/agent-priv.h"
 #include "agent/api-storage.h"
 #include "agent/care.h"
+#include "agent/link.h"
 #include "agent/openapi.h"
 #include "agent/retention.h"
 
@@ -111,6 +112,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_triggers_metrics(a->triggers, &out);
     bp_agent_sync_metrics(a->sync, &out);
     bp_alerts_metrics(a->alerts, &out);
+    bp_link_metrics(a->link, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
@@ -134,6 +136,12 @@ static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struc
 
 static int on_events(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     return bp_events_reply(agent_of(req)->events, req, reply, err);
+}
+
+static int get_link(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    (void) err;
+    bp_http_reply_json(reply, 200, bp_link_json(agent_of(req)->link));
+    return 0;
 }
 
 /* ---- sessions ---- */
@@ -280,6 +288,8 @@ const struct bp_http_route bp_agent_routes[] = {
       "The public key that recordings are signed with." },
     { "GET", "/api/v1/secrets", bp_api_secrets, BP_HTTP_ADMIN,
       "Names in the vault and when they were set; never a value." },
+    { "GET", "/api/v1/link", get_link, BP_HTTP_VIEWER,
+      "The link to the server, and what waits to be told to it." },
     { "GET", "/api/v1/storage", bp_api_get_storage, BP_HTTP_VIEWER,
       "The disk, sessions by class, and what retention would delete next and why." },
     { "POST", "/api/v1/storage/clean", bp_api_post_clean, BP_HTTP_OPERATOR,

@@ -118,6 +118,13 @@ struct bp_agent_config {
         bp_ns_t interval;
     } telemetry;
     struct {
+        char *url; /* "" = no server */
+        char *name, *token, *enrolment, *ca_file, *proxy;
+        int role; /* what the server may: none, viewer, operator, admin */
+        uint64_t queue_size;
+        bp_ns_t alert_after;
+    } link;
+    struct {
         bool sign;
         char *device_key, *vault_key;
     } proof; /* keys "crypto.…" */

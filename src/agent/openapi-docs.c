@@ -382,6 +382,16 @@ static const struct bp_api_schema schemas[] = {
         "required": ["robots"],
         "properties": {"robots": {"type": "array", "items": {"type": "object"}}}
       }) },
+    { "Link", JSON({
+        "type": "object",
+        "required": ["configured"],
+        "properties": {
+          "configured": {"type": "boolean"},
+          "device": {"type": "string"},
+          "state": {"enum": ["waiting", "connecting", "connected"]},
+          "waiting": {"type": "integer", "minimum": 0}
+        }
+      }) },
     { "Keep", JSON({"type": "object", "properties": {"keep": {"type": "boolean"}}}) },
     { "SyncNew", JSON({
         "type": "object",
@@ -462,6 +472,7 @@ static const struct bp_api_doc docs[] = {
     { "POST", "/api/v1/triggers/:name", NULL, "Any", 200, "Any", NULL },
     { "POST", "/api/v1/triggers/:name/fire", NULL, "Any", 200, "Any", NULL },
     { "GET", "/api/v1/topics", NULL, NULL, 200, "Topics", NULL },
+    { "GET", "/api/v1/link", NULL, NULL, 200, "Link", NULL },
     { "GET", "/api/v1/storage", NULL, NULL, 200, "Storage", NULL },
     { "POST", "/api/v1/storage/clean", "dry_run", NULL, 202, "Storage", "200" },
     { "GET", "/api/v1/sessions", "status q from_ns to_ns limit before", NULL, 200, "Sessions", NULL },

@@ -39,17 +39,24 @@ struct bp_ws_client_options {
     const char *url;            /* "ws://HOST[:PORT]/PATH", "wss://…", or http, https */
     const char *protocol;       /* subprotocol that must be agreed to; NULL: none */
     const char *const *headers; /* "Name: value", NULL-ended, or NULL */
-    const char *ca_file;        /* as of struct bp_fetch_options */
-    const char *proxy;          /* likewise */
-    bp_ns_t connect_timeout;    /* up to the end of the handshake [20 s] */
-    size_t max_message_bytes;   /* that is received, then 1009 [1 MiB] */
-    unsigned max_fragments;     /* [64] */
-    size_t max_queue_bytes;     /* that waits to be sent [4 MiB] */
-    bp_ns_t ping_interval;      /* silent for so long: pinged [20 s] */
-    bp_ns_t pong_timeout;       /* then cut [20 s] */
-    bp_ns_t write_timeout;      /* the other side takes nothing for so long: cut [30 s] */
-    bp_ns_t message_timeout;    /* a message begun must be whole [60 s] */
-    bp_ns_t close_timeout;      /* for the other side to close [2 s] */
+    /**
+     * More of them, each with its line break; called by the thread that connects, before it does:
+     * may wait, and ends early when `*cancel` (atomic) is true. Or NULL.
+     *
+     * @return 0, or why there is nothing to connect with
+     */
+    int (*prepare)(void *ctx, const bool *cancel, struct bp_buf *headers, struct bp_error *err);
+    const char *ca_file;      /* as of struct bp_fetch_options */
+    const char *proxy;        /* likewise */
+    bp_ns_t connect_timeout;  /* up to the end of the handshake [20 s] */
+    size_t max_message_bytes; /* that is received, then 1009 [1 MiB] */
+    unsigned max_fragments;   /* [64] */
+    size_t max_queue_bytes;   /* that waits to be sent [4 MiB] */
+    bp_ns_t ping_interval;    /* silent for so long: pinged [20 s] */
+    bp_ns_t pong_timeout;     /* then cut [20 s] */
+    bp_ns_t write_timeout;    /* the other side takes nothing for so long: cut [30 s] */
+    bp_ns_t message_timeout;  /* a message begun must be whole [60 s] */
+    bp_ns_t close_timeout;    /* for the other side to close [2 s] */
 };
 
 /**

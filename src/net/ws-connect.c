@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <utlist.h>
 
+#include "crypt/secret.h"
 #include "net/ws-client-priv.h"
 #include "net/ws-shake.h"
 
@@ -273,7 +274,8 @@ static int refused(struct bp_ws_client *c, struct bp_buf *in, size_t head,
     return -EACCES;
 }
 
-static int shake(struct bp_ws_client *c, bp_ns_t mono_until, struct bp_error *err) {
+static int shake(struct bp_ws_client *c, struct bp_str more, bp_ns_t mono_until,
+                 struct bp_error *err) {
     BP_AUTO_BUF out = { 0 }, in = { 0 };
     struct bp_ws_answer answer = { 0 };
     char key[BP_WS_KEY_TEXT];
@@ -290,10 +292,12 @@ static int shake(struct bp_ws_client *c, bp_ns_t mono_until, struct bp_error *er
     if (c->protocol)
         bp_buf_printf(&out, "Sec-WebSocket-Protocol: %s\r\n", c->protocol);
     bp_buf_put_str(&out, c->extra);
+    bp_buf_put(&out, more.p, more.n);
     bp_buf_put_str(&out, "\r\n");
     if (out.failed)
         return bp_fail(err, -ENOMEM, "out of memory");
     r = send_all(c, &out, mono_until, err);
+    bp_wipe(out.p, out.n); /* it has tokens */
     bp_buf_done(&out);
     while (r == 0 && head == 0) {
         ssize_t n = recv_some(c, &in, mono_until, err);
@@ -315,14 +319,12 @@ static void init_once(void) {
     (void) curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-int bp_ws_client_connect(struct bp_ws_client *c, struct bp_error *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int connect_and_shake(struct bp_ws_client *c, struct bp_str more, struct bp_error *err) {
     bp_ns_t mono_until = bp_mono_ns() + c->o.connect_timeout;
     char text[CURL_ERROR_SIZE] = "";
     curl_socket_t fd = CURL_SOCKET_BAD;
     CURLcode r;
 
-    (void) pthread_once(&once, init_once);
     c->curl = curl_easy_init();
     if (!c->curl)
         return bp_fail(err, -ENOMEM, "out of memory");
@@ -334,5 +336,21 @@ int bp_ws_client_connect(struct bp_ws_client *c, struct bp_error *err) {
     if (curl_easy_getinfo(c->curl, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
         return bp_fail(err, -EIO, "the connection broke");
     c->fd.fd = fd;
-    return shake(c, mono_until, err);
+    return shake(c, more, mono_until, err);
+}
+
+int bp_ws_client_connect(struct bp_ws_client *c, struct bp_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    BP_AUTO_BUF more = { 0 };
+    int r;
+
+    (void) pthread_once(&once, init_once);
+    r = c->o.prepare ? c->o.prepare(c->o.ctx, &c->cancel, &more, err) : 0;
+    if (r == 0 && more.failed)
+        r = bp_fail(err, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = connect_and_shake(c, (struct bp_str){ (const char *) more.p, more.n }, err);
+    if (more.p)
+        bp_wipe(more.p, more.n);
+    return r;
 }

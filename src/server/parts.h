@@ -3,5 +3,4 @@
 #include "server/server-priv.h"
 
 /* Parts without an interface of their own. */
-extern const struct bp_server_part bp_server_part_links; /* agents' links */
-extern const struct bp_server_part bp_server_part_room;  /* room on the disk */
+extern const struct bp_server_part bp_server_part_room; /* room on the disk */

@@ -15,8 +15,8 @@
 #include "server/api-archive.h"
 #include "server/api-data.h"
 #include "server/api-devices.h"
+#include "server/api-link.h"
 #include "server/api-uploads.h"
-#include "server/links/links.h"
 #include "server/parts.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
@@ -29,7 +29,7 @@ const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,     &bp_server_part_store,
     &bp_server_part_archive, &bp_server_part_guard,
     &bp_server_part_devices, &bp_server_part_uploads,
-    &bp_server_part_links,   &bp_server_part_room,
+    &bp_server_part_link,    &bp_server_part_room,
     &bp_server_part_data,    NULL,
 };
 
@@ -180,30 +180,12 @@ static const struct bp_events_topic topics[] = {
     { "status", "once a second: what GET /api/v1/status answers", 60, 128 * 1024, tick_status },
     { "sessions", "sessions as they arrive, become complete, are changed or deleted", 1000,
       512 * 1024, NULL },
+    { "robots", "devices' links as they open, end, fall silent", 1000, 512 * 1024, NULL },
     { "devices", "devices as they knock, are let in, come and go", 1000, 512 * 1024, NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
     { "ingest", "files as they arrive, are checked, make a session whole", 1000, 512 * 1024, NULL },
-    { "robots", "robots as they come, go, fall silent", 1000, 512 * 1024, NULL },
     { "jobs", "long work as it is queued, starts, ends", 500, 256 * 1024, NULL },
     { "log", "lines of the server's log", 1000, 256 * 1024, NULL },
-};
-
-static void *open_robots(void *ctx, struct bp_fanout *fanout,
-                         size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                         char out[BP_STAMP_MAX])) {
-    const struct bp_server *s = ctx;
-
-    return bp_links_more_open(s->links, fanout, stamp);
-}
-
-static const struct bp_events_more robots = {
-    .form = "device:ID/status, device:ID/topics, device:ID/sync",
-    .about = "what a device tells of itself while somebody listens",
-    .prefix = "device:",
-    .open = open_robots,
-    .channel = bp_links_more_channel,
-    .want = bp_links_more_want,
-    .close = bp_links_more_close,
 };
 
 static int open_events(struct bp_server *s, struct bp_error *err) {
@@ -214,7 +196,7 @@ static int open_events(struct bp_server *s, struct bp_error *err) {
             .topics = topics,
             .ntopics = BP_COUNT(topics),
             .nusual = BP_COUNT(topics),
-            .more = &robots,
+            .more = &bp_server_link_topics,
             .max_connections = (unsigned) s->config->http.max_connections,
         },
         &s->events, err);

@@ -83,10 +83,6 @@ struct bp_links {
     struct bp_links_dev *devs; /* by id */
     bool ticking;
     struct bp_mutex lock; /* leaf: `views` of devices */
-    struct {
-        struct bp_fanout *fanout;
-        size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]);
-    } more;
 };
 
 extern struct bp_links_stats {

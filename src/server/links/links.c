@@ -345,7 +345,16 @@ json_t *bp_links_devices(struct bp_links *l) {
     return json_pack("{s:o}", "devices", ask.ret);
 }
 
-/* Each robot of each device: what the fleet looks like. */
+/* A device with one of its robots; NULL: it sees none. */
+static json_t *robot_of(const json_t *device, json_t *robot) {
+    json_t *o = json_copy((json_t *) (uintptr_t) device);
+
+    (void) json_object_del(o, "robots");
+    (void) json_object_set_new(o, "robot", robot ? json_incref(robot) : json_null());
+    return o;
+}
+
+/* What the fleet looks like. */
 json_t *bp_links_robots(struct bp_links *l) {
     struct ask ask = { .links = l };
     json_t *list = json_array(), *d, *robot;
@@ -353,13 +362,13 @@ json_t *bp_links_robots(struct bp_links *l) {
 
     bp_loop_call(l->loop, list_devices, &ask, NULL);
     json_array_foreach(ask.ret, i, d) {
-        json_array_foreach(json_object_get(d, "robots"), k, robot) {
-            json_t *o = json_copy(d);
+        const json_t *robots = json_object_get(d, "robots");
 
-            (void) json_object_del(o, "robots");
-            (void) json_object_set(o, "robot", robot);
-            (void) json_array_append_new(list, o);
+        json_array_foreach(robots, k, robot) {
+            (void) json_array_append_new(list, robot_of(d, robot));
         }
+        if (json_array_size(robots) == 0)
+            (void) json_array_append_new(list, robot_of(d, NULL));
     }
     json_decref(ask.ret);
     return json_pack("{s:o}", "robots", list);
@@ -430,16 +439,6 @@ int bp_links_events(struct bp_links *l, const char *device, uint64_t after, unsi
 
 /* ---- topics of the events protocol ---- */
 
-void *bp_links_more_open(void *links, struct bp_fanout *fanout,
-                         size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                         char out[BP_STAMP_MAX])) {
-    struct bp_links *l = links;
-
-    l->more.fanout = fanout;
-    l->more.stamp = stamp;
-    return l;
-}
-
 /* "device:ID/status" */
 static int view_of(const char *name, char id[static BP_LINKS_DEVICE_MAX + 1]) {
     const char *p = bp_starts_with(name, "device:") ? name + 7 : "", *slash = strchr(p, '/');
@@ -453,8 +452,10 @@ static int view_of(const char *name, char id[static BP_LINKS_DEVICE_MAX + 1]) {
     return -1;
 }
 
-struct bp_channel *bp_links_more_channel(void *more, const char *name, struct bp_error *err) {
-    struct bp_links *l = more;
+struct bp_channel *bp_links_channel(struct bp_links *l, struct bp_fanout *fanout,
+                                    size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
+                                                    char out[BP_STAMP_MAX]),
+                                    const char *name, struct bp_error *err) {
     char id[BP_LINKS_DEVICE_MAX + 1] = "";
     int view = view_of(name, id);
     struct bp_channel *made, *ch = NULL;
@@ -466,8 +467,7 @@ struct bp_channel *bp_links_more_channel(void *more, const char *name, struct bp
                        name);
         return NULL;
     }
-    made = bp_channel_new(l->more.fanout,
-                          &(struct bp_channel_options){ .name = name, .stamp = l->more.stamp });
+    made = bp_channel_new(fanout, &(struct bp_channel_options){ .name = name, .stamp = stamp });
     bp_mutex_lock(&l->lock);
     HASH_FIND_STR(l->devs, id, d);
     if (d && !d->views[view])
@@ -481,23 +481,26 @@ struct bp_channel *bp_links_more_channel(void *more, const char *name, struct bp
     return ch;
 }
 
-int bp_links_more_want(void *more, const struct bp_channel *ch, bp_ns_t interval) {
-    (void) more, (void) ch, (void) interval; /* the next tick sees it */
-    return 0;
+/* ---- whom nobody lets in any more ---- */
+
+static void drop(void *a, void *b) {
+    struct bp_links_dev *d = bp_links_find(a, b);
+
+    if (d && d->conn)
+        bp_ws_shut(d->conn->ws, 4003, "the server does not let this device in any more");
+    free(b);
 }
 
-void bp_links_more_close(void *more) {
-    struct bp_links *l = more;
-    struct bp_links_dev *d, *next;
+void bp_links_drop(struct bp_links *l, const char *device) {
+    char *id = strdup(device);
 
-    if (!l)
-        return;
-    bp_mutex_lock(&l->lock);
-    HASH_ITER(hh, l->devs, d, next) {
-        for (int i = 0; i < BP_LINKS_VIEWS; i++)
-            bp_channel_unref(BP_TAKE_PTR(d->views[i]));
-    }
-    bp_mutex_unlock(&l->lock);
+    if (id)
+        bp_loop_post_surely(l->loop, drop, l, id);
+}
+
+unsigned bp_links_online(const struct bp_links *l) {
+    (void) l;
+    return (unsigned) BP_MAX(bp_gauge_get(&bp_links_stats.online), 0);
 }
 
 /* ---- its life ---- */

@@ -91,14 +91,22 @@ BP_MUST_CHECK int bp_links_do(struct bp_links *l, const struct bp_links_command 
 BP_MUST_CHECK int bp_links_result(struct bp_links *l, const char *device, const char *id,
                                   json_t **ret, struct bp_error *err);
 
-/* Topics of the events protocol, "device:ID/status", "device:ID/topics", "device:ID/sync": rows of
- * struct bp_events_more (daemon/events.h). */
-void *bp_links_more_open(void *links, struct bp_fanout *fanout,
-                         size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                         char out[BP_STAMP_MAX]));
-struct bp_channel *bp_links_more_channel(void *more, const char *name, struct bp_error *err);
-int bp_links_more_want(void *more, const struct bp_channel *ch, bp_ns_t interval);
-void bp_links_more_close(void *more);
+/**
+ * A topic of the events protocol (daemon/events.h): "device:ID/status", "device:ID/topics" or
+ * "device:ID/sync". Any thread; does not wait.
+ *
+ * @param fanout, stamp  of the events; the same in every call
+ * @return a reference; NULL: `err` says why
+ */
+struct bp_channel *bp_links_channel(struct bp_links *l, struct bp_fanout *fanout,
+                                    size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
+                                                    char out[BP_STAMP_MAX]),
+                                    const char *name, struct bp_error *err);
+/** Ends a device's link, for it may not come in any more (4003). Any thread, also the loop's; does
+ * not wait. */
+void bp_links_drop(struct bp_links *l, const char *device);
+/** How many are online. */
+unsigned bp_links_online(const struct bp_links *l);
 
 /* For bp_metrics_render(). */
 extern const struct bp_metric bp_links_metrics[];

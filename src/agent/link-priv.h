@@ -1,0 +1,124 @@
+#pragma once
+
+#include <pthread.h>
+
+#include "agent/agent-priv.h"
+#include "agent/link-log.h"
+#include "agent/link.h"
+#include "base/mutex.h"
+#include "base/ulid.h"
+#include "net/device-token.h"
+#include "net/ws-client.h"
+
+#define BP_LINK_PROTOCOL "bagpipe-link.1"
+
+enum {
+    BP_LINK_INBOX = 1024,            /* news that wait for the link's thread */
+    BP_LINK_INBOX_BYTES = 2 << 20,   /* of these together */
+    BP_LINK_MESSAGES = 64,           /* of the server that wait, then it is too much */
+    BP_LINK_COMMANDS = 32,           /* that wait to be done */
+    BP_LINK_RESULT_MAX = 256 * 1024, /* bytes of a result */
+};
+
+/* Something for the link's thread. */
+struct bp_link_item {
+    struct bp_link_item *prev, *next;
+    enum {
+        BP_LINK_NEWS,
+        BP_LINK_SYNC,
+        BP_LINK_OPENED,
+        BP_LINK_MESSAGE,
+        BP_LINK_ENDED,
+        BP_LINK_RESULT,
+    } kind;
+    enum bp_link_class class; /* NEWS */
+    bp_ns_t wall_ns;
+    char *text;   /* NEWS: JSON; ENDED: why; RESULT: JSON */
+    json_t *json; /* MESSAGE, SYNC */
+    size_t bytes;
+    char id[BP_ULID_TEXT]; /* RESULT: of the command */
+    unsigned code;         /* ENDED */
+    bp_ns_t retry_after;   /* ENDED */
+    int status;            /* ENDED: of a refusal */
+};
+
+struct bp_link_cmd {
+    struct bp_link_cmd *prev, *next;
+    char id[BP_ULID_TEXT];
+    json_t *command;
+    bp_ns_t mono_until;
+};
+
+struct bp_link {
+    struct bp_agent *agent;
+    struct bp_alerts *alerts;
+    char device[BP_DEVICE_ID_TEXT], name[128];
+    char *url; /* "ws://host:port/api/v1/link" */
+    char *api; /* own door: "unix:…" */
+    struct bp_loop *loop;
+    struct bp_loop_fd netlink;
+    bool listening, watching;
+
+    struct bp_mutex lock;           /* leaf */
+    pthread_cond_t work;            /* for the link's thread */
+    pthread_cond_t cmd_work;        /* for the one that does commands */
+    struct bp_link_item *items;     /* [lock] */
+    size_t nnews, news_bytes;       /* [lock] */
+    size_t nmessages;               /* [lock] */
+    uint64_t lost[BP_LINK_CLASSES]; /* [lock] no room in the inbox */
+    struct bp_link_cmd *cmds;       /* [lock] */
+    unsigned ncmds;                 /* [lock] with the one being done */
+    char doing[BP_ULID_TEXT];       /* [lock] */
+    bool hint, stop;                /* [lock] */
+    struct {
+        const char *state; /* constant */
+        bp_ns_t wall_since;
+        char error[200];
+        uint64_t waiting, waiting_bytes, acked, connects, commands;
+    } shown; /* [lock] for bp_link_json() */
+    pthread_t thread, cmd_thread;
+    bool started, cmd_started;
+
+    /* the link's thread's */
+    struct bp_link_log *log;
+    struct bp_ws_client *ws;
+    struct bp_device_tokens *tokens; /* or NULL: no key. Any thread */
+    bool proves;                     /* the server wants to know who we are */
+    bool open, welcome;
+    uint64_t sent;    /* last event sent on this connection */
+    uint64_t window;  /* events on their way at once */
+    bp_ns_t interval; /* of status */
+    bool wants_topics;
+    bp_ns_t mono_status, mono_topics, mono_robots; /* when next */
+    json_t *told;                                  /* status as the server has it */
+    json_t *robots;                                /* likewise */
+    json_t *sync;                                  /* to be told */
+    bp_ns_t mono_sync;
+    unsigned tries;   /* in vain since the last welcome */
+    bp_ns_t mono_try; /* when next; while not connected */
+    bp_ns_t mono_tried;
+    bp_ns_t mono_down;    /* without a link since */
+    bp_ns_t mono_sample;  /* when next a status is kept */
+    bool alerted, ending; /* ending: asked to go, or went ourselves */
+    bp_ns_t pause;        /* at least so long before the next try */
+};
+
+/* link-command.c */
+/** Takes a command of the server; link's thread. */
+void bp_link_command(struct bp_link *l, json_t *command);
+/** Does commands until the end. */
+void *bp_link_cmd_run(void *link);
+
+/* link-news.c */
+/** Puts something into the inbox. @param item  taken over; NULL: out of memory, dropped */
+void bp_link_put(struct bp_link *l, struct bp_link_item *item);
+void bp_link_item_free(struct bp_link_item *i);
+/** As of bp_bus_fn; ctx: the link. */
+void bp_link_on_news(void *ctx, const char *topic, const json_t *payload);
+/** Loop thread: tells the link's thread when interfaces come and go. */
+BP_MUST_CHECK int bp_link_watch(struct bp_link *l);
+void bp_link_unwatch(struct bp_link *l);
+
+/* link.c */
+/** Sends an object; link's thread. @param o  taken over */
+bool bp_link_send(struct bp_link *l, json_t *o);
