@@ -137,7 +137,7 @@ static bool parse_clock(const char *p, int64_t day, int64_t *min, int64_t *max) 
     }
     if (*p == 'Z')
         p++;
-    span(day + h * 3600 + m * 60 + s, seconds ? 1 : 60, min, max);
+    span(day + (int64_t) h * 3600 + (int64_t) m * 60 + s, seconds ? 1 : 60, min, max);
     return *p == '\0';
 }
 
