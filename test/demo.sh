@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo: two simulated robots, each with an agent that records it; what they recorded is verified,
+# The demo: two simulated robots, each with an agent that records it and sends it to a server, over a
+# link that breaks twice; a table proves that every byte arrived once. What they recorded is verified,
 # shown, replayed into a second recording and both are compared. `./run demo [--for 10s]` calls it.
 #
 #   demo.sh [SECONDS]     without SECONDS it records until Ctrl-C, then does the rest
@@ -77,11 +78,28 @@ start_agent() {
     setsid "$bagpipe" agent --json --set storage.dir="$folder/robot$1" --set discovery.domains="$2" \
         --set http.listen="127.0.0.1:$(free_port "$3")" --set http.socket="$folder/robot$1.sock" \
         --set session.auto_start=true --set session.name=drive --set buffer.ring_size=64MiB \
+        --set record.segment_size=8MiB --set sync.part_size=1MiB --upstream "http://127.0.0.1:$link" \
         2>"$folder/robot$1.log" &
     agents[$1]=$!
     started+=($!)
     wait_for "$folder/robot$1.log" 'agent is ready' "${agents[$1]}" "the agent of robot $1"
     at[$1]=$(sed -n 's/.*agent is ready.*"http":"\([^"]*\)".*/\1/p' "$folder/robot$1.log")
+}
+
+# start_server: with the link in front of it that agents use; sets server and link.
+start_server() {
+    setsid "$bagpipe" server --json --dir "$folder/server" --set http.listen="127.0.0.1:$(free_port 8080)" \
+        --set events.listen=127.0.0.1:0 --set metrics.listen=127.0.0.1:0 \
+        --set http.socket="$folder/server.sock" 2>"$folder/server.log" &
+    server_pid=$!
+    started+=($!)
+    wait_for "$folder/server.log" 'server is ready' $server_pid "the server"
+    server=$(sed -n 's/.*server is ready.*"http":"\([^"]*\)".*/\1/p' "$folder/server.log")
+    setsid python3 "$here/demo-link.py" "${server##*:}" "$folder/link.json" >"$folder/link.txt" 2>"$folder/link.log" &
+    link_pid=$!
+    started+=($!)
+    wait_for "$folder/link.txt" '[0-9]' $link_pid "the link"
+    link=$(cat "$folder/link.txt")
 }
 
 stop_agent() {
@@ -118,12 +136,14 @@ replay() {
 }
 
 declare -A agents=() at=() sims=()
+server='' server_pid='' link='' link_pid=''
 one=$(free_domain)
 two=$(free_domain "$one")
 three=$(free_domain "$one" "$two")
 four=$(free_domain "$one" "$two" "$three")
 
 echo "== two robots, an agent each ${seconds:+for $seconds s }(ROS domains $one and $two)"
+start_server
 start_agent 1 "$one" 9090
 start_agent 2 "$two" 9190
 start_robot 1 "$one"
@@ -133,6 +153,8 @@ cat <<TEXT
                   $bagpipe session list --url http://${at[2]}
                   curl -s http://${at[1]}/api/v1/topics
                   curl -s http://${at[1]}/metrics
+                  $bagpipe sync --url http://${at[1]}
+                  curl -s http://$server/api/v1/sessions
                   curl -sN -H 'Accept: text/event-stream' http://${at[1]}/api/v1/events?topics=status
 TEXT
 ! "$bagpipe" top --help >/dev/null 2>&1 || echo "                  $bagpipe top http://${at[1]}"
@@ -145,8 +167,21 @@ trap - INT
 for robot in 1 2; do
     wait "${sims[$robot]}" || die "robot $robot failed: $(tail -n 3 "$folder/sim$robot.log")"
     "$bagpipe" status --url "http://${at[$robot]}" || die "the agent of robot $robot does not answer"
+    "$bagpipe" session stop --url "http://${at[$robot]}" >/dev/null || die "robot $robot's session does not end"
+done
+
+echo "== sent to the server"
+for robot in 1 2; do
+    python3 "$here/demo-sync.py" wait "http://${at[$robot]}" || die "not everything of robot $robot arrived"
+    "$bagpipe" sync --url "http://${at[$robot]}"
     stop_agent $robot
 done
+kill -TERM $link_pid
+wait $link_pid || die "the link failed: $(tail -n 3 "$folder/link.log")"
+python3 "$here/demo-sync.py" table "http://$server" "$folder/server" "$folder/link.json" \
+    "$folder/robot1/drive" "$folder/robot2/drive" || die "the server has not every byte, once"
+kill -TERM $server_pid
+wait $server_pid || die "the server failed: $(tail -n 3 "$folder/server.log")"
 
 echo "== verified"
 for robot in 1 2; do

@@ -113,8 +113,11 @@ static int add_labels(struct bp_archive_conn *c, int64_t num, sqlite3_stmt *row,
 
 int bp_archive_relabel(struct bp_archive_conn *c, int64_t num, struct bp_error *err) {
     sqlite3_stmt *s = NULL;
-    int r = bp_archive_run(c, err, "DELETE FROM session_labels WHERE session = ?1", "i", num);
+    int r;
 
+    if (c->bulk)
+        return 0;
+    r = bp_archive_run(c, err, "DELETE FROM session_labels WHERE session = ?1", "i", num);
     if (r >= 0)
         r = bp_archive_run(c, err, "DELETE FROM words WHERE rowid = ?1", "i", num);
     if (r >= 0)

@@ -19,6 +19,7 @@ struct bp_archive_conn {
     struct bp_archive *archive; /* constant */
     sqlite3 *db;                /* [lock] */
     unsigned depth;             /* [lock] of transactions; the writer's alone */
+    bool bulk;                  /* [lock] labels wait until everything is in */
     struct {
         const char *sql; /* a literal: compared by address */
         sqlite3_stmt *stmt;

@@ -254,8 +254,8 @@ static int make_room(struct bp_archive_conn *c, int64_t num, const struct bp_arc
 }
 
 static int put_expected(struct bp_archive_conn *c, int64_t num, const struct bp_archive_file *f,
-                        struct bp_error *err) {
-    int r = make_room(c, num, f, err);
+                        bool others, struct bp_error *err) {
+    int r = others ? make_room(c, num, f, err) : 0;
 
     return r < 0 ? r
                  : bp_archive_run(c, err,
@@ -295,14 +295,18 @@ static int put_session_row(struct bp_archive_conn *c, int64_t num,
 
 static int put_manifest(struct bp_archive_conn *c, int64_t num, const struct bp_archive_manifest *m,
                         bp_ns_t wall_ns, bool *ret_complete, struct bp_error *err) {
+    int64_t others = 0;
     int r = bp_archive_run(c, err, "DELETE FROM topics WHERE session = ?1", "i", num);
 
     if (r >= 0)
         r = bp_archive_run(c, err, "DELETE FROM files WHERE session = ?1 AND state = 0", "i", num);
+    if (r >= 0)
+        r = bp_archive_ask(c, &others, err,
+                           "SELECT EXISTS (SELECT 1 FROM files WHERE session = ?1)", "i", num);
     for (size_t i = 0; r >= 0 && i < m->ntopics; i++)
         r = put_topic(c, num, &m->topics[i], err);
     for (size_t i = 0; r >= 0 && i < m->nsegments; i++)
-        r = put_expected(c, num, &m->segments[i], err);
+        r = put_expected(c, num, &m->segments[i], others != 0, err);
     if (r >= 0)
         r = put_session_row(c, num, m, err);
     if (r >= 0)

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { FEW = BP_ARCHIVE_FACET_MAX, LABELS_MAX = 2000, PROBED_LABELS = 8 };
+enum { FEW = 2000, LABELS_MAX = 2000, PROBED_LABELS = 8 };
 
 static const struct {
     const char *column, *index;
@@ -236,6 +236,23 @@ static void offer_labels(struct compiler *k, const struct labels *l) {
     offer(k, &d);
 }
 
+/* What nearly all have: those that have it not are counted by taking away. */
+static int offer_others(struct compiler *k, const struct labels *l) {
+    struct driver d = { .number = "d.n" };
+    int64_t all = 0;
+    int r = l->n == 1 ? bp_archive_ask(k->c, &all, k->err, "SELECT sessions FROM sums", "") : 0;
+
+    if (r < 0 || l->n != 1 || all - l->sessions > FEW)
+        return BP_MIN(r, 0);
+    d.rows = BP_MAX(all - l->sessions, 0);
+    bp_buf_printf(&d.from,
+                  "(SELECT num AS n FROM sessions EXCEPT SELECT session FROM session_labels"
+                  " WHERE label = %lld ORDER BY 1) d", /* which makes it a merge of two indexes */
+                  (long long) l->v[0]);
+    offer(k, &d);
+    return 0;
+}
+
 static int put_label_term(struct compiler *k, const struct bp_query *q,
                           const struct bp_query_term *t) {
     BP_AUTO_FREE struct labels *l = calloc(1, sizeof *l);
@@ -254,8 +271,9 @@ static int put_label_term(struct compiler *k, const struct bp_query *q,
                   l->n > PROBED_LABELS ? "+" : "");
     put_labels(&k->where, l);
     bp_buf_put_str(&k->where, ")");
-    if (!t->negated)
-        offer_labels(k, l);
+    if (t->negated)
+        return offer_others(k, l);
+    offer_labels(k, l);
     return 0;
 }
 

@@ -31,7 +31,7 @@ struct bp_archive_from {
  * Numbers of sessions that match, in order: a statement with one column `n`.
  *
  * What is rarest of all that must hold is looked up first, and the rest judged row by row, while
- * that gives at most BP_ARCHIVE_FACET_MAX rows to sort. Otherwise rows are walked in the order that
+ * that gives a few thousand rows to sort at most. Otherwise rows are walked in the order that
  * is asked for, until there are enough.
  *
  * @param limit  rows

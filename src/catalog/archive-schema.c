@@ -124,5 +124,6 @@ const struct bp_db_kind bp_archive_kind = {
     .what = "archive",
     .migrations = migrations,
     .nmigrations = BP_COUNT(migrations),
+    .check_below = 64 << 20, /* five million segments would take half a minute */
     .pragmas = "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY",
 };

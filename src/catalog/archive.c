@@ -56,11 +56,16 @@ int bp_archive_open(const char *path, struct bp_archive **ret, bool *ret_renewed
 }
 
 void bp_archive_close(struct bp_archive *a) {
+    bool opened;
+
     if (!a)
         return;
     for (size_t i = 0; i < BP_ARCHIVE_READERS; i++)
         conn_done(&a->readers[i]);
+    opened = a->writer.db;
     conn_done(&a->writer);
+    if (opened)
+        bp_db_closed(&bp_archive_kind, a->path);
     free(a->path);
     free(a);
 }
@@ -207,29 +212,36 @@ int bp_archive_find(struct bp_archive_conn *c, const char *id, int64_t *ret, str
 
 /* ---- made anew ---- */
 
-/* What people wrote waits under the ids of the sessions, until those come again. */
+/* What people wrote, and files that no manifest tells of (signatures, metadata), wait under the ids
+ * of the sessions, until those come again. */
 static const char set_aside[] =
-    "CREATE TEMP TABLE kept_texts AS SELECT s.id, s.keep, s.received_ns, s.state, s.deleted_ns,"
+    "CREATE TEMP TABLE kept_texts AS SELECT s.id, s.keep, s.received_ns, s.state, s.signature,"
     " x.* FROM sessions s JOIN texts x ON x.session = s.num;"
     "CREATE TEMP TABLE kept_marks AS SELECT s.id, m.wall_ns, m.text, m.vals FROM marks m"
     " JOIN sessions s ON s.num = m.session;"
+    "CREATE TEMP TABLE kept_files AS SELECT s.id, f.* FROM files f JOIN sessions s"
+    " ON s.num = f.session WHERE f.kind > 1 AND f.state <> 0;"
     "DELETE FROM session_labels; DELETE FROM labels; DELETE FROM topics; DELETE FROM marks;"
     "DELETE FROM words; DELETE FROM overviews; DELETE FROM files;"
     "DELETE FROM sessions WHERE state <> 3;";
 static const char put_back[] =
-    "UPDATE texts SET (mission, operator, notes, tags, doc) ="
-    " (SELECT k.mission, k.operator, k.notes, k.tags, k.doc FROM kept_texts k"
+    "UPDATE texts SET (device, mission, operator, notes, tags, doc) ="
+    " (SELECT k.device, k.mission, k.operator, k.notes, k.tags, k.doc FROM kept_texts k"
     "  JOIN sessions s ON s.id = k.id WHERE s.num = texts.session)"
     " WHERE session IN (SELECT s.num FROM sessions s JOIN kept_texts k ON k.id = s.id"
     "  WHERE k.state <> 3);"
-    "UPDATE sessions SET keep = k.keep, received_ns = k.received_ns FROM kept_texts k"
-    " WHERE k.id = sessions.id AND k.state <> 3;"
+    "UPDATE sessions SET keep = k.keep, received_ns = k.received_ns, signature = k.signature"
+    " FROM kept_texts k WHERE k.id = sessions.id AND k.state <> 3;"
+    "INSERT OR IGNORE INTO files SELECT s.num, k.file, k.kind, k.state, k.sha256, k.bytes,"
+    " k.messages, k.repeated, k.first_ns, k.last_ns, k.stored_ns, k.text FROM kept_files k"
+    " JOIN sessions s ON s.id = k.id WHERE s.state <> 3;"
     "INSERT OR IGNORE INTO marks (session, wall_ns, text, vals)"
     " SELECT s.num, k.wall_ns, k.text, k.vals FROM kept_marks k JOIN sessions s ON s.id = k.id;"
     "UPDATE sessions SET marks = (SELECT count(*) FROM marks m WHERE m.session = sessions.num)"
     " WHERE id IN (SELECT id FROM kept_marks);";
 static const char forget[] = "DROP TABLE IF EXISTS temp.kept_texts;"
-                             "DROP TABLE IF EXISTS temp.kept_marks;";
+                             "DROP TABLE IF EXISTS temp.kept_marks;"
+                             "DROP TABLE IF EXISTS temp.kept_files;";
 
 static int relabel_all(struct bp_archive_conn *c, struct bp_error *err) {
     int64_t num = INT64_MIN;
@@ -256,8 +268,10 @@ int bp_archive_reindex(struct bp_archive *a,
     if (c->depth > 1)
         return bp_archive_end(c, bp_fail(err, -EBUSY, "the archive is being reindexed"), err);
     r = exec(c, set_aside, err);
+    c->bulk = true;
     if (r >= 0)
         r = walk(ctx, a, err);
+    c->bulk = false;
     if (r > 0)
         r = bp_fail(err, -ECANCELED, "reindexing was given up");
     if (r >= 0)

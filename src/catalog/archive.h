@@ -122,7 +122,8 @@ struct bp_archive_mark {
 };
 
 /**
- * Opens the database and checks it (`PRAGMA quick_check`). A damaged one is set aside as
+ * Opens the database and checks it (`PRAGMA quick_check`; one above 64 MiB only when it was not
+ * closed as it should be). A damaged one is set aside as
  * PATH.damaged-<UTC>, with its log, and an empty one takes its place.
  *
  * @param path         of the database; made when it is not there (its folder must be)
@@ -449,10 +450,10 @@ BP_MUST_CHECK int bp_archive_remove_device(struct bp_archive *a, const char *id,
 /* ---- made anew ---- */
 
 /**
- * Everything that can be had from the store goes: sessions, files, topics. Devices, decisions and
- * what people wrote (mission, operator, notes, tags, marks, keep, versions) stay for the sessions
- * that the walk puts again. Between begin and end everything is one transaction: a kill leaves the
- * archive as it was.
+ * Everything that can be had from the store goes: sessions, segments, topics. Devices, decisions,
+ * what people wrote (mission, operator, notes, tags, marks, keep, versions), and files that no
+ * manifest lists, stay for the sessions that the walk puts again. Between begin and end everything
+ * is one transaction: a kill leaves the archive as it was.
  *
  * @param walk  calls bp_archive_put_about(), _put_manifest(), _put_file() for whatever is stored;
  *              nonzero gives up

@@ -8,8 +8,10 @@
 #include "catalog/db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -135,6 +137,45 @@ static int migrate(const struct opening *c, struct bp_error *err) {
 
 /* ---- opening ---- */
 
+/* A file beside the database says that somebody has it open, or had when it ended badly. */
+static void open_name(const char *path, char ret[static 4096]) {
+    (void) snprintf(ret, 4096, "%s.open", path);
+}
+
+static bool need_check(const struct bp_db_kind *kind, const char *path) {
+    char mark[4096];
+    struct stat st;
+
+    open_name(path, mark);
+    return kind->check_below == 0 || stat(path, &st) < 0 || st.st_size < kind->check_below ||
+           access(mark, F_OK) == 0;
+}
+
+/* On the disk before anything is changed: after a power cut, too, it is found. */
+static int mark_open(const struct bp_db_kind *kind, const char *path, struct bp_error *err) {
+    const struct bp_io *io = &bp_io_posix;
+    char mark[4096], dir[4096];
+    int fd, r;
+
+    if (kind->check_below == 0)
+        return 0;
+    open_name(path, mark);
+    bp_io_dirname(path, dir, sizeof dir);
+    fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    r = fd < 0 ? -errno : io->sync_dir(io->ctx, dir);
+    if (fd >= 0)
+        (void) close(fd);
+    return r < 0 ? bp_fail(err, r, "cannot write '%s': %s", mark, bp_strerror(r)) : 0;
+}
+
+void bp_db_closed(const struct bp_db_kind *kind, const char *path) {
+    char mark[4096];
+
+    open_name(path, mark);
+    if (kind->check_below > 0)
+        (void) unlink(mark);
+}
+
 static int quick_check(const struct opening *c, struct bp_error *err) {
     BP_CLEANUP(bp_db_finalizep) sqlite3_stmt *s = NULL;
     const char *text;
@@ -157,6 +198,7 @@ static void set_limits(sqlite3 *db) {
 }
 
 static int prepare_db(const struct opening *c, struct bp_error *err) {
+    bool check = need_check(c->kind, c->path);
     int r;
 
     set_limits(c->db);
@@ -168,7 +210,9 @@ static int prepare_db(const struct opening *c, struct bp_error *err) {
         r = exec(c, c->kind->pragmas, err);
     if (r >= 0)
         r = migrate(c, err);
-    return r < 0 ? r : quick_check(c, err);
+    if (r >= 0 && check)
+        r = quick_check(c, err);
+    return r < 0 ? r : mark_open(c->kind, c->path, err);
 }
 
 static void closep(sqlite3 **db) {

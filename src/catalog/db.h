@@ -17,10 +17,12 @@ struct bp_db_kind {
     const char *const *migrations; /* from one version to the next; only ever append */
     size_t nmigrations;
     const char *pragmas; /* more of them, or NULL */
+    /* Larger ones are checked only when they were not closed: PATH.open is there. 0 = always. */
+    int64_t check_below;
 };
 
 /**
- * Opens the database and checks it whole (`PRAGMA quick_check`). A damaged one is set aside as
+ * Opens the database and checks it (`PRAGMA quick_check`). A damaged one is set aside as
  * PATH.damaged-<UTC>, with its log, and an empty one takes its place.
  *
  * @param ret          owned by the caller, release with sqlite3_close(); used by one thread at once
@@ -33,6 +35,9 @@ BP_MUST_CHECK int bp_db_open(const struct bp_db_kind *kind, const char *path, sq
 /** Another connection to a database that is open and checked, for reading alone. */
 BP_MUST_CHECK int bp_db_open_reader(const struct bp_db_kind *kind, const char *path, sqlite3 **ret,
                                     struct bp_error *err);
+
+/** It was closed as it should be. */
+void bp_db_closed(const struct bp_db_kind *kind, const char *path);
 
 /** What sqlite just failed with, as ours. */
 int bp_db_fail(sqlite3 *db, const char *path, const char *what, struct bp_error *err);

@@ -241,8 +241,28 @@ static void draw_disk(const struct pen *p, int row, const struct bp_top_model *m
         putf(&q, "   %s", m->dir);
 }
 
+/* "online, 12 MB to go, 1.2 MB/s, 10 s", or why not. */
+static void put_sync(struct bp_buf *out, const struct bp_top_model *m) {
+    char a[24], b[24];
+
+    if (!*m->sync) {
+        bp_buf_put_str(out, "no upstream");
+        return;
+    }
+    bp_buf_printf(out, "%s", m->sync);
+    if (m->sync_bytes > 0)
+        bp_buf_printf(out, ", %s to go", bytes_text((double) m->sync_bytes, a, sizeof a));
+    if (m->sync_rate >= 1)
+        bp_buf_printf(out, ", %s/s", bytes_text(m->sync_rate, b, sizeof b));
+    if (m->sync_bytes > 0 && m->sync_left_s > 0)
+        bp_buf_printf(out, ", %s", span_text(m->sync_left_s, a, sizeof a));
+    if (*m->sync_text)
+        bp_buf_printf(out, ": %s", m->sync_text);
+}
+
 static void draw_host(const struct pen *p, int row, const struct bp_top_model *m) {
     struct pen q = at(p, row, 0, -1);
+    BP_AUTO_BUF sync = { 0 };
 
     put(&q, "host  ");
     if (m->cpu >= 0)
@@ -251,7 +271,10 @@ static void draw_host(const struct pen *p, int row, const struct bp_top_model *m
         putf(&q, "  memory %.0f %%", m->memory * 100);
     if (m->temperature > -273)
         putf(&q, "  %.0f C", m->temperature);
-    put(&q, "   sync  no upstream");
+    put(&q, "   sync  ");
+    put_sync(&sync, m);
+    if (bp_buf_cstr(&sync))
+        put(&q, bp_buf_cstr(&sync));
 }
 
 static void draw_robots(const struct pen *p, int row, const struct bp_top_model *m) {
@@ -635,7 +658,9 @@ void bp_top_report(const struct bp_top_model *m, const struct bp_top_view *v, st
     bp_buf_printf(ret, "disk     %s free of %s in %s\n",
                   bytes_text((double) m->disk_free, x, sizeof x),
                   bytes_text((double) m->disk_size, y, sizeof y), m->dir);
-    bp_buf_printf(ret, "sync     no upstream\n");
+    bp_buf_put_str(ret, "sync     ");
+    put_sync(ret, m);
+    bp_buf_put_u8(ret, '\n');
     for (size_t i = 0; i < m->nrobots; i++)
         bp_buf_printf(ret, "robot    %s, %d topics, %s msg/s, %s/s, lost %lld\n", m->robot[i].name,
                       m->robot[i].topics, rate_text(m->robot[i].hz, x, sizeof x),

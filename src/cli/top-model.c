@@ -164,6 +164,14 @@ static void take_rates(struct bp_top_model *m, const json_t *graph, bp_ns_t mono
     remember(&m->bytes, m->bytes_per_s);
 }
 
+static void take_sync(struct bp_top_model *m, const json_t *o) {
+    text_of(o, "state", m->sync, sizeof m->sync);
+    text_of(o, "text", m->sync_text, sizeof m->sync_text);
+    m->sync_bytes = integer(o, "waiting_bytes");
+    m->sync_rate = real(o, "rate", 0);
+    m->sync_left_s = real(o, "eta_s", -1);
+}
+
 static void take_status(struct bp_top_model *m, const json_t *o, bp_ns_t mono) {
     const json_t *graph = json_object_get(o, "graph"), *ring = json_object_get(o, "ring");
     const json_t *storage = json_object_get(o, "storage");
@@ -186,6 +194,7 @@ static void take_status(struct bp_top_model *m, const json_t *o, bp_ns_t mono) {
     m->disk_size = integer(storage, "size");
     text_of(storage, "dir", m->dir, sizeof m->dir);
     take_degraded(m, json_object_get(o, "degraded"));
+    take_sync(m, json_object_get(o, "sync"));
     take_robots(m, json_object_get(o, "robots"));
     take_rates(m, graph, mono);
 }

@@ -78,7 +78,10 @@ struct bp_top_model {
     double fullest_ring; /* 0…1 */
     int64_t disk_free, disk_size;
     char dir[256];
-    char degraded[96]; /* steps in effect, or "" */
+    char degraded[96];             /* steps in effect, or "" */
+    char sync[24], sync_text[200]; /* its state, "" = no upstream; why, or "" */
+    int64_t sync_bytes;            /* that wait */
+    double sync_rate, sync_left_s; /* bytes/s; < 0: not known */
     double hz, bytes_per_s;
     struct bp_top_history rates, bytes;
     double cpu, load, memory; /* cpu and memory 0…1; < 0: not known */

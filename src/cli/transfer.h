@@ -12,30 +12,31 @@ struct bp_cli_link {
     struct bp_opt_list settings;
 };
 
-#define BP_CLI_LINK_OPTIONS(type, member)                                                  \
-    { "token-file",                                                                        \
-      0,                                                                                   \
-      BP_OPT_TEXT,                                                                         \
-      offsetof(type, member.token_file),                                                   \
-      "FILE",                                                                              \
-      "what we prove with who we are to a server ($BAGPIPE_TOKEN)",                        \
-      NULL,                                                                                \
-      NULL,                                                                                \
-      0,                                                                                   \
-      0 },                                                                                 \
-        { "ca-file",   0,                                                                  \
-          BP_OPT_TEXT, offsetof(type, member.ca_file),                                     \
-          "FILE",      "trust the authorities in this file (PEM) instead of the system's", \
-          NULL,        NULL,                                                               \
-          0,           0 },                                                                \
-        { "proxy",     0,                                                                  \
-          BP_OPT_TEXT, offsetof(type, member.proxy),                                       \
-          "URL",       "proxy; \"\" for none (as the environment says)",                   \
-          NULL,        NULL,                                                               \
-          0,           0 },                                                                \
-    {                                                                                      \
-        "option", 'o', BP_OPT_LIST, offsetof(type, member.settings), "KEY=VALUE",          \
-            "of a bucket: endpoint, region, profile, style, template, …", NULL, NULL, 0, 0 \
+/* @param at  where the struct above lies in the verb's options */
+#define BP_CLI_LINK_OPTIONS(at)                                                                 \
+    { "token-file",                                                                             \
+      0,                                                                                        \
+      BP_OPT_TEXT,                                                                              \
+      (at) + offsetof(struct bp_cli_link, token_file),                                          \
+      "FILE",                                                                                   \
+      "what we prove with who we are to a server ($BAGPIPE_TOKEN)",                             \
+      NULL,                                                                                     \
+      NULL,                                                                                     \
+      0,                                                                                        \
+      0 },                                                                                      \
+        { "ca-file",   0,                                                                       \
+          BP_OPT_TEXT, (at) + offsetof(struct bp_cli_link, ca_file),                            \
+          "FILE",      "trust the authorities in this file (PEM) instead of the system's",      \
+          NULL,        NULL,                                                                    \
+          0,           0 },                                                                     \
+        { "proxy",     0,                                                                       \
+          BP_OPT_TEXT, (at) + offsetof(struct bp_cli_link, proxy),                              \
+          "URL",       "proxy; \"\" for none (as the environment says)",                        \
+          NULL,        NULL,                                                                    \
+          0,           0 },                                                                     \
+    {                                                                                           \
+        "option", 'o', BP_OPT_LIST, (at) + offsetof(struct bp_cli_link, settings), "KEY=VALUE", \
+            "of a bucket: endpoint, region, profile, style, template, …", NULL, NULL, 0, 0      \
     }
 
 #define BP_CLI_LINK_DESCRIPTION                                                                   \

@@ -23,7 +23,7 @@ struct opts {
 #define OPT(f) offsetof(struct opts, f)
 
 static const struct bp_opt options[] = {
-    BP_CLI_LINK_OPTIONS(struct opts, link),
+    BP_CLI_LINK_OPTIONS(OPT(link)),
     { "patience", 0, BP_OPT_DURATION, OPT(patience), "TIME",
       "give up when nothing has come for so long", "2min", NULL, 0, 1e9 },
     { "quiet", 'q', BP_OPT_FLAG, OPT(quiet), NULL, "no progress bar", NULL, NULL, 0, 0 },
@@ -159,7 +159,6 @@ static int run(struct pulling *p, const char *url) {
     BP_CLEANUP(bp_cli_link_done) struct bp_cli_link_ready link = { 0 };
     int r = bp_cli_link_open(&p->o->link, url, &link, p->err);
 
-    p->from = &link.opts;
     if (r == 0 && pipe(p->quit.end) < 0)
         r = bp_fail(p->err, -errno, "no descriptors: %s", bp_strerror(-errno));
     if (r < 0)
@@ -167,7 +166,9 @@ static int run(struct pulling *p, const char *url) {
     r = bp_thread_start("quit", quit_main, &p->quit, &p->quit.thread);
     if (r < 0)
         return bp_fail(p->err, r, "cannot start a thread: %s", bp_strerror(r));
+    p->from = &link.opts;
     r = choose(p, url);
+    p->from = NULL;
     (void) close(p->quit.end[1]);
     (void) pthread_join(p->quit.thread, NULL);
     (void) close(p->quit.end[0]);

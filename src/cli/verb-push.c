@@ -39,7 +39,7 @@ struct opts {
 #define OPT(f) offsetof(struct opts, f)
 
 static const struct bp_opt options[] = {
-    BP_CLI_LINK_OPTIONS(struct opts, link),
+    BP_CLI_LINK_OPTIONS(OPT(link)),
     { "part-size", 0, BP_OPT_SIZE, OPT(part_size), "SIZE",
       "send parts of this size, a power of two", "16MiB", NULL, 65536, 1 << 30 },
     { "parallel", 0, BP_OPT_INT, OPT(parallel), "N", "so many at once", "4", NULL, 1, 64 },
@@ -178,9 +178,8 @@ static int add_folders(struct pushing *p, const char *path, int depth, struct bp
         struct stat st;
 
         (void) snprintf(inner, sizeof inner, "%s/%s", path, e->d_name);
-        if (*e->d_name != '.' && stat(inner, &st) == 0 && S_ISDIR(st.st_mode))
-            r = add_path(p, inner, depth + 1, err);
-        else if (*e->d_name != '.' && depth == 0 && bp_is_recording_name(e->d_name))
+        if (*e->d_name != '.' && ((stat(inner, &st) == 0 && S_ISDIR(st.st_mode)) ||
+                                  (depth == 0 && bp_is_recording_name(e->d_name))))
             r = add_path(p, inner, depth + 1, err);
     }
     (void) closedir(d);
@@ -221,7 +220,7 @@ static int look(struct pushing *p, struct bp_cli_bar_line *bar, struct bp_error 
     p->total = t->waiting.bytes + t->parked.bytes + t->done.bytes;
     p->sent = t->done.bytes;
     if (!p->o->quiet)
-        bp_cli_bar_draw(bar, p->sent + (t->active ? t->active[0].done : 0), p->total, t->rate,
+        bp_cli_bar_draw(bar, p->sent + (t->nactive ? t->active[0].done : 0), p->total, t->rate,
                         t->state == BP_SYNC_ONLINE ? (t->nactive ? t->active[0].file : "")
                                                    : t->text);
     if (t->state == BP_SYNC_WAITING && t->class == BP_SYNC_AUTH)

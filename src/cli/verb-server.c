@@ -1,17 +1,19 @@
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "cli/verb.h"
+#include "server/reindex.h"
 #include "server/server.h"
 
 struct opts {
     const char *config, *dir;
     struct bp_opt_list set;
-    bool json;
+    bool json, reindex;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -24,6 +26,8 @@ static const struct bp_opt options[] = {
     { "set", 0, BP_OPT_LIST, OPT(set), "KEY=VALUE", "set a key, after file and environment", NULL,
       NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "log as JSON", NULL, NULL, 0, 0 },
+    { "reindex", 0, BP_OPT_FLAG, OPT(reindex), NULL,
+      "make the archive anew from what is stored, and end", NULL, NULL, 0, 0 },
 };
 
 /* --dir is the last word of --set. */
@@ -47,6 +51,20 @@ static int load(const struct opts *o, struct bp_server_config *ret, struct bp_er
     return r;
 }
 
+static int reindex(const struct bp_server_config *c, struct bp_error *err) {
+    struct bp_reindexed done = { 0 };
+    int r = bp_server_reindex(c, &done, err);
+
+    if (r < 0)
+        return r;
+    (void) printf("%llu objects, %llu manifests, %llu segments", (unsigned long long) done.objects,
+                  (unsigned long long) done.sessions, (unsigned long long) done.segments);
+    if (done.missing > 0)
+        (void) printf(", %llu of them are not stored", (unsigned long long) done.missing);
+    (void) printf("\n");
+    return done.missing > 0 ? BP_EXIT_LOSSES : 0;
+}
+
 static int server_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     const struct opts *o = opts;
     struct bp_server_config c;
@@ -59,7 +77,7 @@ static int server_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         bp_log_setup((enum bp_log_level) c.log.level, o->json ? BP_LOG_JSON : BP_LOG_AUTO);
         /* as the first process of a container we get children that are not ours */
         (void) signal(SIGCHLD, SIG_IGN);
-        r = bp_server_run(&c, err);
+        r = o->reindex ? reindex(&c, err) : bp_server_run(&c, err);
     }
     bp_server_config_done(&c);
     return r;
@@ -76,9 +94,12 @@ const struct bp_verb bp_verb_server = {
         "a unix socket, events have a second door at 127.0.0.1:8765, metrics at 127.0.0.1:9091.\n\n"
         "SIGINT and SIGTERM end it when what runs is done. `bagpipe config --server` shows every "
         "key; variables are called BAGPIPE_SERVER_SECTION__KEY.",
-    .examples = "bagpipe server                                   no configuration needed\n"
-                "bagpipe server --dir /srv/bagpipe                everything in this folder\n"
-                "bagpipe server --set http.listen=192.0.2.7:8080  for robots elsewhere",
+    .examples =
+        "bagpipe server                                   no configuration needed\n"
+        "bagpipe server --dir /srv/bagpipe                everything in this folder\n"
+        "bagpipe server --set http.listen=192.0.2.7:8080  for robots elsewhere\n"
+        "bagpipe server --reindex                         the archive was lost, objects are "
+        "there",
     .opts = options,
     .nopts = BP_COUNT(options),
     .opts_size = sizeof(struct opts),

@@ -290,7 +290,7 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
     int64_t limit = 0, facets = 0;
     struct bp_archive_page page = { 0 };
     json_t *list, *o;
-    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
+    int r = bp_api_number(req, "limit", 100, 1, 1000, &limit, err);
 
     if (r == 0)
         r = bp_api_number(req, "facets", 0, 0, 1000, &facets, err);
@@ -591,7 +591,7 @@ static int list_decisions(struct bp_http_req *req, struct bp_http_reply *reply,
                           struct bp_error *err) {
     json_t *list = json_array();
     int64_t limit = 0;
-    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
+    int r = bp_api_number(req, "limit", 100, 1, 1000, &limit, err);
 
     if (r == 0)
         r = bp_archive_each_decision(bp_server_of(req)->archive, bp_http_query(req, "session"),

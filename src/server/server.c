@@ -25,14 +25,12 @@
 enum { DRAIN_MS = 5000 };
 
 /* In the order of need. */
-/* clang-format off: one a line */
 const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,     &bp_server_part_store,   &bp_server_part_archive,
     &bp_server_part_guard,   &bp_server_part_devices, &bp_server_part_data,
     &bp_server_part_uploads, &bp_server_part_cloud,   &bp_server_part_retention,
     &bp_server_part_link,    &bp_server_part_room,    NULL,
 };
-/* clang-format on */
 
 /* ---- tables of tables ---- */
 

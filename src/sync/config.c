@@ -239,7 +239,7 @@ static int add(struct bp_sync_targets *t, const json_t *o, const struct bp_sync_
     if (!is_name(r.name))
         return complain(&r, "name", "expected letters, digits, '_', '-' and '.', at most 32");
     for (size_t i = 0; i < t->n; i++)
-        if (bp_streq(t->v[i].name, r.name))
+        if (t->v[i].name && bp_streq(t->v[i].name, r.name))
             return complain(&r, "name", "there are two of this name");
     t->n++;
     k = read_target(&r, o, d, c);

@@ -54,7 +54,7 @@ int64_t bp_sync_part_map_read(struct bp_str text, uint32_t nparts,
 
 /* ---- digests ---- */
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *bp_sync_digest_text(const uint8_t sha256[static 32], char ret[static BP_SYNC_DIGEST_TEXT]) {
     size_t n = 0;
@@ -75,19 +75,31 @@ char *bp_sync_digest_text(const uint8_t sha256[static 32], char ret[static BP_SY
     return ret;
 }
 
+static int value_of(char c) {
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -EINVAL;
+}
+
 /* 43 characters and one '=' for 32 bytes. */
 static int read_base64(const char *p, uint8_t ret[static 32]) {
     uint8_t out[33];
 
+    if (p[43] != '=')
+        return -EINVAL;
     for (size_t i = 0; i < 44; i += 4) {
         uint32_t v = 0;
 
         for (size_t k = 0; k < 4; k++) {
-            const char *at = i + k == 43 ? alphabet : memchr(alphabet, p[i + k], 64);
+            int x = i + k == 43 ? 0 : value_of(p[i + k]);
 
-            if (!at || !p[i + k] || (i + k == 43 && p[43] != '='))
-                return -EINVAL;
-            v = v << 6 | (uint32_t) (at - alphabet);
+            if (x < 0)
+                return x;
+            v = v << 6 | (uint32_t) x;
         }
         out[i / 4 * 3] = (uint8_t) (v >> 16);
         out[i / 4 * 3 + 1] = (uint8_t) (v >> 8);

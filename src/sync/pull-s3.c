@@ -85,7 +85,7 @@ static int find_folder(struct s3 *s, struct looking *l, struct bp_error *err) {
 
     if (strlen(l->key) == 26 && bp_ulid_parse(l->key, 26, &began) == 0)
         for (int day = -1; r == 0 && !l->folder && day <= 1; day++) {
-            time_t sec = (time_t) (began / BP_SEC) + day * 86400;
+            time_t sec = (time_t) (began / BP_SEC) + (time_t) day * 86400;
             char under[32];
             struct tm tm = { 0 };
 

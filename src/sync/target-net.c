@@ -58,7 +58,6 @@ int bp_sync_net_auth(const char *token, struct bp_secret *ret, struct bp_error *
     r = bp_secret_alloc(sizeof before - 1 + n, ret);
     if (r < 0)
         return bp_fail(err, r, "out of memory");
-    memcpy(ret->p, before, sizeof before - 1);
-    memcpy(ret->p + sizeof before - 1, token, n);
+    (void) snprintf((char *) ret->p, sizeof before + n, "%s%s", before, token);
     return 0;
 }

@@ -619,7 +619,7 @@ static const struct bp_sync_target_ops s3_ops = {
 static int open_layout(struct s3 *s, const struct bp_sync_target_opts *o, struct bp_error *err) {
     static const char *const dedups[] = { "reference", "copy", "off" };
     struct bp_sync_s3_settings x = { 0 };
-    int dedup, r = bp_sync_s3_settings_read(o->settings, &x, err);
+    int dedup = 0, r = bp_sync_s3_settings_read(o->settings, &x, err);
 
     if (r == 0)
         r = bp_sync_s3_choice("dedup", x.dedup, dedups, BP_COUNT(dedups), &dedup, err);

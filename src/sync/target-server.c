@@ -86,6 +86,8 @@ static enum bp_sync_class class_of_status(int status, bool asked_to_wait) {
         return BP_SYNC_AUTH;
     case 408:
         return BP_SYNC_NETWORK;
+    case 400: /* what we said was in order: it was changed on its way. Else it is parked, in time */
+        return BP_SYNC_SERVER;
     case 409:
         return BP_SYNC_CONFLICT;
     case 404:
@@ -334,8 +336,8 @@ static int server_complete(void *self, struct bp_sync_upload *u, struct bp_sync_
                        .patient = true,
                        .timeout = s->stall + (bp_ns_t) (u->file->bytes / PATIENCE_RATE) * BP_SEC },
         &reply, f);
-    if (r < 0 && reply.status == 409 && f) /* another complete is at it, or parts are missing */
-        f->class = BP_SYNC_SERVER;
+    if (r < 0 && reply.status == 409 && f) /* parts are missing after all: begin() tells which */
+        f->class = BP_SYNC_LOST;
     return r < 0 ? r : 0;
 }
 

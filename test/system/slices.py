@@ -2,17 +2,22 @@
 
 Recordings of sim (split, every codec, with repeated latched messages) and files that pip mcap wrote:
 ids that mean something else in each file, times out of order, chunks without index, loose messages.
-Then 10 s out of a long one: what is read, counted by the probe, and how long it takes.
+Then 10 s out of a long one: what is read, counted by the probe, and how long it takes. And by HTTP, out of a server's
+store, while something else comes in; with what the server says of sessions besides.
 """
+import base64
 import csv
 import fnmatch
 import hashlib
+import http.client
 import io
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
+import urllib.parse
 
 from mcap.reader import NonSeekingReader, make_reader
 from mcap.writer import CompressionType, IndexType, Writer
@@ -187,10 +192,171 @@ def long_one(folder):
     bp.check(took < 5, f"{took:.2f} s (1 s on a quiet machine)")
 
 
+class Server:
+    def __init__(self, folder):
+        self.p = bp.Proc([bp.BAGPIPE, "server", "--json", "--set", f"server.dir={folder / 'data'}", f"http.socket={folder / 's.sock'}",
+                          "http.listen=127.0.0.1:0", "events.listen=", "metrics.listen=", "storage.min_free=0", "auth.rate=0"])
+        bp.until(lambda: "server is ready" in self.p.text() or not self.p.alive(), 30, "the server")
+        line = [x for x in self.p.text().splitlines() if "server is ready" in x]
+        bp.check(bool(line), f"the server runs: {self.p.text()[-600:]}")
+        self.port = int(json.loads(line[-1])["http"].rsplit(":", 1)[1])
+
+    def ask(self, method, path, body=None, headers=None):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        c.request(method, path if path.startswith("/m") else "/api/v1" + path,
+                  body=json.dumps(body) if isinstance(body, dict) else body, headers=headers or {})
+        r = c.getresponse()
+        data = r.read()
+        c.close()
+        if r.headers.get_content_type() in ("application/json", "application/problem+json"):
+            data = json.loads(data)
+        return r.status, data, r.headers
+
+    def get(self, path, **query):
+        return self.ask("GET", path + ("?" + urllib.parse.urlencode(query) if query else ""))
+
+    def ids(self, q, **more):
+        status, page, _ = self.get("/sessions", q=q, **more)
+        bp.check(status == 200, f"{q}: {status} {page}")
+        return [x["id"] for x in page["sessions"]] if status == 200 else []
+
+    def metric(self, name):
+        text = self.ask("GET", "/metrics")[1].decode()
+        return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name + " "))
+
+    def upload(self, session, path, kind):
+        data = path.read_bytes()
+        status, up, _ = self.ask("POST", "/uploads", {"session": session, "file": path.name, "bytes": len(data),
+                                                      "sha256": hashlib.sha256(data).hexdigest(), "kind": kind})
+        if status == 200 and up["state"] == "have":
+            return
+        bp.check(status in (200, 201), f"upload {path.name}: {status} {up}")
+        size = up["part_bytes"]
+        for n in range((len(data) + size - 1) // size):
+            piece = data[n * size:(n + 1) * size]
+            digest = "sha-256=:" + base64.b64encode(hashlib.sha256(piece).digest()).decode() + ":"
+            status, _, _ = self.ask("PUT", f"/uploads/{up['id']}/parts/{n}", piece, {"Content-Digest": digest})
+            bp.check(status == 204, f"part {n} of {path.name}: {status}")
+        status, got, _ = self.ask("POST", f"/uploads/{up['id']}/complete")
+        bp.check(status == 200, f"complete {path.name}: {status} {got}")
+
+
+def push(s, out, session, manifest=True, **about):
+    status, got, _ = s.ask("PUT", f"/ingest/sessions/{session}", {"name": out.name, "device": "robot7", **about})
+    bp.check(status in (200, 201), f"announce: {status} {got}")
+    for f in sorted(out.glob("*.mcap")):
+        s.upload(session, f, "segment")
+    if manifest:
+        s.upload(session, out / "manifest.json", "manifest")
+
+
+def by_http(what, s, session, everything, t0=0, t1=0, topics=()):
+    """What lies in the time of the first segment that is read may be repeated there: a slice begins with what was latched."""
+    query = {"from": t0, "topics": ",".join(topics)}
+    if t1:
+        query["to"] = t1
+    status, data, headers = s.get(f"/sessions/{session}/data", **query)
+    bp.check(status == 200 and headers["Bagpipe-Missing-Segments"] == "0", f"{what}: {status} {data[:200]}")
+    got = [key(a, b, m) for a, b, m in make_reader(io.BytesIO(data), validate_crcs=True).iter_messages()]
+    want = [k for k in everything if is_in(k, t0, t1, topics)]
+    bp.check(len(got) == len(set(got)) and set(want) <= set(got), f"{what}: {len(got)} messages, wanted {len(want)}")
+    known = {k[:2] + k[3:] for k in everything}
+    bp.check(all(k[:2] + k[3:] in known and is_in(k, t0, t1, topics) for k in got), f"{what}: nothing else")
+    return len(got) - len(want)
+
+
+def answers(s, session, name):
+    """What the server says of a session, and does to it."""
+    page = s.get("/sessions", q="robot:robot1 tag:lab", facets=10)[1]
+    bp.check([x["id"] for x in page["sessions"]] == [session] and page["total"] == 1, f"found: {str(page)[:300]}")
+    bp.check({"value": "lab", "sessions": 1} in page["facets"]["tag"], "facets")
+    for q, n in (("state:complete", 1), ("topic:*tf*", 1), ("topic:/nobody", 0), ("-tag:lab", 1), ("north", 1),
+                 ("lost:0", 2), ("date:today,yesterday", 1), (f"id:{session}", 1), ("shelf", 0)):
+        bp.check(len(s.ids(q)) == n, f"'{q}' finds {n}")
+    status, got, _ = s.get("/sessions", q="tag:lab rbot:7")
+    bp.check(status == 400 and got["detail"].endswith("\n          ^"), f"a caret: {got}")
+    status, got, _ = s.get("/sessions", status="finished", sort="-bytes", limit=1)
+    bp.check(status == 200 and got["sessions"][0]["status"] == "finished", "as an agent's list")
+    status, got, _ = s.ask("PATCH", f"/sessions/{session}", {"notes": "hit the shelf", "tags": ["lab", "wet"]})
+    bp.check(status == 200 and got["tags"] == ["lab", "wet"] and len(s.ids("shelf tag:wet")) == 1, f"changed: {got}")
+    bp.check(s.ask("PATCH", f"/sessions/{session}", {"colour": 1})[0] == 400, "unknown keys are refused")
+    bp.check(s.ask("POST", f"/sessions/{session}/marks", {"text": "there", "time_ns": "5"})[0] == 204, "marked")
+    bp.check(s.get(f"/sessions/{name}")[1]["marks"][0]["text"] == "there", "by name, with its marks")
+    files = s.get(f"/sessions/{session}/segments")[1]
+    f = files["segments"][0]
+    status, data, headers = s.ask("GET", f"/sessions/{session}/segments/{f['name']}", headers={"Range": "bytes=1-4"})
+    bp.check(status == 206 and data == b"MCAP" and headers["ETag"] == f'"{f["sha256"]}"', f"ranges: {status} {data[:40]}")
+    bp.check(len(s.get(f"/sessions/{session}/topics")[1]["topics"]) > 5, "topics")
+
+
+def made_anew(folder, s, session, everything):
+    """The archive is lost; what is stored makes it again, and people's words stay where it is not."""
+    bp.check(s.p.stop() == 0, "it ends well")
+    for lost in (False, True):
+        if lost:
+            for f in (folder / "data").glob("archive.db*"):
+                f.unlink()
+        status, out, err = bp.bagpipe("server", "--reindex", "--dir", folder / "data", ok=None)
+        bp.check(status == 0 and " 1 manifests" in out, f"reindex: {status} {out} {err}")
+        s = Server(folder)
+        got = s.get(f"/sessions/{session}")[1]
+        bp.check(got.get("state") == "complete" and got["segments"] > 2, f"complete again: {str(got)[:300]}")
+        bp.check((got["tags"] == ["lab", "wet"] and got["device"] == "robot7") != lost, f"what people wrote: {got['tags']}")
+        by_http("made anew", s, session, everything)
+        if not lost:
+            bp.check(s.p.stop() == 0, "it ends well")
+    return s
+
+
+def served(folder):
+    out = recorded(folder, "--compression-format", "zstd", "--chunk-size", "64KiB")[0].parent
+    session = json.loads((out / "manifest.json").read_text())["session"]["id"]
+    files = sorted(out.glob("*.mcap"), key=lambda f: int(f.stem.rsplit("_", 1)[1]))
+    everything = whole(files, repeats=True)
+    s = Server(folder)
+    push(s, out, session, mission="north hall", tags=["lab"])
+    bp.until(lambda: s.get(f"/sessions/{session}")[1]["state"] == "complete", 20, "complete")
+    t0, t1 = times(everything)
+    a, b = t0 + (t1 - t0) // 3, t0 + (t1 - t0) * 2 // 3
+    second = "01J" + session[3:-1] + ("0" if session[-1] != "0" else "1")
+    other = threading.Thread(target=push, args=(s, out, second, False))
+    other.start()  # concurrent with ingest
+    bp.check(by_http("all", s, session, everything) == 0, "all of it, each once")
+    repeated = by_http("the middle", s, session, everything, a, b)
+    bp.say(f"{repeated} latched messages at the head of the middle")
+    by_http("topics", s, session, everything, a, b, ["*tf*", "*imu*"])
+    other.join()
+    status, data, headers = s.get(f"/sessions/{session}/data", format="json", **{"from": "+1s", "to": "+2s"})
+    rows = [json.loads(x) for x in data.splitlines()]
+    bp.check(status == 200 and rows and all(r["message"] is not None for r in rows), f"JSON: {len(rows)} lines")
+    bp.check(headers["Content-Disposition"].endswith('.ndjson"'), "a name to save it under")
+    for query in ({"format": "xml"}, {"from": "soon"}, {"from": "9", "to": "8"}, {"max_bytes": "-1"}):
+        bp.check(s.get(f"/sessions/{session}/data", **query)[0] == 400, f"{query} is refused")
+    bp.check(s.get("/sessions/nobody/data")[0] == 404, "no such session")
+    answers(s, session, out.name)
+    for _ in range(20):  # who goes away early leaves no thread behind
+        c = http.client.HTTPConnection("127.0.0.1", s.port)
+        c.request("GET", f"/api/v1/sessions/{session}/data")
+        c.getresponse().read(100)
+        c.close()
+    bp.until(lambda: s.metric("bagpipe_slices_active") == 0, 10, "no slice runs")
+    s = made_anew(folder, s, session, everything)
+    push(s, out, second, False)
+    bp.check(s.ask("DELETE", f"/sessions/{session}")[0] == 204 and s.ids("tag:lab") == [], "deleted")
+    bp.check(by_http("the other one", s, second, everything) == 0, "shared objects stay")
+    bp.check(s.ask("DELETE", f"/sessions/{second}")[0] == 204, "deleted, too")
+    left = [x for x in (folder / "data" / "objects").rglob("*") if x.is_file()]
+    bp.check(not left, f"objects that nobody wants are gone: {left[:2]}")
+    status, log, _ = s.get("/audit", action="session.")
+    bp.check([e["action"] for e in log["entries"]][:2] == ["session.delete"] * 2, f"written down: {log}")
+    bp.check(s.p.stop() == 0, "it ends well")
+
+
 def test():
     folder = bp.SCRATCH
     of_others(folder)
     long_one(folder)
+    served(folder)
     of_sim(folder)
 
 

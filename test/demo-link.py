@@ -1,0 +1,48 @@
+"""The link of the demo: agents reach the server through it, and it breaks twice. demo-link.py SERVER_PORT OUT.JSON
+
+Prints its port. Counts what reached the server whole, for demo-sync.py; ends with SIGTERM or SIGINT.
+"""
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "system" / "lib"))
+from badlink import Link  # noqa: E402
+
+BREAKS = ((1.0, 1.5), (4.0, 1.5))  # seconds after the first byte, and for how long
+
+
+def main():
+    link, out, breaks = Link(("127.0.0.1", int(sys.argv[1]))), Path(sys.argv[2]), []
+
+    def break_it():
+        while not link.body_bytes:
+            time.sleep(0.05)
+        began = time.monotonic()
+        for after, span in BREAKS:
+            time.sleep(max(began + after - time.monotonic(), 0))
+            link.cut()
+            time.sleep(span)
+            link.restore()
+            breaks.append({"after_s": after, "for_s": span})
+
+    def end(*_):
+        parts = {}
+        for (method, path), n in link.sent.items():
+            if method == "PUT" and "/parts/" in path:
+                parts[path] = n
+        out.write_text(json.dumps({"breaks": breaks, "parts": parts, "bodies": link.body_bytes}))
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    threading.Thread(target=break_it, daemon=True).start()
+    print(link.port, flush=True)
+    while True:
+        time.sleep(3600)
+
+
+main()
