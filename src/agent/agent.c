@@ -9,8 +9,8 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
-#include "agent/link.h"
 #include "agent/events-sample.h"
+#include "agent/link.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
 #include "agent/vault.h"

@@ -120,5 +120,9 @@ BP_MUST_CHECK int bp_link_watch(struct bp_link *l);
 void bp_link_unwatch(struct bp_link *l);
 
 /* link.c */
+/** The link's thread, until the end. */
+void *bp_link_run(void *link);
+/** Does all that has come. The link's thread, or when it has ended. */
+void bp_link_do_items(struct bp_link *l);
 /** Sends an object; link's thread. @param o  taken over */
 bool bp_link_send(struct bp_link *l, json_t *o);
