@@ -12,7 +12,9 @@ declare -A packages=(
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps gcore=gdb
         libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
         systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap promtool=prometheus
-        prometheus-node-exporter=prometheus-node-exporter'
+        prometheus-node-exporter=prometheus-node-exporter curl=curl
+        radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph-authtool=ceph-base ceph=ceph-common
+        swift-proxy swift-account swift-container swift-object memcached=memcached python3-botocore'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
     [bench]='fio=fio cargo=cargo g++=g++'

@@ -66,7 +66,7 @@ bool bp_access_forwarded(struct bp_http_req *req);
 /** Its client spoke TLS to the proxy. */
 bool bp_access_by_tls(struct bp_http_req *req);
 /** The client's address, for limits: of IPv6 its /64; what a trusted proxy says it is. */
-void bp_access_client(const struct bp_access *a, struct bp_http_req *req,
+void bp_access_client(const struct bp_access *a, const struct bp_http_req *req,
                       char ret[static BP_THROTTLE_KEY]);
 /** The same of texts: peer as bp_http_peer() has it, proxies up to a NULL, the header or NULL. */
 void bp_access_client_of(const char *peer, const char *const *proxies, const char *forwarded_for,

@@ -58,7 +58,7 @@ int bp_access_authorize(struct bp_access *a, struct bp_http_req *req, enum bp_ht
 enum { BP_ACCESS_PEER = 72 };
 /** The client's address, for limits and logs: of IPv6 its /64; behind a trusted proxy what that
  * says it is. */
-void bp_access_peer(const struct bp_access *a, struct bp_http_req *req,
+void bp_access_peer(const struct bp_access *a, const struct bp_http_req *req,
                     char ret[static BP_ACCESS_PEER]);
 /** Nobody has an account, so that whoever is on this machine is admin; or nobody needs one. */
 bool bp_access_is_open(struct bp_access *a);

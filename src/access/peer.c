@@ -81,13 +81,13 @@ void bp_access_client_of(const char *peer, const char *const *proxies, const cha
     (void) normalise(ret);
 }
 
-void bp_access_client(const struct bp_access *a, struct bp_http_req *req,
+void bp_access_client(const struct bp_access *a, const struct bp_http_req *req,
                       char ret[static BP_THROTTLE_KEY]) {
     bp_access_client_of(bp_http_peer(req), (const char *const *) a->proxies,
                         bp_http_header(req, "X-Forwarded-For"), ret);
 }
 
-void bp_access_peer(const struct bp_access *a, struct bp_http_req *req,
+void bp_access_peer(const struct bp_access *a, const struct bp_http_req *req,
                     char ret[static BP_ACCESS_PEER]) {
     bp_access_client(a, req, ret);
 }

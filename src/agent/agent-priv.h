@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 #include "agent/sessions.h"
 #include "agent/snapshot.h"
+#include "agent/sync.h"
 #include "agent/triggers.h"
 #include "alert/alert.h"
 #include "daemon/api.h"
@@ -30,6 +31,7 @@ struct bp_agent {
     struct bp_rates *rates;
     struct bp_retention *retention;
     struct bp_care *care;
+    struct bp_agent_sync *sync; /* or NULL: nothing is uploaded */
     struct bp_triggers *triggers;
     struct bp_vault *vault;
     struct bp_http *http;
@@ -123,6 +125,18 @@ void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out);
 /** Once a second, by the main thread: tells the service manager how it is, and that it lives when
  *  everything moves. */
 void bp_agent_life(struct bp_agent *a);
+
+/* api-sync.c */
+int bp_api_get_sync(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_api_get_sync_files(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
+int bp_api_get_sync_decisions(struct bp_http_req *req, struct bp_http_reply *reply,
+                              struct bp_error *err);
+/** now, pause, resume, retry */
+int bp_api_post_sync(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_api_post_sync_gc(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_api_post_sync_undo(struct bp_http_req *req, struct bp_http_reply *reply,
+                          struct bp_error *err);
 
 /* device.c */
 int bp_api_device(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);

@@ -88,8 +88,8 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
     a->origins = bp_values_words(&c->http.origins);
     if (!a->listen || !a->hosts || !a->origins)
         return bp_fail(err, -ENOMEM, "out of memory");
-    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.listen", a->listen,
-                            err);
+    r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.auth",
+                            "http.listen", a->listen, err);
     if (r < 0)
         return r;
     return bp_http_open(
@@ -166,6 +166,7 @@ static void on_settings(void *ctx, const void *values) {
     bp_log_set_level((enum bp_log_level) now->log.level);
     if (a->sessions)
         bp_sessions_configure(a->sessions, now);
+    bp_agent_sync_configure(a->sync, now);
 }
 
 static int open_state(struct bp_agent *a, struct bp_error *err) {
@@ -284,6 +285,7 @@ static const struct bp_events_topic topics[] = {
       NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
     { "log", "lines of the agent's log", 1000, 256 * 1024, NULL },
+    { "sync", "files on their way to targets, and how these are reached", 1000, 256 * 1024, NULL },
     { "topics", "once a second: what GET /api/v1/topics answers", 2, 512 * 1024, tick_topics },
 };
 
@@ -361,6 +363,7 @@ static void agent_done(struct bp_agent *a) {
     free(a->listen);
     free(a->hosts);
     free(a->origins);
+    bp_agent_sync_close(a->sync);
     bp_triggers_close(a->triggers);
     bp_jobs_close(a->jobs);
     bp_care_close(a->care);
@@ -417,6 +420,8 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)
         r = open_triggers(&a, err);
+    if (r == 0)
+        r = bp_agent_sync_open(&a, &a.sync, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

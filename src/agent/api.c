@@ -56,8 +56,13 @@ json_t *bp_agent_status_json(struct bp_agent *a) {
                   "udp_drops", bp_json_count(r.udp_drops), "ring", "used",
                   bp_json_count(s.ring_used), "size", bp_json_count(s.ring_size), "storage",
                   storage_json(a));
-    if (o)
+    if (o) {
+        json_t *sync = bp_agent_sync_brief(a->sync);
+
         bp_care_status(a->care, o);
+        if (sync)
+            (void) json_object_set_new(o, "sync", sync);
+    }
     return o;
 }
 
@@ -105,6 +110,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_retention_metrics(a->retention, &out);
     bp_care_metrics(a->care, &out);
     bp_triggers_metrics(a->triggers, &out);
+    bp_agent_sync_metrics(a->sync, &out);
     bp_alerts_metrics(a->alerts, &out);
     bp_link_metrics(a->link, &out);
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
@@ -330,6 +336,23 @@ const struct bp_http_route bp_agent_routes[] = {
       "Tells that there is a copy elsewhere, so that retention may delete it." },
     { "POST", "/api/v1/sessions/:id/marks", post_mark, BP_HTTP_OPERATOR,
       "Writes a mark with a text and values into recording and catalogue." },
+    { "GET", "/api/v1/sync", bp_api_get_sync, BP_HTTP_VIEWER,
+      "Uploads: targets, what waits, what is under way, rates." },
+    { "GET", "/api/v1/sync/files", bp_api_get_sync_files, BP_HTTP_VIEWER,
+      "Files of sessions and what became of them at each target; target, session, state." },
+    { "GET", "/api/v1/sync/decisions", bp_api_get_sync_decisions, BP_HTTP_VIEWER,
+      "What was decided where both sides had changed something." },
+    { "POST", "/api/v1/sync/decisions/:number/undo", bp_api_post_sync_undo, BP_HTTP_OPERATOR,
+      "Takes a decision back: what lost wins." },
+    { "POST", "/api/v1/sync/now", bp_api_post_sync, BP_HTTP_OPERATOR,
+      "Sends at once, before all else and outside of windows: {target, session}." },
+    { "POST", "/api/v1/sync/pause", bp_api_post_sync, BP_HTTP_OPERATOR,
+      "Sends nothing more until told: {target}." },
+    { "POST", "/api/v1/sync/resume", bp_api_post_sync, BP_HTTP_OPERATOR, "Goes on: {target}." },
+    { "POST", "/api/v1/sync/retry", bp_api_post_sync, BP_HTTP_OPERATOR,
+      "Tries again what is parked or has failed: {target, session}." },
+    { "POST", "/api/v1/sync/gc", bp_api_post_sync_gc, BP_HTTP_OPERATOR,
+      "Removes unfinished uploads in buckets that nobody goes on with: {min_age_s, dry_run}." },
     { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,
       "Triggers with their state, counts and the values last seen." },
     { "POST", "/api/v1/conditions/test", bp_agent_test_trigger, BP_HTTP_OPERATOR,

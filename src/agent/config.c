@@ -8,6 +8,7 @@
 #include "access/access.h"
 #include "agent/autostart.h"
 #include "agent/degrade.h"
+#include "agent/sync.h"
 #include "agent/trigger-rule.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -196,6 +197,50 @@ static const struct bp_config_row rows[] = {
       .help = "topic of std_msgs/msg/String whose messages become marks in all running sessions; "
               "`*` matches anything" },
 
+    { "sync.upstream", BP_CONFIG_TEXT, AT(sync.upstream), NULL,
+      .help = "where finished segments go: `https://SERVER`, `s3://BUCKET/PREFIX` or "
+              "`file:///FOLDER`; a target named `upstream`" },
+    { "sync.targets", BP_CONFIG_MAPS, AT(sync.targets), NULL,
+      .help = "more of them: a list of `name`, `url`, `optional`, `tags`, … "
+              "(docs/guides/sync-to-a-server.md)" },
+    { "sync.token", BP_CONFIG_TEXT, AT(sync.token), "secret:cloud_auth_token",
+      .help = "what we prove with who we are to a server: `secret:NAME` of the vault or "
+              "`file:/PATH`",
+      .secret = true },
+    { "sync.ca_file", BP_CONFIG_TEXT, AT(sync.ca_file), NULL,
+      .help = "trust the authorities in this file (PEM) instead of the system's" },
+    { "sync.proxy", BP_CONFIG_TEXT, AT(sync.proxy), NULL,
+      .help = "proxy, `http://HOST:PORT` or `socks5h://HOST:PORT`; none given: as the environment "
+              "says" },
+    { "sync.device", BP_CONFIG_TEXT, AT(sync.device), NULL,
+      .help = "what we are called over there; none given: the host's name" },
+    { "sync.part_size", BP_CONFIG_SIZE, AT(sync.part_size), "16MiB", .min = 65536, .max = GIB,
+      .help = "files go in parts of this size, a power of two; a broken link costs at most one" },
+    { "sync.parallel", BP_CONFIG_INT, AT(sync.parallel), "4", .min = 1, .max = 64,
+      .help = "parts at the same time and target" },
+    { "sync.bandwidth", BP_CONFIG_TEXT, AT(sync.bandwidth), NULL, .live = true,
+      .help = "at most so much: `2Mbit`, or by time of day `08:00-18:00=2Mbit, else=unlimited`" },
+    { "sync.metered_bandwidth", BP_CONFIG_TEXT, AT(sync.metered_bandwidth), NULL, .live = true,
+      .help = "the same on links that cost" },
+    { "sync.windows", BP_CONFIG_TEXT, AT(sync.windows), NULL, .live = true,
+      .help = "send only then: `22:00-06:00, Sat-Sun 00:00-24:00`; none given: always" },
+    { "sync.metered_links", BP_CONFIG_LIST, AT(sync.metered_links), NULL,
+      .help = "network interfaces that cost, `*` matches anything; none given: wwan*, ppp*, "
+              "rmnet*" },
+    { "sync.metered", BP_CONFIG_CHOICE, AT(sync.metered), "auto", .choices = "auto|yes|no",
+      .live = true, .help = "whether the link costs; auto: by the name of its interface" },
+    { "sync.conflicts", BP_CONFIG_CHOICE, AT(sync.conflicts), "merge",
+      .choices = "local|remote|merge|keep-both",
+      .help = "who wins when a session was changed over there, too" },
+    { "sync.while_recording", BP_CONFIG_BOOL, AT(sync.while_recording), "true",
+      .help = "send closed segments of sessions that still run; off: when they are finished" },
+    { "sync.delete_after_upload", BP_CONFIG_BOOL, AT(sync.delete_after_upload), "false",
+      .help = "delete a session once every target that is not optional has proven by digest that "
+              "it has it; what is kept, and with `retention.keep_marked` what is marked, stays" },
+    { "sync.gc_age", BP_CONFIG_DURATION, AT(sync.gc_age), "7d", .min = 0, .max = 365 * DAY,
+      .help = "unfinished uploads in buckets that nobody goes on with are removed so old; 0 = "
+              "never by itself" },
+
     { "triggers", BP_CONFIG_MAPS, AT(triggers), NULL,
       .help = "what to do when something happens: a list of `name`, `when`, `do`, … "
               "(docs/triggers.md)" },
@@ -292,7 +337,7 @@ static const struct bp_config_row rows[] = {
 
     { "link.url", BP_CONFIG_TEXT, AT(link.url), NULL,
       .help = "server to keep a link to, `https://HOST`: it is told how the agent is and may send "
-              "commands" },
+              "commands; none given: `sync.upstream` when that is a server; `none` = no link" },
     { "link.name", BP_CONFIG_TEXT, AT(link.name), NULL,
       .help = "what people call this device there; none given: the host's name" },
     { "link.token", BP_CONFIG_TEXT, AT(link.token), NULL, .secret = true,
@@ -468,6 +513,8 @@ int bp_agent_config_check(const struct bp_agent_config *c, struct bp_error *err)
         r = check_robots(c, err);
     if (r >= 0)
         r = check_triggers(c, err);
+    if (r >= 0)
+        r = bp_agent_sync_check(c, err);
     return r < 0 ? r : check_listen(c, err);
 }
 
@@ -506,7 +553,7 @@ void bp_agent_config_done(struct bp_agent_config *c) {
 
 static struct bp_places places_of(const struct bp_agent_config *c) {
     return (struct bp_places){ c->storage.dir, c->http.socket, "storage.dir", "http.socket",
-                               "bagpipe",      "agent.sock",   "agent" };
+                               "bagpipe",      "/run/bagpipe", "agent.sock",  "agent" };
 }
 
 int bp_agent_data_dir(const struct bp_agent_config *c, char *ret, size_t cap,

@@ -77,6 +77,19 @@ struct bp_agent_config {
         int at_max;
         char *mark_topic;
     } session;
+    struct {
+        char *upstream;                /* URL of the target of that name; "" = none */
+        struct bp_config_list targets; /* objects, see sync/config.h */
+        char *token, *ca_file, *proxy, *device;
+        uint64_t part_size;
+        int64_t parallel;
+        char *bandwidth, *metered_bandwidth, *windows;
+        struct bp_config_list metered_links;
+        int metered; /* auto|yes|no */
+        int conflicts;
+        bool while_recording, delete_after_upload;
+        bp_ns_t gc_age;
+    } sync;
     struct bp_config_list triggers; /* objects, see trigger-rule.h */
     struct {
         bool enabled;
@@ -105,7 +118,7 @@ struct bp_agent_config {
         bp_ns_t interval;
     } telemetry;
     struct {
-        char *url; /* "" = no server */
+        char *url; /* "" = sync.upstream, "none" */
         char *name, *token, *enrolment, *ca_file, *proxy;
         int role; /* what the server may: none, viewer, operator, admin */
         uint64_t queue_size;

@@ -61,13 +61,23 @@ static char *api_of(struct bp_agent *a) {
     return NULL;
 }
 
+/* What is uploaded goes to a server: it is the one to tell, too. "" = none. */
+static const char *server_of(const struct bp_agent_config *c) {
+    const char *upstream = c->sync.upstream;
+
+    if (*c->link.url)
+        return bp_streq(c->link.url, "none") ? "" : c->link.url;
+    return bp_starts_with(upstream, "http://") || bp_starts_with(upstream, "https://") ? upstream
+                                                                                       : "";
+}
+
 static int open_tokens(struct bp_link *l, struct bp_error *err) {
     const struct bp_agent_config *c = l->agent->config;
     const struct bp_sign_key *key = bp_sessions_device(l->agent->sessions);
 
     return !key ? 0
                 : bp_device_tokens_open(
-                      &(struct bp_device_tokens_options){ .url = c->link.url,
+                      &(struct bp_device_tokens_options){ .url = server_of(c),
                                                           .device = l->device,
                                                           .name = l->name,
                                                           .key = key,
@@ -101,7 +111,7 @@ int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err)
     int r;
 
     *ret = NULL;
-    if (!*c->link.url)
+    if (!*server_of(c))
         return 0;
     l = calloc(1, sizeof *l);
     if (!l)
@@ -116,7 +126,7 @@ int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err)
     (void) snprintf(l->name, sizeof l->name, "%s", c->link.name);
     if (!*l->name && gethostname(l->name, sizeof l->name - 1) < 0)
         (void) snprintf(l->name, sizeof l->name, "%s", l->device);
-    l->url = url_of(c->link.url);
+    l->url = url_of(server_of(c));
     l->api = api_of(a);
     (void) snprintf(path, sizeof path, "%s/link.db", a->dir);
     r = l->url && l->api ? bp_link_log_open(path, c->link.queue_size, &l->log, err)

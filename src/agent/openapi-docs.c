@@ -133,27 +133,6 @@ static const struct bp_api_schema schemas[] = {
         "required": ["topics"],
         "properties": {"topics": {"type": "array", "items": {"$ref": "#/components/schemas/Topic"}}}
       }) },
-    { "LogLine", JSON({
-        "type": "object",
-        "required": ["number", "time_ns", "level", "text", "cut"],
-        "properties": {
-          "number": {"type": "integer", "minimum": 0},
-          "time_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "level": {"enum": ["error", "warning", "notice", "info", "debug"]},
-          "text": {"type": "string"},
-          "cut": {"type": "boolean"}
-        }
-      }) },
-    { "ConfigKey", JSON({
-        "type": "object",
-        "required": ["value", "source", "live"],
-        "properties": {
-          "value": {},
-          "source": {"enum": ["default", "file", "environment", "--set", "live"]},
-          "live": {"type": "boolean"},
-          "pending": {}
-        }
-      }) },
     { "Mark", JSON({
         "type": "object",
         "required": ["time_ns", "text", "values"],
@@ -414,13 +393,56 @@ static const struct bp_api_schema schemas[] = {
         }
       }) },
     { "Keep", JSON({"type": "object", "properties": {"keep": {"type": "boolean"}}}) },
+    { "SyncNew", JSON({
+        "type": "object",
+        "properties": {
+          "target": {"type": "string"},
+          "session": {"type": "string", "description": "id or name"},
+          "min_age_s": {"type": "number", "minimum": 0},
+          "dry_run": {"type": "boolean"}
+        }
+      }) },
+    { "Sync", JSON({
+        "type": "object",
+        "required": ["running", "targets"],
+        "properties": {
+          "running": {"type": "boolean"},
+          "paused": {"type": "boolean"},
+          "metered": {"type": "boolean"},
+          "limit": {"type": "number", "description": "bytes a second, 0 = none"},
+          "rate": {"type": "number"},
+          "eta_s": {"type": ["number", "null"]},
+          "targets": {
+            "type": "array",
+            "items": {
+              "type": "object",
+              "required": ["name", "url", "state"],
+              "properties": {
+                "name": {"type": "string"},
+                "url": {"type": "string"},
+                "state": {"enum": ["unknown", "online", "offline", "waiting", "paused", "closed_window"]}
+              }
+            }
+          }
+        }
+      }) },
+    { "SyncFiles", JSON({
+        "type": "object",
+        "required": ["files", "next"],
+        "properties": {
+          "files": {"type": "array", "items": {"type": "object"}},
+          "next": {"type": ["integer", "null"]}
+        }
+      }) },
     { "Uploaded", JSON({"type": "object", "properties": {"uploaded": {"type": "boolean"}}}) },
 };
 
 static const struct bp_api_param params[] = {
     { "status", JSON({"enum": ["recording", "paused", "finished", "failed", "deleted"]}), "only these" },
-    { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
-    { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
+    { "target", JSON({"type": "string"}), "only of this target" },
+    { "session", JSON({"type": "string"}), "only of this session" },
+    { "state", JSON({"enum": ["waiting", "parked", "failed", "done", "kept"]}), "only these" },
+    { "after", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "`next` of the page before" },
     { "spans", JSON({"enum": ["0", "1"]}), "1: the sequence numbers too" },
     { "dry_run", JSON({"enum": ["0", "1"]}), "1: only tell" },
 };
@@ -435,6 +457,15 @@ static const struct bp_api_doc docs[] = {
     { "GET", "/api/v1/secrets", NULL, NULL, 200, "Any", NULL },
     { "GET", "/api/v1/snapshot", NULL, NULL, 200, "Any", NULL },
     { "POST", "/api/v1/snapshot", NULL, "SnapshotNew", 201, "Session", "200 409 422 429 503 507" },
+    { "GET", "/api/v1/sync", NULL, NULL, 200, "Sync", NULL },
+    { "GET", "/api/v1/sync/files", "target session state limit after", NULL, 200, "SyncFiles", "409" },
+    { "GET", "/api/v1/sync/decisions", NULL, NULL, 200, "Any", "409" },
+    { "POST", "/api/v1/sync/decisions/:number/undo", NULL, NULL, 200, "Any", "409" },
+    { "POST", "/api/v1/sync/now", NULL, "SyncNew", 200, "Sync", "409" },
+    { "POST", "/api/v1/sync/pause", NULL, "SyncNew", 200, "Sync", "409" },
+    { "POST", "/api/v1/sync/resume", NULL, "SyncNew", 200, "Sync", "409" },
+    { "POST", "/api/v1/sync/retry", NULL, "SyncNew", 200, "Sync", "409" },
+    { "POST", "/api/v1/sync/gc", NULL, "SyncNew", 200, "Any", "409" },
     { "GET", "/api/v1/triggers", NULL, NULL, 200, "Any", NULL },
     { "POST", "/api/v1/conditions/test", NULL, "Any", 200, "Any", NULL },
     { "GET", "/api/v1/triggers/:name", NULL, NULL, 200, "Any", NULL },

@@ -61,7 +61,7 @@ bool bp_retention_is_idle(const struct bp_agent_config *c) {
         limited |= ages[i] > 0;
     for (size_t i = 0; i < BP_COUNT(sizes); i++)
         limited |= sizes[i] > 0;
-    return limited && !c->retention.delete_not_uploaded;
+    return limited && !c->retention.delete_not_uploaded && !*c->sync.upstream && !c->sync.targets.n;
 }
 
 static int grow(struct bp_retention_view *v) {

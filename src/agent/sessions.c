@@ -203,6 +203,9 @@ static void on_event(void *ctx, const struct bp_writer_event *e) {
         (void) snprintf(r->trouble, sizeof r->trouble, "%s", e->text);
         (void) pthread_mutex_unlock(&r->all->lock);
     }
+    if (e->kind == BP_WRITER_SEGMENT_CLOSED && r->all && e->path)
+        bp_bus_publish(r->all->bus, "segments",
+                       json_pack("{s:s, s:s}", "session", r->id, "path", e->path));
     bp_log(level, e->text, BP_F_TEXT("session", r->name),
            BP_F_TEXT("path", e->path ? e->path : ""));
 }

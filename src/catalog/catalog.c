@@ -59,9 +59,9 @@ static const char *const migrations[] = {
     "CREATE TABLE enrolments ("
     " digest BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, groups TEXT NOT NULL,"
     " created_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL"
-    ") STRICT;"
-    "ALTER TABLE users ADD COLUMN groups TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE tokens ADD COLUMN groups TEXT NOT NULL DEFAULT '';",
+    ") STRICT;",
+
+    "ALTER TABLE sessions ADD COLUMN sync TEXT NOT NULL DEFAULT ''",
 };
 
 static const struct bp_db_kind kind = {

@@ -177,3 +177,35 @@ int bp_catalog_bury(struct bp_catalog *c, const char *id, bp_ns_t wall_ns, const
                   " WHERE id = ?1",
                   id, wall_ns, why, err);
 }
+
+static int get_sync_locked(struct bp_catalog *c, const char *id, char **ret, struct bp_error *err)
+    BP_REQUIRES(c->lock) {
+    BP_CLEANUP(finalizep) sqlite3_stmt *s = NULL;
+    int r = prepare_locked(c, "SELECT sync FROM sessions WHERE id = ?1", &s, err);
+
+    if (r < 0)
+        return r;
+    if (sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC) != SQLITE_OK)
+        return bp_catalog_fail(c, err);
+    r = sqlite3_step(s);
+    if (r == SQLITE_DONE)
+        return bp_fail(err, -ENOENT, "there is no session '%s'", id);
+    if (r != SQLITE_ROW)
+        return bp_catalog_fail(c, err);
+    *ret = text_at(s, 0) ? strdup(text_at(s, 0)) : NULL;
+    return *ret ? 0 : bp_fail(err, -ENOMEM, "no memory for a session");
+}
+
+int bp_catalog_get_sync(struct bp_catalog *c, const char *id, char **ret, struct bp_error *err) {
+    int r;
+
+    bp_mutex_lock(&c->lock);
+    r = get_sync_locked(c, id, ret, err);
+    bp_mutex_unlock(&c->lock);
+    return r;
+}
+
+int bp_catalog_set_sync(struct bp_catalog *c, const char *id, const char *text,
+                        struct bp_error *err) {
+    return update(c, "UPDATE sessions SET sync = ?3 WHERE id = ?1 AND ?2 = 0", id, 0, text, err);
+}

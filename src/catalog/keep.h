@@ -45,3 +45,11 @@ BP_MUST_CHECK int bp_catalog_set_uploaded(struct bp_catalog *c, const char *id, 
  */
 BP_MUST_CHECK int bp_catalog_bury(struct bp_catalog *c, const char *id, bp_ns_t wall_ns,
                                   const char *why, struct bp_error *err);
+
+/* What sync remembers of a session: a text of its own, "" at first. */
+/** @param ret  heap, owned by the caller; @return 0, -ENOENT, or as bp_catalog_get() */
+BP_MUST_CHECK int bp_catalog_get_sync(struct bp_catalog *c, const char *id, char **ret,
+                                      struct bp_error *err);
+/** @return 0, -ENOENT, or as bp_catalog_put() */
+BP_MUST_CHECK int bp_catalog_set_sync(struct bp_catalog *c, const char *id, const char *text,
+                                      struct bp_error *err);

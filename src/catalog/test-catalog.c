@@ -611,7 +611,8 @@ static void first_version(void **state) {
     do_sql("ALTER TABLE sessions DROP COLUMN class; ALTER TABLE sessions DROP COLUMN uploaded_ns;"
            "ALTER TABLE sessions DROP COLUMN keep; ALTER TABLE sessions DROP COLUMN deleted_ns;"
            "ALTER TABLE sessions DROP COLUMN deleted_why; DROP TABLE logins; DROP TABLE users;"
-           "DROP TABLE tokens; DROP TABLE jobs; PRAGMA user_version = 1");
+           "DROP TABLE tokens; DROP TABLE jobs; DROP TABLE IF EXISTS enrolments;"
+           "ALTER TABLE sessions DROP COLUMN sync; PRAGMA user_version = 1");
     c = open_it(NULL);
     make_id(id, 7);
     assert_int_equal(bp_catalog_get(c, id, &s, &err), 0);

@@ -157,7 +157,8 @@ static void from_the_first_version(void **state) {
                                   "ALTER TABLE sessions DROP COLUMN deleted_ns;"
                                   "ALTER TABLE sessions DROP COLUMN deleted_why;"
                                   "DROP TABLE logins; DROP TABLE users; DROP TABLE tokens;"
-                                  "DROP TABLE jobs;"
+                                  "DROP TABLE jobs; DROP TABLE IF EXISTS enrolments;"
+                                  "ALTER TABLE sessions DROP COLUMN sync;"
                                   "PRAGMA user_version = 1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

@@ -8,8 +8,9 @@
 
 #include "agent/agent.h"
 #include "cli/agent-client.h"
+#include "server/server.h"
 
-/* Files made here must be the agent's. */
+/* Files made here must be the daemon's. */
 static int check_owner(const char *dir, struct bp_error *err) {
     char text[1024];
     struct passwd pw, *found = NULL;
@@ -21,18 +22,60 @@ static int check_owner(const char *dir, struct bp_error *err) {
         return 0;
     (void) getpwuid_r(st.st_uid, &pw, text, sizeof text, &found);
     return bp_fail(err, -EPERM,
-                   "no agent runs here, and '%s' belongs to '%s': start the agent, or become that "
+                   "none runs here, and '%s' belongs to '%s': start it, or become that "
                    "user",
                    dir, found ? found->pw_name : "another user");
 }
 
-static int in_catalog(const struct bp_agent_config *c, const char *method, const char *kind,
-                      const char *name, const json_t *body, json_t **ret, struct bp_error *err) {
+/* Whose accounts: of an agent or of a server with this configuration. */
+struct owner {
+    bool server;
+    union {
+        struct bp_agent_config agent;
+        struct bp_server_config of_server;
+    } c;
+};
+
+static int load(const struct bp_cli_accounts *where, struct owner *ret, struct bp_error *err) {
+    *ret = (struct owner){ .server = where->server };
+    return where->server ? bp_server_config_load(where->config, where->set.v, where->set.n,
+                                                 &ret->c.of_server, err)
+                         : bp_agent_config_load(where->config, where->set.v, where->set.n,
+                                                &ret->c.agent, err);
+}
+
+static void owner_done(struct owner *o) {
+    if (o->server)
+        bp_server_config_done(&o->c.of_server);
+    else
+        bp_agent_config_done(&o->c.agent);
+}
+
+static int data_dir(const struct owner *o, char *ret, size_t cap, struct bp_error *err) {
+    struct bp_places p;
+
+    if (!o->server)
+        return bp_agent_data_dir(&o->c.agent, ret, cap, err);
+    p = bp_server_places(&o->c.of_server);
+    return bp_places_data(&p, ret, cap, err);
+}
+
+static int find_socket(const struct owner *o, char *ret, size_t cap, struct bp_error *err) {
+    struct bp_places p;
+
+    if (!o->server)
+        return bp_agent_socket_find(&o->c.agent, ret, cap, err);
+    p = bp_server_places(&o->c.of_server);
+    return bp_places_find(&p, ret, cap, err);
+}
+
+static int in_catalog(const struct owner *o, const char *method, const char *kind, const char *name,
+                      const json_t *body, json_t **ret, struct bp_error *err) {
     BP_CLEANUP(bp_catalog_closep) struct bp_catalog *catalog = NULL;
     BP_CLEANUP(bp_access_closep) struct bp_access *access = NULL;
     char dir[1024], path[1100];
     bool renewed = false;
-    int r = bp_agent_data_dir(c, dir, sizeof dir, err);
+    int r = data_dir(o, dir, sizeof dir, err);
 
     if (r == 0)
         r = check_owner(dir, err);
@@ -41,7 +84,8 @@ static int in_catalog(const struct bp_agent_config *c, const char *method, const
     (void) snprintf(path, sizeof path, "%s/catalog.db", dir);
     r = bp_catalog_open(path, &catalog, &renewed, err);
     if (r == 0)
-        r = bp_agent_access_open(c, dir, catalog, &access, err);
+        r = o->server ? bp_server_access_open(&o->c.of_server, dir, catalog, &access, err)
+                      : bp_agent_access_open(&o->c.agent, dir, catalog, &access, err);
     if (r == 0)
         r = bp_access_manage(access, method, kind, name, body, ret, err);
     return r < 0 ? r : 0;
@@ -61,13 +105,12 @@ static int by_http(struct bp_client *c, const char *method, const char *kind, co
     return bp_client_json(c, method, bp_buf_cstr(&path), body, ret, err);
 }
 
-/* The agent of this configuration. @return 0; -ENOENT, -ECONNREFUSED when none runs */
-static int find_agent(const struct bp_agent_config *c, struct bp_client **ret,
-                      struct bp_error *err) {
+/* The one of this configuration. @return 0; -ENOENT, -ECONNREFUSED when none runs */
+static int find_running(const struct owner *o, struct bp_client **ret, struct bp_error *err) {
     BP_CLEANUP(bp_client_reply_done) struct bp_client_reply reply = { 0 };
     BP_CLEANUP(bp_client_closep) struct bp_client *client = NULL;
     char path[512], url[600];
-    int r = bp_agent_socket_find(c, path, sizeof path, err);
+    int r = find_socket(o, path, sizeof path, err);
 
     if (r < 0)
         return r;
@@ -84,7 +127,7 @@ static int find_agent(const struct bp_agent_config *c, struct bp_client **ret,
 int bp_cli_account(const struct bp_cli_accounts *where, const char *method, const char *kind,
                    const char *name, const json_t *body, json_t **ret, struct bp_error *err) {
     BP_CLEANUP(bp_client_closep) struct bp_client *client = NULL;
-    struct bp_agent_config c = { 0 };
+    struct owner o;
     int r;
 
     *ret = NULL;
@@ -94,14 +137,14 @@ int bp_cli_account(const struct bp_cli_accounts *where, const char *method, cons
             err);
         return r < 0 ? r : by_http(client, method, kind, name, body, ret, err);
     }
-    r = bp_agent_config_load(where->config, where->set.v, where->set.n, &c, err);
+    r = load(where, &o, err);
     if (r == 0) {
-        r = find_agent(&c, &client, err);
+        r = find_running(&o, &client, err);
         if (r == 0)
             r = by_http(client, method, kind, name, body, ret, err);
         else if (r == -ENOENT || r == -ECONNREFUSED)
-            r = in_catalog(&c, method, kind, name, body, ret, err);
+            r = in_catalog(&o, method, kind, name, body, ret, err);
     }
-    bp_agent_config_done(&c);
+    owner_done(&o);
     return r;
 }

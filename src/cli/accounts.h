@@ -5,11 +5,12 @@
 #include "base/error.h"
 #include "cli/verb.h"
 
-/* For the verbs `user` and `token`: accounts of the agent that runs here, by its socket, or of the
- * one that does not, in its catalogue. */
+/* For the verbs `user` and `token`: accounts of the agent (or server) that runs here, by its
+ * socket, or of the one that does not, in its catalogue. */
 struct bp_cli_accounts {
     const char *url, *config; /* or NULL */
     struct bp_opt_list set;
+    bool server; /* of the server, not the agent */
 };
 
 /**

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "cli/verb.h"
 
 struct opts {
-    const char *config;
+    const char *config, *upstream;
     struct bp_opt_list set;
     bool json;
     int64_t sim;
@@ -25,6 +26,8 @@ static const struct bp_opt options[] = {
       "configuration (/etc/bagpipe/agent.yaml when it is there)", NULL, NULL, 0, 0 },
     { "set", 0, BP_OPT_LIST, OPT(set), "KEY=VALUE", "set a key, after file and environment", NULL,
       NULL, 0, 0 },
+    { "upstream", 0, BP_OPT_TEXT, OPT(upstream), "URL",
+      "send what is recorded there (as --set sync.upstream=URL)", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "log one JSON object a line, also on a terminal",
       NULL, NULL, 0, 0 },
     { "sim", 0, BP_OPT_INT, OPT(sim), "N",
@@ -58,6 +61,23 @@ static int start_robots(const struct bp_agent_config *c, int64_t robots, struct 
     return 0;
 }
 
+/* --upstream is one --set more. */
+static int load(const struct opts *o, struct bp_agent_config *c, struct bp_error *err) {
+    BP_AUTO_FREE const char **set = calloc(o->set.n + 1, sizeof *set);
+    BP_AUTO_FREE char *upstream = NULL;
+    size_t n = o->set.n;
+
+    if (!set || (o->upstream && asprintf(&upstream, "sync.upstream=%s", o->upstream) < 0)) {
+        upstream = NULL;
+        return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < n; i++)
+        set[i] = o->set.v[i];
+    if (upstream)
+        set[n++] = upstream;
+    return bp_agent_config_load(o->config, set, n, c, err);
+}
+
 static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     const struct opts *o = opts;
     struct bp_agent_config c = { 0 };
@@ -65,7 +85,7 @@ static int agent_run(void *opts, int argc, char *argv[], struct bp_error *err) {
 
     (void) argc, (void) argv;
     bp_memory_for_years();
-    r = bp_agent_config_load(o->config, o->set.v, o->set.n, &c, err);
+    r = load(o, &c, err);
     if (r == 0) {
         bp_log_setup((enum bp_log_level) c.log.level, o->json ? BP_LOG_JSON : BP_LOG_AUTO);
         /* children are not waited for, and as the first process of a container neither is anybody
@@ -92,6 +112,7 @@ const struct bp_verb bp_verb_agent = {
         "SIGINT and SIGTERM finish all sessions and end it. `bagpipe config` shows every key.",
     .examples = "bagpipe agent                                    wait to be told\n"
                 "bagpipe agent --set session.auto_start=true      record from the start\n"
+                "bagpipe agent --upstream https://site:8080       and send it to a server\n"
                 "bagpipe agent --sim 2                            with two simulated robots\n"
                 "bagpipe agent --config robot.yaml                as the file says",
     .opts = options,

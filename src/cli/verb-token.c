@@ -24,6 +24,8 @@ static const struct bp_opt options[] = {
       NULL, NULL, 0, 0 },
     { "config", 'c', BP_OPT_TEXT, OPT(where.config), "FILE",
       "the agent's configuration (/etc/bagpipe/agent.yaml)", NULL, NULL, 0, 0 },
+    { "server", 0, BP_OPT_FLAG, OPT(where.server), NULL, "of the server, not the agent", NULL, NULL,
+      0, 0 },
     { "set", 0, BP_OPT_LIST, OPT(where.set), "KEY=VALUE", "set a key of it", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "print the answer as JSON", NULL, NULL, 0, 0 },
 };

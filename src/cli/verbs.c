@@ -27,6 +27,9 @@
     X(trigger)    \
     X(secret)     \
     X(snapshot)   \
+    X(sync)       \
+    X(push)       \
+    X(pull)       \
     X(config)     \
     X(completion) \
     X(man)

@@ -62,8 +62,8 @@ int bp_api_get_health(struct bp_http_req *req, struct bp_http_reply *reply, stru
 
 /* Everyone on this machine may be trusted; anybody else must be able to say who they are, or nobody
  * could tell them from a thief. */
-int bp_api_check_listen(struct bp_access *a, enum bp_access_mode mode, const char *key,
-                        const char *const *listen, struct bp_error *err) {
+int bp_api_check_listen(struct bp_access *a, enum bp_access_mode mode, const char *auth_key,
+                        const char *key, const char *const *listen, struct bp_error *err) {
     if (bp_access_lost(a))
         bp_log(BP_LOG_WARNING, "users and tokens were lost with the catalogue; until 'bagpipe user "
                                "add' or 'bagpipe token new' has made new ones, only the socket is "
@@ -79,9 +79,9 @@ int bp_api_check_listen(struct bp_access *a, enum bp_access_mode mode, const cha
             continue;
         if (mode == BP_ACCESS_OFF)
             return bp_fail(err, BP_ECONFIG,
-                           "%s: '%s' can be reached from other machines, and http.auth is "
-                           "off: with it on, or on 127.0.0.1, this can be",
-                           key, text);
+                           "%s: '%s' can be reached from other machines, and %s is off: "
+                           "with it on, or on 127.0.0.1, this can be",
+                           key, text, auth_key);
         if (!bp_access_configured(a))
             return bp_fail(err, BP_ECONFIG,
                            "%s: '%s' can be reached from other machines, and nobody has an "

@@ -28,13 +28,13 @@ int bp_api_accounts(struct bp_access *a, struct bp_http_req *req, struct bp_http
 /**
  * Addresses that others can reach need accounts, or nobody could be told from a thief.
  *
- * @param key   the configuration's, for the error
- * @param mode  of `a`
+ * @param auth_key, key  those of the configuration that say `mode` and `listen`, for the error
+ * @param mode           of `a`
  * @return 0, BP_ECONFIG
  */
 BP_MUST_CHECK int bp_api_check_listen(struct bp_access *a, enum bp_access_mode mode,
-                                      const char *key, const char *const *listen,
-                                      struct bp_error *err);
+                                      const char *auth_key, const char *key,
+                                      const char *const *listen, struct bp_error *err);
 
 /** Handler of .../config: GET, PATCH, GET schema, POST check, POST reload. */
 int bp_api_config(struct bp_settings *s, struct bp_http_req *req, struct bp_http_reply *reply,

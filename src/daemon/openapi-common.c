@@ -35,12 +35,33 @@ static const struct bp_api_schema schemas[] = {
         "required": ["alerts"],
         "properties": {"alerts": {"type": "array", "items": {"$ref": "#/components/schemas/Alert"}}}
       }) },
+    { "LogLine", JSON({
+        "type": "object",
+        "required": ["number", "time_ns", "level", "text", "cut"],
+        "properties": {
+          "number": {"type": "integer", "minimum": 0},
+          "time_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
+          "level": {"enum": ["error", "warning", "notice", "info", "debug"]},
+          "text": {"type": "string"},
+          "cut": {"type": "boolean"}
+        }
+      }) },
     { "Logs", JSON({
         "type": "object",
         "required": ["lines", "next"],
         "properties": {
           "lines": {"type": "array", "items": {"$ref": "#/components/schemas/LogLine"}},
           "next": {"type": "integer", "minimum": 0}
+        }
+      }) },
+    { "ConfigKey", JSON({
+        "type": "object",
+        "required": ["value", "source", "live"],
+        "properties": {
+          "value": {},
+          "source": {"enum": ["default", "file", "environment", "--set", "live"]},
+          "live": {"type": "boolean"},
+          "pending": {}
         }
       }) },
     { "Config", JSON({
@@ -169,6 +190,8 @@ static const struct bp_api_schema schemas[] = {
 };
 
 static const struct bp_api_param params[] = {
+    { "from_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started at or after" },
+    { "to_ns", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "started before" },
     { "q", JSON({"type": "string"}), "only what contains this text, letters of either case" },
     { "limit", JSON({"type": "integer", "minimum": 1, "maximum": 999, "default": 100}), "at most so many" },
     { "before", JSON({"type": "string"}), "only older ones: `next` of the page before" },

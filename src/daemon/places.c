@@ -10,8 +10,6 @@
 
 #include "base/buf.h"
 
-#define RUN_DIR "/run/bagpipe"
-
 /* An absolute path from the environment, or NULL. */
 static const char *absolute_env(const char *name) {
     const char *v = getenv(name); /* NOLINT(concurrency-mt-unsafe): nobody calls setenv() */
@@ -111,7 +109,7 @@ static int name_socket(const struct bp_places *p, enum place where, char *ret, s
             return -ENOENT;
         return expand(p->socket_key, p->socket, ret, cap, err);
     case RUN:
-        return snprintf(ret, cap, RUN_DIR "/%s", p->socket_name) >= (int) cap ? -ENOENT : 0;
+        return snprintf(ret, cap, "%s/%s", p->run, p->socket_name) >= (int) cap ? -ENOENT : 0;
     case XDG:
         if (!xdg)
             return -ENOENT;
@@ -172,7 +170,7 @@ int bp_places_find(const struct bp_places *p, char *ret, size_t cap, struct bp_e
             return 0;
     }
     return bp_fail(err, -ENOENT,
-                   "no %s is running here: there is no socket in " RUN_DIR
-                   ", below $XDG_RUNTIME_DIR or in the data folder",
-                   p->who);
+                   "no %s is running here: there is no socket in %s, below $XDG_RUNTIME_DIR or in "
+                   "the data folder",
+                   p->who, p->run);
 }

@@ -7,6 +7,7 @@ struct bp_places {
     const char *dir, *socket;         /* as configured; NULL or "": none */
     const char *dir_key, *socket_key; /* their keys, for errors */
     const char *name;                 /* of the data folder: "bagpipe" */
+    const char *run;                  /* its folder: "/run/bagpipe" */
     const char *socket_name;          /* "agent.sock" */
     const char *who;                  /* "agent" */
 };
@@ -22,9 +23,9 @@ struct bp_places {
 BP_MUST_CHECK int bp_places_data(const struct bp_places *p, char *ret, size_t cap,
                                  struct bp_error *err);
 /**
- * Where the unix socket belongs: the configured path, else /run/bagpipe/SOCKET when that folder can
- * be made or written, else $XDG_RUNTIME_DIR/bagpipe/SOCKET, else SOCKET in the data folder. The
- * folder is made.
+ * Where the unix socket belongs: the configured path, else RUN/SOCKET when that folder can be made
+ * or written, else $XDG_RUNTIME_DIR/bagpipe/SOCKET, else SOCKET in the data folder. The folder is
+ * made.
  *
  * @return 0; BP_ECONFIG when it is longer than a socket's path may be; or why a folder cannot be
  *         made

@@ -1,5 +1,12 @@
 #pragma once
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>

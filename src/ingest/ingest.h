@@ -18,7 +18,7 @@ struct bp_ingest;
 struct bp_ingest_who {
     char device[129];             /* "" = anybody on this machine: everything is theirs */
     bool any;                     /* not a device but somebody who may act for all of them */
-    char key[BP_PUBLIC_KEY_TEXT]; /* what its manifests must be signed with, "" = not known */
+    char key[BP_PUBLIC_KEY_TEXT]; /* of the device, "" = not known */
 };
 
 /* Borrowed until bp_ingest_close(); zero means the default in brackets. */
@@ -33,7 +33,7 @@ struct bp_ingest_options {
     uint64_t file_bytes;     /* of one file, then 413 [8 TiB] */
     uint64_t min_free;       /* kept free on the disk [256 MiB] */
     bp_ns_t expiry;          /* [7 days] */
-    unsigned verify_threads; /* that look into MCAP files in the background [1] */
+    unsigned verify_threads; /* that look into one recording, in the background [1] */
     bool no_verify;
     /** Who asks? @return 0, or a code to refuse with. NULL: anybody may everything. */
     int (*who)(void *ctx, struct bp_http_req *req, struct bp_ingest_who *ret, struct bp_error *err);
@@ -77,6 +77,9 @@ int bp_ingest_part_begin(struct bp_ingest *g, struct bp_http_req *req, struct bp
                          void **ret_body, struct bp_error *err);
 int bp_ingest_part_data(void *body, const void *p, size_t n, struct bp_error *err);
 void bp_ingest_part_abort(void *body);
+
+/** Appends what the room did, and what is open. */
+void bp_ingest_put_metrics(struct bp_ingest *g, struct bp_buf *out);
 
 extern const struct bp_metric bp_ingest_metrics[];
 extern const size_t bp_ingest_metrics_count;

@@ -14,7 +14,7 @@ static void source_header(struct bp_s3 *s, struct bp_s3_request *rq, const char 
                           const char *etag) {
     BP_AUTO_BUF path = { 0 };
 
-    bp_buf_printf(&path, "/%s/", s->bucket);
+    bp_buf_printf(&path, "%s/", s->bucket);
     bp_sigv4_put_path(&path, s->prefix, strlen(s->prefix));
     bp_sigv4_put_path(&path, from, strlen(from));
     bp_s3_header(rq, "x-amz-copy-source", "%.*s", (int) path.n, (const char *) path.p);

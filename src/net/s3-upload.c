@@ -386,7 +386,8 @@ static int upload_page(struct upload_list *l, const char *under, struct bp_s3_fa
     int r;
 
     bp_s3_query(&rq, "uploads", "%s", "");
-    bp_s3_query(&rq, "encoding-type", "url");
+    /* no encoding-type: radosgw encodes then, and does not say so; our reader takes odd characters
+     */
     bp_s3_query(&rq, "prefix", "%s%s", l->s->prefix, under);
     if (l->next_key.n > 0) {
         bp_s3_query(&rq, "key-marker", "%.*s", (int) l->next_key.n, (const char *) l->next_key.p);

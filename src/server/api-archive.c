@@ -1,18 +1,203 @@
-/* Routes of the archive: sessions of all robots, found, told, changed, deleted; their files. Paths
- * and bodies: docs/api/server.md. */
+/* Routes of the archive: sessions of all robots, found, told, changed, deleted; their files; the
+ * audit log. Paths and bodies: docs/api/server.md. */
+#include "server/api-archive.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json-value.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/units.h"
 #include "catalog/archive.h"
-#include "server/api-archive.h"
+#include "catalog/audit.h"
 #include "server/archive-json.h"
-#include "server/guard.h"
 #include "server/server-priv.h"
 #include "store/store.h"
+
+/* ---- the part ---- */
+
+static int open_archive(struct bp_server *s, struct bp_error *err) {
+    bool renewed = false;
+    char path[1100];
+    int r;
+
+    (void) snprintf(path, sizeof path, "%s/archive.db", s->dir);
+    r = bp_archive_open(path, &s->archive, &renewed, err);
+    if (r == 0 && renewed)
+        bp_log(BP_LOG_WARNING,
+               "the archive was damaged and has been set aside: bagpipe server --reindex makes it "
+               "anew from what is stored",
+               BP_F_TEXT("path", path));
+    (void) snprintf(path, sizeof path, "%s/audit.db", s->dir);
+    renewed = false;
+    if (r == 0)
+        r = bp_audit_open(path, &s->audit, &renewed, err);
+    if (r == 0 && renewed)
+        bp_log(BP_LOG_ERROR, "the audit log was damaged and has been set aside",
+               BP_F_TEXT("path", path));
+    return r;
+}
+
+static void close_archive(struct bp_server *s) {
+    bp_archive_close(s->archive);
+    bp_audit_close(s->audit);
+    s->archive = NULL;
+    s->audit = NULL;
+}
+
+static void put_status(struct bp_server *s, json_t *to) {
+    struct bp_archive_sums sums;
+
+    if (bp_archive_sums(s->archive, &sums, NULL) < 0)
+        return;
+    (void) json_object_set_new(
+        to, "archive",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "sessions",
+                  bp_json_count(sums.sessions), "receiving", bp_json_count(sums.receiving),
+                  "damaged", bp_json_count(sums.damaged), "segments", bp_json_count(sums.segments),
+                  "bytes", bp_json_count(sums.bytes), "messages", bp_json_count(sums.messages),
+                  "lost", bp_json_count(sums.lost), "devices", bp_json_count(sums.devices)));
+}
+
+static void put_metrics(struct bp_server *s, struct bp_buf *out) {
+    struct bp_archive_sums sums;
+
+    if (bp_archive_sums(s->archive, &sums, NULL) < 0)
+        return;
+#define GAUGE(name, help, value)                         \
+    bp_metrics_family(out, name, BP_METRIC_GAUGE, help); \
+    bp_metrics_sample(out, name, NULL, 0, (double) (value))
+    GAUGE("bagpipe_archive_sessions", "Sessions in the archive that are not deleted.",
+          sums.sessions);
+    GAUGE("bagpipe_archive_receiving_sessions",
+          "Sessions of which something has not come yet: do robots get through?", sums.receiving);
+    GAUGE("bagpipe_archive_damaged_sessions", "Sessions with a file that is not as it must be.",
+          sums.damaged);
+    GAUGE("bagpipe_archive_segments", "Segments of these sessions.", sums.segments);
+    GAUGE("bagpipe_archive_bytes", "Bytes of these segments; shared ones count for each.",
+          sums.bytes);
+#undef GAUGE
+}
+
+/* ---- the audit log ---- */
+
+int bp_server_audit(struct bp_server *s, const struct bp_http_req *req, const char *action,
+                    const char *subject, json_t *details, struct bp_error *err) {
+    BP_AUTO_FREE char *text = details ? json_dumps(details, JSON_COMPACT) : NULL;
+    const char *who = bp_http_user(req);
+    char peer[BP_ACCESS_PEER];
+
+    json_decref(details);
+    bp_access_peer(s->access, req, peer);
+    return bp_audit_add(s->audit,
+                        &(struct bp_audit_entry){ .who = *who ? who : "nobody",
+                                                  .from = peer,
+                                                  .action = action,
+                                                  .subject = subject,
+                                                  .details = text },
+                        err);
+}
+
+static json_t *hash_json(const uint8_t hash[static BP_AUDIT_HASH]) {
+    char hex[BP_SHA256_HEX];
+
+    return json_string(bp_sha256_hex(hash, hex));
+}
+
+static int put_entry(void *ctx, const struct bp_audit_entry *e) {
+    json_t *details = *e->details ? json_loads(e->details, 0, NULL) : NULL;
+
+    return json_array_append_new(
+        ctx, json_pack("{s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:o}", "number", (json_int_t) e->number,
+                       "time_ns", bp_json_time(e->wall_ns), "who", e->who, "from", e->from,
+                       "action", e->action, "subject", e->subject, "details",
+                       details ? details : json_null(), "hash", hash_json(e->hash)));
+}
+
+static json_t *head_json(struct bp_audit *a) {
+    uint8_t hash[BP_AUDIT_HASH];
+    int64_t number = 0;
+
+    if (bp_audit_head(a, &number, hash, NULL) < 0)
+        return NULL;
+    return json_pack("{s:I, s:o}", "number", (json_int_t) number, "hash", hash_json(hash));
+}
+
+static int get_audit(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_audit *a = bp_server_of(req)->audit;
+    struct bp_audit_query q = { .who = bp_http_query(req, "who"),
+                                .action = bp_http_query(req, "action"),
+                                .subject = bp_http_query(req, "subject") };
+    json_t *list = json_array(), *head;
+    int64_t limit = 0, last = 0;
+    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
+
+    if (r == 0)
+        r = bp_api_number(req, "before", 0, 0, INT64_MAX, &q.before, err);
+    if (r == 0)
+        r = bp_api_number(req, "from_ns", 0, 0, INT64_MAX, &q.from, err);
+    if (r == 0)
+        r = bp_api_number(req, "to_ns", 0, 0, INT64_MAX, &q.to, err);
+    q.limit = (uint32_t) limit;
+    if (r == 0)
+        r = bp_audit_list(a, &q, put_entry, list, err);
+    if (r < 0) {
+        json_decref(list);
+        return r;
+    }
+    if (json_array_size(list) == q.limit)
+        last = json_integer_value(
+            json_object_get(json_array_get(list, json_array_size(list) - 1), "number"));
+    head = head_json(a);
+    bp_http_reply_json(reply, 200,
+                       json_pack("{s:o, s:o, s:o}", "entries", list, "head", head, "next",
+                                 last > 1 ? json_integer(last) : json_null()));
+    return 0;
+}
+
+/* {"number": N, "hash": HEX} of a head that was kept. */
+static int read_head(const json_t *body, struct bp_audit_entry *ret, bool *ret_given,
+                     struct bp_error *err) {
+    const char *hex = json_string_value(json_object_get(body, "hash"));
+    const json_t *number = json_object_get(body, "number");
+
+    *ret_given = number != NULL;
+    if (!number)
+        return 0;
+    if (!json_is_integer(number) || json_integer_value(number) < 1 || !hex || strlen(hex) != 64)
+        return bp_fail(err, BP_EUSAGE, "a head is {\"number\": N, \"hash\": 64 digits of hex}");
+    ret->number = json_integer_value(number);
+    for (size_t i = 0; i < BP_AUDIT_HASH; i++)
+        if (sscanf(hex + 2 * i, "%2hhx", &ret->hash[i]) != 1) /* NOLINT(cert-err34-c): two digits */
+            return bp_fail(err, BP_EUSAGE, "'%s' is no hash in hex", hex);
+    return 0;
+}
+
+static int verify_audit(struct bp_http_req *req, struct bp_http_reply *reply,
+                        struct bp_error *err) {
+    struct bp_audit_entry head = { 0 };
+    struct bp_error why = { 0 };
+    json_t *body = NULL;
+    bool given = false;
+    int64_t n = 0;
+    int r = bp_api_body(req, &body, err);
+
+    if (r == 0)
+        r = read_head(body, &head, &given, err);
+    json_decref(body);
+    if (r < 0)
+        return r;
+    r = bp_audit_verify(bp_server_of(req)->audit, given ? &head : NULL, &n, &why);
+    if (r < 0 && r != BP_EMISMATCH)
+        return bp_fail(err, r, "%s", why.text);
+    bp_http_reply_json(
+        reply, 200,
+        r == 0 ? json_pack("{s:b, s:I, s:n}", "good", 1, "entries", (json_int_t) n, "error")
+               : json_pack("{s:b, s:n, s:s}", "good", 0, "entries", "error", why.text));
+    return 0;
+}
 
 /* ---- lists ---- */
 
@@ -457,6 +642,9 @@ static const struct bp_http_route routes[] = {
       "What became of sessions that were edited on both sides." },
     { "POST", "/api/v1/decisions/:id/undo", undo_decision, BP_HTTP_OPERATOR,
       "Takes the other value." },
+    { "GET", "/api/v1/audit", get_audit, BP_HTTP_ADMIN, "Who changed what, newest first." },
+    { "POST", "/api/v1/audit/verify", verify_audit, BP_HTTP_ADMIN,
+      "Recomputes the chain of the audit log." },
 };
 static const size_t nroutes = BP_COUNT(routes);
 
@@ -465,4 +653,8 @@ const struct bp_server_part bp_server_part_archive = {
     .routes = routes,
     .nroutes = &nroutes,
     .docs = &bp_server_archive_docs,
+    .open = open_archive,
+    .close = close_archive,
+    .status = put_status,
+    .metrics = put_metrics,
 };

@@ -4,3 +4,4 @@
 
 /* Routes of devices: docs/api/server.md. */
 extern const struct bp_server_part bp_server_part_devices;
+extern const struct bp_api_part bp_server_devices_docs; /* openapi-devices.c */

@@ -8,6 +8,7 @@
 #include "base/json-value.h"
 #include "base/metrics.h"
 #include "net/fanout.h"
+#include "server/api-archive.h"
 #include "server/guard.h"
 
 /* ---- how it is ---- */
@@ -178,56 +179,6 @@ static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struc
     return r < 0 ? r : bp_api_config(s->settings, req, reply, err);
 }
 
-/* ---- the log of changes ---- */
-
-static int add_entry(void *ctx, const struct bp_audit_entry *e) {
-    json_t *details = *e->details ? json_loads(e->details, 0, NULL) : NULL;
-    char hex[BP_SHA256_HEX];
-
-    (void) json_array_append_new(
-        ctx, json_pack("{s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:s}", "number", (json_int_t) e->number,
-                       "time_ns", bp_json_time(e->wall_ns), "who", e->who, "from", e->from,
-                       "action", e->action, "subject", e->subject, "details",
-                       details ? details : json_object(), "hash", bp_sha256_hex(e->hash, hex)));
-    return 0;
-}
-
-static int get_audit(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    struct bp_audit_query q = { .who = bp_http_query(req, "who"),
-                                .action = bp_http_query(req, "action"),
-                                .subject = bp_http_query(req, "subject") };
-    int64_t limit = 0;
-    json_t *list;
-    int r = bp_api_number(req, "limit", 100, 1, 999, &limit, err);
-
-    if (r == 0)
-        r = bp_api_number(req, "before", 0, 0, INT64_MAX, &q.before, err);
-    if (r < 0)
-        return r;
-    q.limit = (uint32_t) limit;
-    list = json_array();
-    r = bp_audit_list(bp_server_of(req)->audit, &q, add_entry, list, err);
-    if (r < 0)
-        json_decref(list);
-    else
-        bp_http_reply_json(reply, 200, json_pack("{s:o}", "entries", list));
-    return r;
-}
-
-static int verify_audit(struct bp_http_req *req, struct bp_http_reply *reply,
-                        struct bp_error *err) {
-    int64_t n = 0;
-    int r = bp_audit_verify(bp_server_of(req)->audit, NULL, &n, err);
-
-    if (r == 0)
-        bp_http_reply_json(reply, 200, json_pack("{s:b, s:I}", "ok", 1, "entries", (json_int_t) n));
-    else if (r == BP_EMISMATCH)
-        bp_http_reply_json(
-            reply, 200,
-            json_pack("{s:b, s:I, s:s}", "ok", 0, "entries", (json_int_t) n, "error", err->text));
-    return r == BP_EMISMATCH ? 0 : r;
-}
-
 /* ---- jobs ---- */
 
 static int list_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
@@ -299,10 +250,6 @@ static const struct bp_http_route routes[] = {
       "Says what is wrong with a configuration file." },
     { "POST", "/api/v1/config/reload", on_config, BP_HTTP_ADMIN,
       "Reads the configuration file anew, all of it or nothing." },
-    { "GET", "/api/v1/audit", get_audit, BP_HTTP_ADMIN,
-      "Who changed what, newest first; who, action, subject, before, limit." },
-    { "POST", "/api/v1/audit/verify", verify_audit, BP_HTTP_ADMIN,
-      "Recomputes the chain of hashes over all entries." },
     { "GET", "/api/v1/events", bp_server_get_events, BP_HTTP_VIEWER,
       "Events as they happen: a WebSocket, or server-sent events." },
 };

@@ -90,7 +90,7 @@ static const struct bp_config_row rows[] = {
     { "http.origins", BP_CONFIG_LIST, AT(http.origins), NULL,
       .help = "origins of other web pages that may use it, `https://HOST`" },
     { "http.socket", BP_CONFIG_TEXT, AT(http.socket), NULL,
-      .help = "unix socket; none given: `/run/bagpipe/server.sock`, else below "
+      .help = "unix socket; none given: `/run/bagpipe-server/server.sock`, else below "
               "`$XDG_RUNTIME_DIR/bagpipe`" },
     { "http.workers", BP_CONFIG_INT, AT(http.workers), "4", .min = 1, .max = 64,
       .help = "threads that answer requests" },
@@ -201,6 +201,7 @@ void bp_server_config_done(struct bp_server_config *c) {
 }
 
 struct bp_places bp_server_places(const struct bp_server_config *c) {
-    return (struct bp_places){ c->server.dir,    c->http.socket, "server.dir", "http.socket",
-                               "bagpipe-server", "server.sock",  "server" };
+    return (struct bp_places){ c->server.dir, c->http.socket,   "server.dir",
+                               "http.socket", "bagpipe-server", "/run/bagpipe-server",
+                               "server.sock", "server" };
 }

@@ -175,27 +175,6 @@ int bp_server_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access 
                  : authorize_person(s, req, need, reply, err);
 }
 
-/* ---- what was changed ---- */
-
-int bp_server_audit(struct bp_server *s, struct bp_http_req *req, const char *action,
-                    const char *subject, json_t *details, struct bp_error *err) {
-    BP_AUTO_FREE char *text = details ? json_dumps(details, JSON_COMPACT) : NULL;
-    char peer[BP_ACCESS_PEER];
-    int r;
-
-    json_decref(details);
-    bp_access_peer(s->access, req, peer);
-    r = bp_audit_add(
-        s->audit,
-        &(struct bp_audit_entry){ .who = *bp_http_user(req) ? bp_http_user(req) : "nobody",
-                                  .from = peer,
-                                  .action = action,
-                                  .subject = subject,
-                                  .details = text },
-        err);
-    return r < 0 ? bp_prefix(err, r, "not done, for it cannot be written down") : 0;
-}
-
 /* ---- life ---- */
 
 enum { KEYS = 20000 };

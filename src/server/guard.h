@@ -1,6 +1,5 @@
 #pragma once
 
-#include "catalog/audit.h"
 #include "ingest/ingest.h"
 #include "server/devices.h"
 #include "server/server-priv.h"
@@ -17,14 +16,3 @@ int bp_server_who(void *ctx, struct bp_http_req *req, struct bp_ingest_who *ret,
  *  @return 0, or 429 to be answered with `err`; the reply has its Retry-After */
 int bp_server_limit_peer(struct bp_server *s, struct bp_http_req *req, struct bp_http_reply *reply,
                          struct bp_error *err);
-/**
- * Writes down that somebody changes something. Before it is done: what cannot be written down is
- * not done.
- *
- * @param action   "device.accept", "account.users.post"
- * @param subject  what it is done to
- * @param details  taken over, or NULL; no secrets
- * @return 0, or why it cannot be written down
- */
-BP_MUST_CHECK int bp_server_audit(struct bp_server *s, struct bp_http_req *req, const char *action,
-                                  const char *subject, json_t *details, struct bp_error *err);

@@ -5,14 +5,15 @@
 
 /* clang-format off */
 static const struct bp_api_param params[] = {
+    { "status", JSON({"type": "string"}), "only sessions in this state: receiving, complete, damaged, deleted" },
     { "sort", JSON({"type": "string"}),
       "id, started, received, name, bytes, messages, lost or duration; - before it: largest first" },
     { "cursor", JSON({"type": "string"}), "`next` of the page before" },
     { "facets", JSON({"type": "integer", "minimum": 0, "maximum": 1000}),
       "also tell what the sessions found have in common, so many values a kind" },
-    { "status", JSON({"enum": ["receiving", "finished", "failed", "deleted"]}), "as an agent's list" },
-    { "from_ns", JSON({"type": "integer", "minimum": 0}), "started then or later" },
-    { "to_ns", JSON({"type": "integer", "minimum": 0}), "started before" },
+    { "who", JSON({"type": "string"}), "only what this one did" },
+    { "action", JSON({"type": "string"}), "only this, or what begins so when it ends in a dot" },
+    { "subject", JSON({"type": "string"}), "only what was done to this" },
     { "session", JSON({"type": "string"}), "id of a session" },
     { "why", JSON({"type": "string"}), "a reason, kept with the tombstone" },
     { "force", JSON({"type": "string"}), "1: also one that is kept" },
@@ -104,6 +105,31 @@ static const struct bp_api_schema schemas[] = {
         "required": ["decisions"],
         "properties": {"decisions": {"type": "array", "items": {"type": "object"}}}
       }) },
+    { "AuditPage", JSON({
+        "type": "object",
+        "required": ["entries", "head", "next"],
+        "properties": {
+          "entries": {"type": "array", "items": {"type": "object"}},
+          "head": {"$ref": "#/components/schemas/AuditHead"},
+          "next": {"type": ["integer", "null"]}
+        }
+      }) },
+    { "AuditHead", JSON({
+        "type": "object",
+        "properties": {
+          "number": {"type": "integer", "minimum": 0},
+          "hash": {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+        }
+      }) },
+    { "AuditVerdict", JSON({
+        "type": "object",
+        "required": ["good", "entries", "error"],
+        "properties": {
+          "good": {"type": "boolean"},
+          "entries": {"type": ["integer", "null"]},
+          "error": {"type": ["string", "null"]}
+        }
+      }) },
 };
 
 /* method, pattern, query, request, status, reply, others */
@@ -121,6 +147,9 @@ static const struct bp_api_doc docs[] = {
       "404" },
     { "GET", "/api/v1/decisions", "session limit", NULL, 200, "Decisions", NULL },
     { "POST", "/api/v1/decisions/:id/undo", NULL, NULL, 204, NULL, "404 409" },
+    { "GET", "/api/v1/audit", "who action subject from_ns to_ns before limit", NULL, 200,
+      "AuditPage", NULL },
+    { "POST", "/api/v1/audit/verify", NULL, "AuditHead", 200, "AuditVerdict", NULL },
 };
 /* clang-format on */
 

@@ -32,22 +32,14 @@ static const struct bp_api_schema schemas[] = {
       }) },
 };
 
-static const struct bp_api_param params[] = {
-    { "who", JSON({"type": "string"}), "only by this one" },
-    { "action", JSON({"type": "string"}), "only this, or those that begin so when it ends in a dot" },
-    { "subject", JSON({"type": "string"}), "only what was done to this" },
-};
-
 /* method, pattern, query, request, status, reply, others */
 static const struct bp_api_doc docs[] = {
     { "GET", "/api/v1/status", NULL, NULL, 200, "Status", NULL },
-    { "GET", "/api/v1/audit", "who action subject before limit", NULL, 200, "Any", NULL },
-    { "POST", "/api/v1/audit/verify", NULL, NULL, 200, "Any", NULL },
 };
 /* clang-format on */
 
-const struct bp_api_part bp_server_api_docs = { docs,    BP_COUNT(docs),   params, BP_COUNT(params),
-                                                schemas, BP_COUNT(schemas) };
+const struct bp_api_part bp_server_api_docs = { docs, BP_COUNT(docs), NULL,
+                                                0,    schemas,        BP_COUNT(schemas) };
 
 int bp_server_describe(struct bp_api *ret, const struct bp_api_part **parts,
                        struct bp_http_route **ret_routes, size_t *ret_n) {

@@ -36,10 +36,9 @@ struct bp_server {
     struct bp_jobs *jobs;
     struct bp_events *events;
 
-    struct bp_store *store;     /* part "state" */
-    struct bp_archive *archive; /* part "state": archive.db */
-    struct bp_audit *audit;     /* part "state": audit.db */
-    bool archive_renewed;       /* a damaged one was set aside */
+    struct bp_store *store;     /* part "store" */
+    struct bp_archive *archive; /* part "archive": archive.db */
+    struct bp_audit *audit;     /* part "archive": audit.db */
     struct bp_gcra *limits;     /* part "guard" */
     struct bp_devices *devices; /* part "devices" */
     /* part "devices": held over a change of devices, database included; before locks of these */

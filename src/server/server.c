@@ -14,8 +14,8 @@
 #include "daemon/process.h"
 #include "server/api-archive.h"
 #include "server/api-devices.h"
-#include "server/api-link.h"
-#include "server/state.h"
+#include "server/api-uploads.h"
+#include "server/parts.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
  * nobody comes in, long connections are ended, what runs finishes, parts are closed. */
@@ -24,13 +24,9 @@ enum { DRAIN_MS = 5000 };
 
 /* In the order of need. */
 const struct bp_server_part *const bp_server_parts[] = {
-    &bp_server_part_api,
-    &bp_server_part_state,
-    &bp_server_part_guard,
-    &bp_server_part_devices,
-    &bp_server_part_link,
-    &bp_server_part_archive,
-    NULL,
+    &bp_server_part_api,   &bp_server_part_store,   &bp_server_part_archive,
+    &bp_server_part_guard, &bp_server_part_devices, &bp_server_part_uploads,
+    &bp_server_part_links, &bp_server_part_room,    NULL,
 };
 
 /* ---- tables of tables ---- */
@@ -93,12 +89,14 @@ static const char **addresses(struct bp_server *s) {
 
 static int check_doors(struct bp_server *s, struct bp_error *err) {
     enum bp_access_mode mode = (enum bp_access_mode) s->config->auth.mode;
-    int r = bp_api_check_listen(s->access, mode, "http.listen", s->listen, err);
+    int r = bp_api_check_listen(s->access, mode, "auth.mode", "http.listen", s->listen, err);
 
     if (r == 0)
-        r = bp_api_check_listen(s->access, mode, "events.listen", s->listen_events, err);
+        r = bp_api_check_listen(s->access, mode, "auth.mode", "events.listen", s->listen_events,
+                                err);
     if (r == 0 && !s->config->metrics.public_)
-        r = bp_api_check_listen(s->access, mode, "metrics.listen", s->listen_metrics, err);
+        r = bp_api_check_listen(s->access, mode, "auth.mode", "metrics.listen", s->listen_metrics,
+                                err);
     return r;
 }
 
@@ -178,10 +176,10 @@ static const struct bp_events_topic topics[] = {
     { "status", "once a second: what GET /api/v1/status answers", 60, 128 * 1024, tick_status },
     { "sessions", "sessions as they arrive, become complete, are changed or deleted", 1000,
       512 * 1024, NULL },
-    { "robots", "devices' links as they open, end, fall silent", 1000, 512 * 1024, NULL },
     { "devices", "devices as they knock, are let in, come and go", 1000, 512 * 1024, NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
-    { "uploads", "files as they become whole", 1000, 512 * 1024, NULL },
+    { "ingest", "files as they arrive, are checked, make a session whole", 1000, 512 * 1024, NULL },
+    { "robots", "robots as they come, go, fall silent", 1000, 512 * 1024, NULL },
     { "jobs", "long work as it is queued, starts, ends", 500, 256 * 1024, NULL },
     { "log", "lines of the server's log", 1000, 256 * 1024, NULL },
 };
@@ -349,12 +347,12 @@ static void server_done(struct bp_server *s) {
     bp_http_close(s->http_events);
     bp_http_close(s->http_metrics);
     bp_http_close(s->http);
+    bp_events_close(s->events);
     while (bp_server_parts[n])
         n++;
     while (n-- > 0)
         if (bp_server_parts[n]->close)
             bp_server_parts[n]->close(s);
-    bp_events_close(s->events);
     bp_jobs_close(s->jobs);
     bp_access_close(s->access);
     bp_catalog_close(s->catalog);
@@ -394,9 +392,9 @@ static int start(struct bp_server *s, struct bp_error *err) {
     if (r == 0)
         r = open_state(s, err);
     if (r == 0)
-        r = open_events(s, err);
-    if (r == 0)
         r = open_parts(s, err);
+    if (r == 0)
+        r = open_events(s, err);
     return r < 0 ? r : open_doors(s, err);
 }
 

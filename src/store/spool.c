@@ -320,6 +320,25 @@ int bp_spool_put_parts(struct bp_spool *s, const char *id, struct bp_buf *out,
     return 0;
 }
 
+uint64_t bp_spool_bytes_of(struct bp_spool *s, const char *device) {
+    struct bp_spool_upload *u, *next;
+    uint64_t sum = 0;
+
+    bp_mutex_lock(&s->lock);
+    HASH_ITER(hh, s->uploads, u, next) {
+        sum += bp_streq(u->meta.device, device) ? u->meta.bytes : 0;
+    }
+    bp_mutex_unlock(&s->lock);
+    return sum;
+}
+
+void bp_spool_sums(struct bp_spool *s, uint64_t *ret_uploads, uint64_t *ret_bytes) {
+    bp_mutex_lock(&s->lock);
+    *ret_uploads = HASH_COUNT(s->uploads);
+    *ret_bytes = s->bytes;
+    bp_mutex_unlock(&s->lock);
+}
+
 int bp_spool_list(struct bp_spool *s, struct bp_spool_info **ret, size_t *ret_n) {
     struct bp_spool_info *list;
     struct bp_spool_upload *u, *next;
@@ -477,6 +496,7 @@ int bp_spool_drop(struct bp_spool *s, const char *id, struct bp_error *err) {
 }
 
 unsigned bp_spool_expire(struct bp_spool *s, bp_ns_t now_mono) {
+    bp_ns_t grace = BP_MIN(s->expiry / 8, 3600 * BP_SEC); /* who comes now is told what happened */
     unsigned n = 0;
 
     for (;;) {
@@ -486,7 +506,7 @@ unsigned bp_spool_expire(struct bp_spool *s, bp_ns_t now_mono) {
         bp_mutex_lock(&s->lock);
         HASH_ITER(hh, s->uploads, u, next) {
             if (!u->making && !u->finishing && !u->moved && !u->coming &&
-                bp_spool_expired_locked(s, u, now_mono)) {
+                bp_spool_expired_locked(s, u, now_mono - grace)) {
                 memcpy(id, u->id, sizeof id);
                 break;
             }

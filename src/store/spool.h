@@ -87,9 +87,14 @@ BP_MUST_CHECK int bp_spool_put_parts(struct bp_spool *s, const char *id, struct 
                                      struct bp_error *err);
 /** All uploads, in no order. @param ret  heap, owned by the caller; @return 0, -ENOMEM */
 BP_MUST_CHECK int bp_spool_list(struct bp_spool *s, struct bp_spool_info **ret, size_t *ret_n);
+/** Bytes of the unfinished uploads of a device. */
+uint64_t bp_spool_bytes_of(struct bp_spool *s, const char *device);
+/** Of all. */
+void bp_spool_sums(struct bp_spool *s, uint64_t *ret_uploads, uint64_t *ret_bytes);
 /** Forgets an upload and its bytes. @return 0, -ENOENT, -EBUSY while it is finishing, an errno */
 BP_MUST_CHECK int bp_spool_drop(struct bp_spool *s, const char *id, struct bp_error *err);
-/** Forgets what has expired: by the monotonic clock, so that a wall clock that jumps loses nothing.
+/** Forgets what has expired, and some time has passed since: by the monotonic clock, so that a wall
+ * clock that jumps loses nothing.
  *  @param now_mono  now; @return how many */
 unsigned bp_spool_expire(struct bp_spool *s, bp_ns_t now_mono);
 

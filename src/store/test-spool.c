@@ -300,7 +300,7 @@ static void expiry(void **state) {
     now = bp_mono_ns();
     assert_int_equal(bp_spool_expire(s, now), 0);
     assert_int_equal(bp_spool_expire(s, now + 4 * 3600 * BP_SEC), 0);
-    assert_int_equal(bp_spool_expire(s, now + 6 * 3600 * BP_SEC), 1);
+    assert_int_equal(bp_spool_expire(s, now + 7 * 3600 * BP_SEC), 1);
     create(s, &f, &info);
     bp_sha256_of(f.p, PART, digest);
     assert_int_equal(bp_spool_part_begin(s, info.id, 0, PART, digest, &p, &err), 0);

@@ -26,14 +26,16 @@ static void folder_free(void *self) {
 /* ---- finding it ---- */
 
 /* @return 1 when `dir` is the session that is asked for, by its name or the id in its manifest */
-static int fits(const char *dir, const char *name, const char *key, char ret_id[static 27]) {
+static int fits(const char *dir, const char *name, const char *key, struct bp_pull_list *ret) {
     BP_AUTO_MANIFEST m = { 0 };
     bool named = bp_streq(name, key);
     int r = bp_manifest_read(&bp_io_posix, dir, &m, NULL);
 
-    if (r == 0)
-        (void) snprintf(ret_id, 27, "%.26s", m.id);
-    return named || (r == 0 && (bp_streq(m.id, key) || bp_streq(m.name, key)));
+    if (!named && (r < 0 || (!bp_streq(m.id, key) && !bp_streq(m.name, key))))
+        return 0;
+    (void) snprintf(ret->id, sizeof ret->id, "%.26s", r == 0 ? m.id : "");
+    ret->name = strdup(r == 0 ? m.name : name); /* a disk may have it in a folder of another name */
+    return ret->name ? 1 : -ENOMEM;
 }
 
 static int look_in(struct folder *s, const char *dir, const char *key, struct bp_pull_list *ret) {
@@ -47,13 +49,11 @@ static int look_in(struct folder *s, const char *dir, const char *key, struct bp
         (void) snprintf(s->found, sizeof s->found, "%s/%s", dir, e->d_name);
         if (*e->d_name == '.' || stat(s->found, &st) < 0 || !S_ISDIR(st.st_mode))
             continue;
-        found = fits(s->found, e->d_name, key, ret->id);
-        if (found)
-            ret->name = strdup(e->d_name);
+        found = fits(s->found, e->d_name, key, ret);
     }
     if (d)
         (void) closedir(d);
-    return found && !ret->name ? -ENOMEM : found;
+    return found;
 }
 
 /* ---- its files ---- */

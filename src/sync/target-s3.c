@@ -14,6 +14,8 @@
  * file of that content is a small object `NAME.ref` in its place, or, with dedup=copy, a copy that
  * the other side makes of it. */
 
+#include "sync/target-s3.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -25,7 +27,6 @@
 #include "sync/key-layout.h"
 #include "sync/target-net.h"
 #include "sync/target-s3-priv.h"
-#include "sync/target-s3.h"
 
 #define SINGLE       "put"
 #define TOKEN_PREFIX "parts "
@@ -355,7 +356,7 @@ static int create(struct s3 *s, const char *key, struct bp_sync_upload *u,
     if (r < 0)
         return failed(f, r, &why, &err);
     if (strlen(id) + 40 >= sizeof u->token) {
-        (void) bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
+        (void) !bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
         return bp_sync_fail(f, BP_SYNC_SERVER, "the id of the upload is too long");
     }
     (void) snprintf(u->token, sizeof u->token, TOKEN_PREFIX "%" PRIu64 " %s", size, id);
@@ -513,7 +514,7 @@ static int complete_parts(struct s3 *s, const char *key, const char *id,
     if (r < 0 || r == SAME)
         return r < 0 ? r : 0;
     if (r == OTHER) {
-        (void) bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
+        (void) !bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
         return bp_sync_fail(f, BP_SYNC_CONFLICT, "'%s' is there with another content", key);
     }
     return bp_sync_fail(f, BP_SYNC_LOST, "the upload of '%s' is gone over there", key);
@@ -552,7 +553,7 @@ static void s3_abort(void *self, struct bp_sync_upload *u) {
     const char *id = read_token(u->token, &size);
 
     if (key && id)
-        (void) bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
+        (void) !bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
 }
 
 /* ---- the rest ---- */

@@ -369,7 +369,7 @@ static void server_abort(void *self, struct bp_sync_upload *u) {
     if (!*u->token)
         return;
     (void) snprintf(path, sizeof path, "/uploads/%.63s", u->token);
-    (void) call(self, &(struct ask){ .method = "DELETE", .path = path }, &reply, NULL);
+    (void) !call(self, &(struct ask){ .method = "DELETE", .path = path }, &reply, NULL);
 }
 
 static const struct bp_sync_target_ops server_ops = {

@@ -41,7 +41,8 @@ static_assert(BP_COUNT(policy_names) == BP_SYNC_POLICIES_N_, "every policy has a
 
 /* One row a scheme. */
 static const struct bp_sync_target_kind *const kinds[] = {
-    &bp_sync_kind_file,
+    &bp_sync_kind_file, &bp_sync_kind_http, &bp_sync_kind_https,
+    &bp_sync_kind_s3,   &bp_sync_kind_unix,
 };
 
 static int find_name(const char *const *names, size_t n, const char *name) {

@@ -239,3 +239,5 @@ void bp_sync_target_done(struct bp_sync_target *t);
 
 /* Kinds, each in a file of its own. */
 extern const struct bp_sync_target_kind bp_sync_kind_file;
+extern const struct bp_sync_target_kind bp_sync_kind_http, bp_sync_kind_https, bp_sync_kind_unix;
+extern const struct bp_sync_target_kind bp_sync_kind_s3;

@@ -277,7 +277,7 @@ int bp_sigv4_presign(const struct bp_sigv4_key *key, const struct bp_sigv4_reque
         return r;
     bp_buf_clear(&names);
     r = signature_of(key, request, (struct bp_str){ (const char *) out->p + at, out->n - at },
-                     BP_SIGV4_UNSIGNED, &names, hex);
+                     request->payload ? request->payload : BP_SIGV4_UNSIGNED, &names, hex);
     if (r < 0)
         return r;
     bp_buf_printf(out, "&X-Amz-Signature=%s", hex);

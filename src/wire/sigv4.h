@@ -63,7 +63,8 @@ BP_MUST_CHECK int bp_sigv4_authorize(const struct bp_sigv4_key *key,
 
 /**
  * Appends the query of a presigned URL: the request's pairs, X-Amz-Algorithm and so on, and the
- * signature. Its payload is not signed, whatever `payload` says.
+ * signature. A `payload` of NULL is unsigned, as whoever uses the URL may send what he likes;
+ * another one must be among the headers, which he has to send as they are.
  *
  * @param expires  seconds, 1 … 604800
  * @return as above; -EINVAL for another `expires`

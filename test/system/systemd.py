@@ -20,18 +20,19 @@ STOP_MAX = 2.0
 
 def unit_of(folder):
     """The shipped units, with the binary of this build."""
-    for name in ("bagpipe-agent.service", "bagpipe-agent.socket"):
+    for name in ("bagpipe-agent.service", "bagpipe-agent.socket", "bagpipe-server.service"):
         text = (SHIPPED / name).read_text()
         (folder / name).write_text(text.replace("/usr/bin/bagpipe", bp.BAGPIPE))
     return folder
 
 
 def offline(folder):
-    units = [str(unit_of(folder) / n) for n in ("bagpipe-agent.service", "bagpipe-agent.socket")]
+    units = [str(unit_of(folder) / n) for n in ("bagpipe-agent.service", "bagpipe-agent.socket", "bagpipe-server.service")]
     status, out, err = bp.run(["systemd-analyze", "verify", "--recursive-errors=no", *units])
     bp.check(status == 0 and not err.strip(), f"verify: {status} {out} {err}")
-    status, out, _ = bp.run(["systemd-analyze", "security", "--offline=true", "--threshold=25", units[0]])
-    bp.say(out.strip().splitlines()[-1])
+    for unit in (units[0], units[2]):
+        status, out, _ = bp.run(["systemd-analyze", "security", "--offline=true", "--threshold=25", unit])
+        bp.say(out.strip().splitlines()[-1])
     bad = folder / "bad.service"
     bad.write_text((folder / "bagpipe-agent.service").read_text().replace("RestartSec=", "RestartSecs="))
     status, _, err = bp.run(["systemd-analyze", "verify", "--recursive-errors=no", str(bad)], ok=None)
@@ -65,7 +66,7 @@ class Container:
             d.mkdir()
         for name in ("etc/systemd/system", "usr/bin", "usr/lib/sysusers.d", "usr/lib/sysctl.d", "etc/credstore"):
             (up / name).mkdir(parents=True)
-        for name in ("bagpipe-agent.service", "bagpipe-agent.socket"):
+        for name in ("bagpipe-agent.service", "bagpipe-agent.socket", "bagpipe-server.service"):
             text = (SHIPPED / name).read_text()
             (up / "etc/systemd/system" / name).write_text(text)
         drop = up / "etc/systemd/system/bagpipe-agent.service.d"

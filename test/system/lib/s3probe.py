@@ -9,6 +9,8 @@ PROBE = bp.BUILD / "test" / "system" / "s3-probe"
 
 
 class Probe:
+    log = ""
+
     def __init__(self, endpoint, bucket, keys, ok=True, **more):
         """more: region, prefix, provider, style, checksum, sse, sse_c, ca, copy, profile; env = variables besides."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and not k.endswith("CA_BUNDLE")}
