@@ -4,11 +4,15 @@
 #include <utlist.h>
 
 #include "agent/link-priv.h"
+#include "agent/vault.h"
 #include "base/json-value.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "crypt/digest.h"
+#include "crypt/vault.h"
+
+enum { SECRET_MAX = 4096 };
 
 /* ---- who we are ---- */
 
@@ -29,6 +33,10 @@ char *bp_agent_device_id(struct bp_agent *a, char ret[static BP_DEVICE_ID_TEXT])
     char hex[BP_SHA256_HEX], text[256] = "bagpipe device ";
     size_t n = strlen(text);
 
+    if (*a->config->sync.device) {
+        (void) snprintf(ret, BP_DEVICE_ID_TEXT, "%s", a->config->sync.device);
+        return ret;
+    }
     if (k) {
         bp_sha256_of(bp_sign_key_public(k), BP_PUBLIC_KEY_LEN, digest);
     } else {
@@ -61,6 +69,18 @@ static char *api_of(struct bp_agent *a) {
     return NULL;
 }
 
+int bp_link_secret(struct bp_agent *a, const char *what, struct bp_secret *ret,
+                   struct bp_error *err) {
+    if (bp_starts_with(what, "file:/"))
+        return bp_secret_read_file(what + strlen("file:"), SECRET_MAX, true, ret, err);
+    if (!bp_starts_with(what, "secret:"))
+        return bp_fail(err, BP_ECONFIG,
+                       "a configuration is no place for a token: put it into the vault (`bagpipe "
+                       "secret set`) and write secret:NAME, or file:/PATH");
+    return a->vault ? bp_vault_resolve(a->vault, what, ret, err)
+                    : bp_fail(err, -ENOENT, "there is no vault to look '%.60s' up in", what);
+}
+
 /* What is uploaded goes to a server: it is the one to tell, too. "" = none. */
 static const char *server_of(const struct bp_agent_config *c) {
     const char *upstream = c->sync.upstream;
@@ -74,16 +94,23 @@ static const char *server_of(const struct bp_agent_config *c) {
 static int open_tokens(struct bp_link *l, struct bp_error *err) {
     const struct bp_agent_config *c = l->agent->config;
     const struct bp_sign_key *key = bp_sessions_device(l->agent->sessions);
+    BP_AUTO_SECRET enrolment = { 0 };
+    int r = 0;
 
+    if (*c->link.enrolment)
+        r = bp_link_secret(l->agent, c->link.enrolment, &enrolment, err);
+    if (r < 0)
+        return bp_prefix(err, r, "link.enrolment");
     return !key ? 0
                 : bp_device_tokens_open(
-                      &(struct bp_device_tokens_options){ .url = server_of(c),
-                                                          .device = l->device,
-                                                          .name = l->name,
-                                                          .key = key,
-                                                          .enrolment = c->link.enrolment,
-                                                          .ca_file = c->link.ca_file,
-                                                          .proxy = c->link.proxy },
+                      &(struct bp_device_tokens_options){
+                          .url = server_of(c),
+                          .device = l->device,
+                          .name = l->name,
+                          .key = key,
+                          .enrolment = enrolment.n > 0 ? (const char *) enrolment.p : NULL,
+                          .ca_file = c->link.ca_file,
+                          .proxy = c->link.proxy },
                       &l->tokens, err);
 }
 
@@ -113,6 +140,9 @@ int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err)
     *ret = NULL;
     if (!*server_of(c))
         return 0;
+    if (*c->link.token && !bp_starts_with(c->link.token, "secret:") &&
+        !bp_starts_with(c->link.token, "file:/"))
+        return bp_link_secret(a, c->link.token, NULL, err); /* says what it should be */
     l = calloc(1, sizeof *l);
     if (!l)
         return bp_fail(err, -ENOMEM, "out of memory");

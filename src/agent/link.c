@@ -394,25 +394,15 @@ static void ws_end(void *ctx, const struct bp_ws_client_end *why) {
 
 /* ---- the thread ---- */
 
-/* A token, or "@FILE": read each time, so that it can be renewed. */
-static int put_token(const char *token, struct bp_buf *out) {
-    char text[4096] = "";
-    FILE *f;
+/* "secret:NAME" or "file:/PATH", looked up each time, so that it can be renewed. */
+static int put_token(struct bp_link *l, const char *token, struct bp_buf *out,
+                     struct bp_error *err) {
+    BP_AUTO_SECRET secret = { 0 };
+    int r = bp_link_secret(l->agent, token, &secret, err);
 
-    if (*token != '@') {
-        bp_buf_printf(out, "Authorization: Bearer %s", token);
-        return 0;
-    }
-    f = fopen(token + 1, "re");
-    if (!f)
-        return -errno;
-    if (!fgets(text, sizeof text, f))
-        text[0] = '\0';
-    (void) fclose(f);
-    text[strcspn(text, "\r\n")] = '\0';
-    bp_buf_printf(out, "Authorization: Bearer %s", text);
-    bp_wipe(text, sizeof text);
-    return 0;
+    if (r == 0 && secret.n > 0)
+        bp_buf_printf(out, "Authorization: Bearer %s", (const char *) secret.p);
+    return r < 0 ? bp_prefix(err, r, "link.token") : out->failed ? -ENOMEM : 0;
 }
 
 /* The connector's thread: a token of the device's own. */
@@ -435,11 +425,9 @@ static void try(struct bp_link *l) {
     const char *headers[2] = { NULL, NULL };
     struct bp_error err = { 0 };
     BP_AUTO_BUF auth = { 0 };
-    int r = *c->link.token ? put_token(c->link.token, &auth) : 0;
+    int r = *c->link.token ? put_token(l, c->link.token, &auth, &err) : 0;
 
     l->mono_tried = bp_mono_ns();
-    if (r < 0)
-        (void) bp_fail(&err, r, "link.token: the file cannot be read: %s", bp_strerror(r));
     headers[0] = auth.n > 0 ? bp_buf_cstr(&auth) : NULL;
     if (r == 0)
         r = bp_ws_client_open(

@@ -501,7 +501,7 @@ def foreign(scratch):
     for kind, url, more in (("ws", f"ws://localhost:{ports['ws']}", ()),
                             ("wss", f"wss://localhost:{ports['wss']}", (f"link.ca_file={d / 'server.pem'}",))):
         at = len(said())
-        agent = Agent(scratch / f"foreign-{kind}", url, f"link.token=@{d / 'token'}", *more)
+        agent = Agent(scratch / f"foreign-{kind}", url, f"link.token=file:{d / 'token'}", *more)
         agent.linked()
         agent.post("/api/v1/sessions", {"name": "abroad"})
         agent.post("/api/v1/sessions/current/stop")
@@ -521,7 +521,7 @@ def foreign(scratch):
         bp.check(result["status"] == 200 and "sessions" in result["body"], f"{kind}: {result}")
     before = len([m for m in said() if m["key"] == "open"])
     for name, more in (("another authority", (f"link.ca_file={d / 'other.pem'}",)), ("the system's", ())):
-        agent = Agent(scratch / f"wary-{len(more)}", f"wss://localhost:{ports['wss']}", f"link.token=@{d / 'token'}", *more)
+        agent = Agent(scratch / f"wary-{len(more)}", f"wss://localhost:{ports['wss']}", f"link.token=file:{d / 'token'}", *more)
         bp.until(lambda: "certificate" in agent.get("/api/v1/link")["error"], 20, f"{name}: the error says why")
         bp.check("hush" not in agent.p.text(), "the token is in no log")
         agent.p.stop()
@@ -568,7 +568,8 @@ def real_server(scratch):
     metrics = bp.run(["curl", "-s", "--unix-socket", folder / "s.sock", "http://localhost/metrics"])[1]
     bp.check("bagpipe_links_online 1" in metrics, "metrics")
     token = admin("POST", "/api/v1/enrolments", {"name": "line"}, want=201)["token"]
-    second = Agent(scratch / "invited", base, f"link.enrolment={token}")
+    (folder / "invitation").write_text(token)
+    second = Agent(scratch / "invited", base, f"link.enrolment=file:{folder / 'invitation'}")
     second.linked()
     bp.check(len(admin("GET", "/api/v1/robots")["robots"]) == 2, "both are there")
     admin("PATCH", f"/api/v1/devices/{agent.device}", {"state": "refused"})
@@ -620,7 +621,8 @@ def main():
     scratch = bp.scratch()
     server = Server(scratch / "server")
     proxy = Proxy(server.port)
-    agent = Agent(scratch / "agent", f"http://127.0.0.1:{proxy.port}", "link.token=hush")
+    (scratch / "token").write_text("hush")
+    agent = Agent(scratch / "agent", f"http://127.0.0.1:{proxy.port}", f"link.token=file:{scratch / 'token'}")
     agent.linked()
     bp.until(lambda: server.state(agent.device) == "online", 10, "the server knows it")
     commands(server, agent, proxy)
