@@ -241,19 +241,34 @@ int bp_ingest_arrived(struct bp_ingest *g, const struct bp_spool_meta *meta, str
 struct taking {
     struct bp_ingest *g;
     int refused; /* nothing that trying again would help */
+    bool fresh;  /* the object was not there before */
     struct bp_error why;
 };
+
+/* Into the store, then into the archive. A file that cannot be put is never "refused": its upload
+ * stays. But one that was handed on in an earlier life, and whose object is gone since, was deleted
+ * with its session. */
+static int put_and_tell(struct taking *t, const struct bp_spool_info *info, const char *path) {
+    int r = bp_store_put(t->g->o.store, info->meta.sha256, path, info->meta.bytes, &t->why);
+
+    if (r < 0)
+        return (r == -ENOENT || r == -EEXIST) && !info->moved ? -EIO : r;
+    t->fresh = r == 0;
+    return bp_ingest_arrived(t->g, &info->meta, &t->why);
+}
 
 static int take(void *ctx, const struct bp_spool_info *info, const char *path,
                 struct bp_error *err) {
     struct taking *t = ctx;
-    int r = bp_store_put(t->g->o.store, info->meta.sha256, path, info->meta.bytes, err);
+    int r;
 
-    if (r < 0)
-        return r;
-    r = bp_ingest_arrived(t->g, &info->meta, &t->why);
+    (void) pthread_rwlock_rdlock(&t->g->objects);
+    r = put_and_tell(t, info, path);
+    (void) pthread_rwlock_unlock(&t->g->objects);
     if (r == -EEXIST || r == -ENOENT) {
-        t->refused = r; /* the upload is over; its object belongs to nobody and is swept */
+        t->refused = r; /* the upload is over, and what it brought belongs to nobody */
+        if (t->fresh && bp_ingest_delete_object(t->g, info->meta.sha256, NULL) < 0)
+            return 0; /* it stays, and does no harm */
         return 0;
     }
     if (r < 0)

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,6 +73,32 @@ static int verify(struct checker *c, const char *link, struct bp_error *err) {
     return result.verdict != BP_VERDICT_WHOLE;
 }
 
+/* A copy of an object that is no file, without a name. @return a descriptor */
+static int copy_of(struct checker *c, struct bp_store_object *o, struct bp_error *err) {
+    enum { BLOCK = 4 << 20 };
+    BP_AUTO_FD int fd = open(c->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    BP_AUTO_FREE char *p = malloc(BLOCK);
+    const struct bp_io *io = c->g->o.io;
+    int64_t room = io->free_bytes(io->ctx, c->dir);
+
+    if (fd < 0 || !p)
+        return bp_fail(err, fd < 0 ? -errno : -ENOMEM, "cannot make a copy to look into");
+    if (room >= 0 &&
+        ((uint64_t) room < c->g->o.min_free || (uint64_t) room - c->g->o.min_free < o->bytes))
+        return bp_fail(err, -ENOSPC, "the disk has no room for a copy to look into");
+    for (uint64_t off = 0; off < o->bytes && !is_ending(c->g);) {
+        ssize_t n = bp_store_object_read(o, p, BLOCK, off, err);
+        int r = n > 0 ? io->pwrite(io->ctx, fd, p, (size_t) n, off) : (int) n;
+
+        if (n <= 0 || r < 0)
+            return n == 0  ? bp_fail(err, -EIO, "the object is shorter than it was")
+                   : n < 0 ? (int) n
+                           : bp_fail(err, r, "cannot make a copy to look into: %s", bp_strerror(r));
+        off += (uint64_t) n;
+    }
+    return BP_TAKE_FD(fd);
+}
+
 static int check(struct checker *c, const struct job *j, struct bp_error *err) {
     BP_CLEANUP(bp_store_object_closep) struct bp_store_object *o = NULL;
     BP_AUTO_FD int fd = -1;
@@ -81,8 +108,10 @@ static int check(struct checker *c, const struct job *j, struct bp_error *err) {
     if (r < 0)
         return r;
     fd = bp_store_object_fd(o);
+    if (fd == -EOPNOTSUPP)
+        fd = copy_of(c, o, err);
     if (fd < 0)
-        return bp_fail(err, fd, "it cannot be looked into where it is");
+        return fd;
     (void) snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
     if (snprintf(link, sizeof link, "%s/%s", c->dir, j->file) >= (int) sizeof link)
         return bp_fail(err, -ENAMETOOLONG, "its name is too long");

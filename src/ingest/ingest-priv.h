@@ -11,6 +11,9 @@
 struct bp_ingest {
     struct bp_ingest_options o; /* defaults filled in */
     struct bp_spool *spool;
+    /* Shared from finding or putting an object until the archive refers to it; alone while one that
+       nobody refers to is deleted. Held over files and the archive: it is no lock of data. */
+    pthread_rwlock_t objects;
     char *checks;         /* owned: folder of names for files that are being checked */
     struct bp_mutex lock; /* leaf */
     pthread_cond_t news;  /* something to check, or the end */

@@ -63,6 +63,7 @@ int bp_ingest_open(const struct bp_ingest_options *o, struct bp_ingest **ret,
     set_defaults(&g->o);
     bp_mutex_init(&g->lock);
     (void) pthread_cond_init(&g->news, NULL);
+    (void) pthread_rwlock_init(&g->objects, NULL);
     r = open_spool(g, err);
     if (r == 0)
         r = bp_ingest_checks_start(g, err);
@@ -77,10 +78,24 @@ void bp_ingest_close(struct bp_ingest *g) {
         return;
     bp_ingest_checks_stop(g);
     bp_spool_close(g->spool);
+    (void) pthread_rwlock_destroy(&g->objects);
     (void) pthread_cond_destroy(&g->news);
     bp_mutex_done(&g->lock);
     free(g->checks);
     free(g);
+}
+
+int bp_ingest_delete_object(struct bp_ingest *g, const uint8_t sha256[static BP_SHA256_LEN],
+                            struct bp_error *err) {
+    uint64_t wanted = 0;
+    int r;
+
+    (void) pthread_rwlock_wrlock(&g->objects);
+    r = bp_archive_references(g->o.archive, sha256, &wanted, err);
+    if (r >= 0 && wanted == 0)
+        r = bp_store_delete(g->o.store, sha256, err);
+    (void) pthread_rwlock_unlock(&g->objects);
+    return r < 0 ? r : 0;
 }
 
 void bp_ingest_tick(struct bp_ingest *g) {

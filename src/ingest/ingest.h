@@ -50,6 +50,12 @@ BP_MUST_CHECK int bp_ingest_open(const struct bp_ingest_options *o, struct bp_in
 void bp_ingest_close(struct bp_ingest *g);
 BP_DEFINE_CLEANUP(struct bp_ingest, bp_ingest_close)
 
+/** Deletes an object that no session wants any more, unless one does by now: whoever deletes does
+ * it by this, as a session may just be taking up the same content. @return 0, or an errno */
+BP_MUST_CHECK int bp_ingest_delete_object(struct bp_ingest *g,
+                                          const uint8_t sha256[static BP_SHA256_LEN],
+                                          struct bp_error *err);
+
 /** Forgets what has expired; call it once a minute or so. */
 void bp_ingest_tick(struct bp_ingest *g);
 
@@ -75,7 +81,7 @@ int bp_ingest_put_part(struct bp_ingest *g, struct bp_http_req *req, struct bp_h
                        struct bp_error *err);
 int bp_ingest_part_begin(struct bp_ingest *g, struct bp_http_req *req, struct bp_http_reply *reply,
                          void **ret_body, struct bp_error *err);
-int bp_ingest_part_data(void *body, const void *p, size_t n, struct bp_error *err);
+int bp_ingest_part_data(void *body, const void *data, size_t n, struct bp_error *err);
 void bp_ingest_part_abort(void *body);
 
 /** Appends what the room did, and what is open. */

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "base/json-value.h"
 #include "crypt/base64.h"
@@ -67,9 +68,9 @@ static json_t *upload_json(struct bp_ingest *g, const struct bp_spool_info *info
 
 /* ---- a new one ---- */
 
-/* Is it here already? Then the session has it from now on. */
-static int take_known(struct bp_ingest *g, const struct bp_spool_meta *m, bool *ret_known,
-                      struct bp_error *err) {
+/* Is it here already? Then the session has it from now on. The gate is held. */
+static int take_known_gated(struct bp_ingest *g, const struct bp_spool_meta *m, bool *ret_known,
+                            struct bp_error *err) {
     uint64_t bytes;
     int r = bp_store_head(g->o.store, m->sha256, &bytes, err);
 
@@ -83,6 +84,16 @@ static int take_known(struct bp_ingest *g, const struct bp_spool_meta *m, bool *
                        (unsigned long long) bytes, (unsigned long long) m->bytes);
     r = bp_ingest_arrived(g, m, err);
     *ret_known = r == 0;
+    return r;
+}
+
+static int take_known(struct bp_ingest *g, const struct bp_spool_meta *m, bool *ret_known,
+                      struct bp_error *err) {
+    int r;
+
+    (void) pthread_rwlock_rdlock(&g->objects);
+    r = take_known_gated(g, m, ret_known, err);
+    (void) pthread_rwlock_unlock(&g->objects);
     return r;
 }
 
@@ -286,6 +297,30 @@ static void put_object_headers(struct bp_http_reply *reply, const uint8_t *sha25
     bp_http_reply_header(reply, "Cache-Control", "private, max-age=31536000, immutable");
 }
 
+/* An object that is no file here: HEAD tells of it, GET is sent to where it lies. */
+static int reply_elsewhere(struct bp_ingest *g, struct bp_http_req *req,
+                           struct bp_http_reply *reply, const uint8_t *sha256, uint64_t bytes,
+                           int *ret_fd, struct bp_error *err) {
+    BP_AUTO_FREE char *url = NULL;
+    int r;
+
+    if (bp_streq(bp_http_method(req), "HEAD")) { /* a file of that size: none of it is sent */
+        BP_AUTO_FD int fd = memfd_create("head", MFD_CLOEXEC);
+
+        if (fd < 0 || ftruncate(fd, (off_t) bytes) < 0)
+            return bp_fail(err, -errno, "cannot answer: %s", bp_strerror(-errno));
+        *ret_fd = BP_TAKE_FD(fd);
+        return 0;
+    }
+    r = bp_store_url(g->o.store, sha256, &url, err);
+    if (r == 0) {
+        bp_http_reply_empty(reply, 307);
+        bp_http_reply_header(reply, "Location", url);
+        bp_http_reply_header(reply, "Cache-Control", "no-store");
+    }
+    return r;
+}
+
 int bp_ingest_get_object(struct bp_ingest *g, struct bp_http_req *req, struct bp_http_reply *reply,
                          struct bp_error *err) {
     BP_CLEANUP(bp_store_object_closep) struct bp_store_object *o = NULL;
@@ -298,12 +333,16 @@ int bp_ingest_get_object(struct bp_ingest *g, struct bp_http_req *req, struct bp
         r = bp_ingest_read_sha256(bp_http_param(req, "sha256"), sha256, err);
     if (r == 0)
         r = bp_store_get(g->o.store, sha256, &o, err);
-    if (r < 0)
+    if (r < 0 || !o)
         return r;
     fd = bp_store_object_fd(o);
+    if (fd == -EOPNOTSUPP) {
+        r = reply_elsewhere(g, req, reply, sha256, o->bytes, &fd, err);
+        if (r < 0 || fd < 0)
+            return r;
+    }
     if (fd < 0)
-        return bp_fail(err, fd == -EOPNOTSUPP ? BP_EUNSUPPORTED : fd,
-                       "objects of this store are not served here: %s", bp_strerror(fd));
+        return bp_fail(err, fd, "cannot open the object: %s", bp_strerror(fd));
     (void) snprintf(etag, sizeof etag, "\"%s\"", bp_sha256_hex(sha256, hex));
     bp_http_reply_file(reply, fd, o->bytes, "application/octet-stream", etag);
     put_object_headers(reply, sha256);

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ struct transfer {
     char shown[200]; /* the URL as it may be shown */
     uint64_t size;   /* of the body that is sent */
     uint64_t pos;    /* of it, next byte */
+    bp_ns_t stall;   /* how long nothing may move */
     bp_ns_t moved;   /* mono: when something moved last */
     uint64_t nmoved; /* bytes by then */
     int failed;      /* why a callback ended it */
@@ -58,7 +60,8 @@ static void init_once(void) {
 /* ---- opening ---- */
 
 static int set_ca(struct bp_fetch *f, const char *ca_file, struct bp_error *err) {
-    static const char *const names[] = { "BAGPIPE_CA_FILE", "CURL_CA_BUNDLE", "SSL_CERT_FILE" };
+    static const char *const names[] = { "BAGPIPE_CA_FILE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE",
+                                         "SSL_CERT_FILE" };
     BP_AUTO_FREE char *text = NULL;
     size_t n;
     int r;
@@ -205,6 +208,7 @@ static size_t on_read(char *p, size_t size, size_t n, void *cls) {
         ssize_t k = io->pread(io->ctx, file->fd, p, n, file->offset + t->pos);
 
         if (k <= 0) {
+            t->reply->local = true;
             fail_code(t, k < 0 ? (int) k : -ENODATA);
             return CURL_READFUNC_ABORT;
         }
@@ -241,7 +245,7 @@ static int on_progress(void *cls, curl_off_t dltotal, curl_off_t dlnow, curl_off
     if (n != t->nmoved) {
         t->nmoved = n;
         t->moved = now;
-    } else if (now - t->moved > t->f->stall_timeout) {
+    } else if (now - t->moved > t->stall) {
         fail_code(t, -ETIMEDOUT);
         return 1;
     }
@@ -296,8 +300,10 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *cls) {
         int r = t->rq->sink(t->rq->sink_ctx, p, n);
 
         t->moved = bp_mono_ns(); /* what the sink took is not the link's */
-        if (r < 0)
+        if (r < 0) {
+            t->reply->local = true;
             fail_code(t, r);
+        }
         return r < 0 ? 0 : n;
     }
     if (n > max - BP_MIN(max, body->n)) {
@@ -318,6 +324,7 @@ static int on_socket(void *cls, curl_socket_t fd, curlsocktype purpose) {
     unsigned ms = (unsigned) (f->stall_timeout / BP_MS);
 
     (void) purpose;
+    (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat);
     (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
     return CURL_SOCKOPT_OK;
@@ -331,7 +338,7 @@ static int explain_ours(const struct transfer *t, struct bp_error *err) {
         return bp_fail(err, -ECANCELED, "'%s': cancelled", t->shown);
     case -ETIMEDOUT:
         return bp_fail(err, -ETIMEDOUT, "'%s': nothing moved for %.3g s", t->shown,
-                       (double) t->f->stall_timeout / 1e9);
+                       (double) t->stall / 1e9);
     case BP_ELIMIT:
         return bp_fail(err, BP_ELIMIT, "'%s': the answer is longer than is allowed", t->shown);
     case -ENODATA:
@@ -639,6 +646,7 @@ int bp_fetch(struct bp_fetch *f, const struct bp_fetch_request *request, struct 
     int r;
 
     bp_fetch_reply_done(ret);
+    t.stall = request->stall_timeout ? request->stall_timeout : f->stall_timeout;
     t.size = request->file ? request->file->size : request->body.n;
     show_url(request->url, t.shown, sizeof t.shown);
     if (is_cancelled(&t))

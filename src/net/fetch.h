@@ -18,7 +18,8 @@ struct bp_fetch;
 /* Zero means the default in brackets. Texts are borrowed for bp_fetch_open(). */
 struct bp_fetch_options {
     /* PEM file of the authorities that are trusted, instead of the system's. [environment
-     * BAGPIPE_CA_FILE, then CURL_CA_BUNDLE, then SSL_CERT_FILE, then the system's] */
+     * BAGPIPE_CA_FILE, AWS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, in this order; else the
+     * system's] */
     const char *ca_file;
     /* "http://[USER:PASSWORD@]HOST:PORT", "socks5h://…"; "" for none. [environment http_proxy,
      * https_proxy, all_proxy, no_proxy] Unix sockets never have one. */
@@ -67,6 +68,7 @@ struct bp_fetch_request {
     void *sink_ctx;
     size_t max_body_bytes; /* of reply.body; more is BP_ELIMIT [1 MiB] */
     bp_ns_t timeout;       /* of the whole; the stall timeout holds anyway [none] */
+    bp_ns_t stall_timeout; /* for servers that think long [that of the options] */
     const bool *cancel;    /* read atomically at least once a second while waiting; true ends it */
 };
 
@@ -80,6 +82,7 @@ struct bp_fetch_reply {
     uint64_t sent;       /* bytes of body that left, resent ones too */
     uint64_t received;   /* bytes of body that came */
     bool reused;         /* on a connection that was there */
+    bool local;          /* what failed is our file, or the sink, not the other side */
 };
 
 /** Takes NULL and a zeroed one. */

@@ -21,7 +21,14 @@
  * under stream.lock, and conns.lock under libmicrohttpd's. So nothing of libmicrohttpd is called
  * under conns.lock. */
 
-enum { BP_HTTP_MAX_LISTENERS = 8, BP_HTTP_MAX_HEADERS = 16, BP_HTTP_POOL_BYTES = 16 * 1024 };
+enum {
+    BP_HTTP_MAX_LISTENERS = 8,
+    BP_HTTP_MAX_HEADERS = 16,
+    BP_HTTP_POOL_BYTES = 16 * 1024,
+    /* With long bodies: half of it is what one recv() may bring. From 32 KiB on the pool is mapped,
+       so that a connection takes what it has used. */
+    BP_HTTP_LONG_POOL_BYTES = 64 * 1024,
+};
 
 struct bp_http_listener {
     int fd;

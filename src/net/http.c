@@ -262,6 +262,7 @@ static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *s) {
 static int start_loops(struct bp_http *h, struct bp_error *err) {
     const struct bp_http_options *o = &h->o;
     unsigned limit = (o->max_connections + o->max_connections / 8 + 8) * o->loops;
+    size_t pool = o->nbodies > 0 ? BP_HTTP_LONG_POOL_BYTES : BP_HTTP_POOL_BYTES;
     sigset_t all, old;
 
     (void) sigfillset(&all);
@@ -275,7 +276,7 @@ static int start_loops(struct bp_http *h, struct bp_error *err) {
         MHD_OPTION_THREAD_POOL_SIZE, o->loops > 1 ? o->loops : 0,                 /**/
         MHD_OPTION_CONNECTION_LIMIT, limit,                                       /**/
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) (o->idle_timeout / BP_SEC) + 1, /**/
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) BP_HTTP_POOL_BYTES,          /**/
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool,                                 /**/
         MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,                          /**/
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,                                   /**/
         MHD_OPTION_NOTIFY_CONNECTION, bp_http_conn_notify, h,                     /**/

@@ -8,7 +8,7 @@
 #define REQUEST BP_CLEANUP(bp_s3_request_done) struct bp_s3_request
 #define REPLY   BP_CLEANUP(bp_fetch_reply_done) struct bp_fetch_reply
 
-#define LONG    (10 * 60 * BP_SEC)
+#define LONG    (BP_SEC * 10 * 60)
 
 static void source_header(struct bp_s3 *s, struct bp_s3_request *rq, const char *from,
                           const char *etag) {

@@ -7,8 +7,8 @@
 #include "crypt/secret.h"
 #include "net/s3-priv.h"
 
-#define EARLY   (5 * 60 * BP_SEC) /* renewed so long before the end */
-#define PATIENT (30 * BP_SEC)     /* until a source that failed is asked again */
+#define EARLY   (BP_SEC * 5 * 60) /* renewed so long before the end */
+#define PATIENT (BP_SEC * 30)     /* until a source that failed is asked again */
 
 enum source { GIVEN, ENVIRONMENT, WEB_IDENTITY, FILES, CONTAINER, INSTANCE, SOURCES_N };
 

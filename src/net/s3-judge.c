@@ -5,7 +5,7 @@
 #include "net/s3-priv.h"
 
 /* Beyond this a signature's time is worth a second look; Amazon refuses from 15 minutes on. */
-#define SKEW (4 * 60 * BP_SEC)
+#define SKEW (BP_SEC * 4 * 60)
 
 static const struct {
     const char *word;
@@ -187,7 +187,7 @@ void bp_s3_judge_fetch(int r, const struct bp_fetch_reply *reply, struct bp_s3_f
     *failure = (struct bp_s3_failure){ .class = BP_S3_LOCAL,
                                        .status = reply->status,
                                        .date_ns = reply->date_ns };
-    for (size_t i = 0; i < BP_COUNT(network); i++)
+    for (size_t i = 0; !reply->local && i < BP_COUNT(network); i++)
         if (r == network[i])
             failure->class = BP_S3_NETWORK;
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base/crc64.h"
-#include "base/json.h"
 #include "crypt/base64.h"
 #include "crypt/digest.h"
 #include "net/s3-priv.h"
@@ -155,15 +154,14 @@ int bp_s3_etag_set(char etag[static BP_S3_ETAG], struct bp_str text, struct bp_e
 }
 
 static bool read_hex(const char *hex, uint8_t *ret, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        unsigned v;
+    static const char digits[] = "0123456789abcdef";
 
-        if (strspn(hex + 2 * i, "0123456789abcdefABCDEF") < 2 ||
-            sscanf(hex + 2 * i, "%2x", &v) != 1)
-            return false;
-        ret[i] = (uint8_t) v;
-    }
-    return hex[2 * n] == '\0';
+    if (strlen(hex) != 2 * n || strspn(hex, digits) != 2 * n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = (uint8_t) ((strchr(digits, hex[2 * i]) - digits) << 4 |
+                            (strchr(digits, hex[2 * i + 1]) - digits));
+    return true;
 }
 
 /* Size: of Content-Range for a part of an object, else of Content-Length. */
@@ -246,12 +244,39 @@ int bp_s3_put(struct bp_s3 *s, const char *key, const struct bp_s3_body *body,
 
 /* ---- get, head, delete ---- */
 
+/* A range that is read: what comes is checked to be it before the first byte is given on. */
+struct range {
+    const struct bp_fetch_reply *reply;
+    int (*sink)(void *ctx, const void *p, size_t n);
+    void *ctx;
+    uint64_t offset, size; /* 0: to the end */
+    uint64_t got;
+};
+
+static bool is_range(const struct range *g, size_t n) {
+    const char *text = bp_fetch_header(g->reply, "Content-Range");
+
+    return g->reply->status == 206 && text && bp_starts_with(text, "bytes ") &&
+           strtoull(text + 6, NULL, 10) == g->offset && (g->size == 0 || n <= g->size - g->got);
+}
+
+static int take_range(void *ctx, const void *p, size_t n) {
+    struct range *g = ctx;
+
+    if ((g->offset > 0 || g->size > 0) && !is_range(g, n))
+        return BP_EUNSUPPORTED;
+    g->got += n;
+    return g->sink(g->ctx, p, n);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): a range of one version, and the usual four */
 int bp_s3_get(struct bp_s3 *s, const char *key, uint64_t offset, uint64_t size, const char *etag,
               int (*sink)(void *ctx, const void *p, size_t n), void *ctx,
               const struct bp_s3_flow *flow, struct bp_s3_object *ret,
               struct bp_s3_failure *failure, struct bp_error *err) {
-    REQUEST rq = { .method = "GET", .key = key, .flow = flow, .sink = sink, .sink_ctx = ctx };
+    REQUEST rq = { .method = "GET", .key = key, .flow = flow, .sink = take_range };
     REPLY reply = { 0 };
+    struct range range = { &reply, sink, ctx, offset, size, 0 };
     struct bp_s3_object got;
     int r;
 
@@ -263,12 +288,13 @@ int bp_s3_get(struct bp_s3 *s, const char *key, uint64_t offset, uint64_t size, 
     if (etag && etag[0])
         bp_s3_header(&rq, "If-Match", "%s", etag);
     bp_s3_customer_headers(s, &rq);
+    rq.sink_ctx = &range;
     r = bp_s3_send(s, &rq, &reply, failure, err);
+    if (r == BP_EUNSUPPORTED)
+        return bp_s3_fail(failure, BP_S3_PERMANENT,
+                          bp_fail(err, r, "the server gives another range than it was asked for"));
     if (r < 0)
         return r;
-    if (rq.nheaders > 0 && (size > 0 || offset > 0) && reply.status != 206)
-        return bp_s3_fail(failure, BP_S3_PERMANENT,
-                          bp_fail(err, BP_EUNSUPPORTED, "the server does not give ranges"));
     r = bp_s3_unreadable(failure, read_object(&reply, &got, err));
     if (r == 0 && ret)
         *ret = got;
@@ -360,7 +386,7 @@ static int list_leaf(void *ctx, const char *path, struct bp_str text, struct bp_
         if (bp_s3_xml_time(text, &l->object.modified) < 0)
             l->object.modified = 0;
     } else if (bp_streq(path, "Contents") || bp_streq(path, "CommonPrefixes")) {
-        return give_entry(l, path[1] == 'o' && path[3] == 'm', err);
+        return give_entry(l, bp_starts_with(path, "Common"), err);
     }
     return 0;
 }
@@ -407,7 +433,7 @@ int bp_s3_list(struct bp_s3 *s, const char *under, const char *delimiter, const 
     } while (r == 0 && l.ended == 0 && l.truncated);
     bp_buf_done(&l.key);
     bp_buf_done(&l.next);
-    return l.ended ? l.ended : r;
+    return l.ended ? bp_s3_fail(failure, BP_S3_OK, l.ended) : r;
 }
 
 /* ---- presigned URLs ---- */

@@ -38,9 +38,9 @@ const struct bp_s3_quirks *bp_s3_quirks_of(const char *host) {
     size_t n = strcspn(host, ":");
 
     for (size_t i = 0; i < BP_COUNT(table); i++) {
-        size_t k = table[i].host ? strlen(table[i].host) : SIZE_MAX;
+        const char *end = table[i].host;
 
-        if (k <= n && strncasecmp(host + n - k, table[i].host, k) == 0)
+        if (end && strlen(end) <= n && strncasecmp(host + n - strlen(end), end, strlen(end)) == 0)
             return &table[i];
     }
     return bp_s3_quirks_named("generic");

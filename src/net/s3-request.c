@@ -7,6 +7,12 @@
 #include "net/s3-priv.h"
 
 void bp_s3_request_done(struct bp_s3_request *rq) {
+    for (size_t i = 0; i < rq->nheaders; i++) { /* one may be a key: SSE-C */
+        char *value;
+
+        memcpy(&value, &rq->headers[i].value, sizeof value);
+        bp_wipe(value, strlen(value));
+    }
     bp_arena_done(&rq->arena);
 }
 
@@ -215,7 +221,8 @@ static int transfer(struct try *t, struct bp_fetch_reply *reply, struct bp_error
                                   .sink = rq->sink,
                                   .sink_ctx = rq->sink_ctx,
                                   .max_body_bytes = rq->max_body_bytes,
-                                  .timeout = rq->timeout };
+                                  .timeout = rq->timeout,
+                                  .stall_timeout = rq->timeout };
 
     if (body && body->file)
         f.file = body->file;
@@ -293,11 +300,9 @@ static bool try_once(struct try *t, unsigned *done, struct bp_fetch_reply *reply
 
     *ret = bp_s3_creds_get(t->s->creds, &t->keys, err);
     if (*ret < 0) {
-        (void) bp_s3_fail(failure,
-                          *ret == -EACCES   ? BP_S3_AUTH
-                          : *ret == -ENOMEM ? BP_S3_LOCAL
-                                            : BP_S3_NETWORK,
-                          0);
+        bp_s3_judge_fetch(*ret, reply, failure);
+        if (failure && failure->class == BP_S3_LOCAL && *ret != -ENOMEM)
+            failure->class = *ret == -EAGAIN ? BP_S3_SERVER : BP_S3_AUTH;
         return false;
     }
     *ret = prepare(t, err);

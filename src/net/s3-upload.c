@@ -11,7 +11,7 @@
 #define REPLY   BP_CLEANUP(bp_fetch_reply_done) struct bp_fetch_reply
 
 /* Completing tens of gigabytes takes some servers minutes. */
-#define LONG (10 * 60 * BP_SEC)
+#define LONG (BP_SEC * 10 * 60)
 
 /* ---- create ---- */
 
@@ -427,7 +427,7 @@ int bp_s3_uploads(struct bp_s3 *s, const char *under,
     bp_buf_done(&l.id);
     bp_buf_done(&l.next_key);
     bp_buf_done(&l.next_id);
-    return l.ended ? l.ended : r;
+    return l.ended ? bp_s3_fail(failure, BP_S3_OK, l.ended) : r;
 }
 
 /* Ours that are old: gathered first, so that aborting does not disturb the pages. */

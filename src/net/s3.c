@@ -77,8 +77,10 @@ static int find_region(struct bp_s3 *s, const char *given, struct bp_error *err)
         region = bp_s3_env("AWS_REGION");
     if (!region)
         region = bp_s3_env("AWS_DEFAULT_REGION");
-    if (!region)
-        region = of_profile = bp_s3_creds_region(s->creds);
+    if (!region) {
+        of_profile = bp_s3_creds_region(s->creds);
+        region = of_profile;
+    }
     if (!region)
         region = "us-east-1";
     if (!has_only(region, "-_") || strlen(region) >= sizeof s->region || !region[0])

@@ -165,6 +165,8 @@ struct bp_s3_object {
     uint8_t digest[32]; /* what bp_s3_put_options.digest said */
 };
 
+/** Sends an object at once. -EEXIST may be our own earlier try whose answer got lost: look at its
+ *  digest by bp_s3_head(). */
 BP_MUST_CHECK int bp_s3_put(struct bp_s3 *s, const char *key, const struct bp_s3_body *body,
                             const struct bp_s3_put_options *options, const struct bp_s3_flow *flow,
                             struct bp_s3_object *ret, struct bp_s3_failure *failure,
@@ -177,7 +179,8 @@ BP_MUST_CHECK int bp_s3_put(struct bp_s3 *s, const char *key, const struct bp_s3
  * @param etag     the object must still be this one, else BP_EMISMATCH; or NULL
  * @param sink     gets the bytes in pieces; as in bp_fetch_request
  * @param ret      may be NULL
- * @return also -ERANGE when it is not that long
+ * @return also -ERANGE when it is not that long; BP_EUNSUPPORTED when something else came than was
+ *         asked for (`sink` has not seen it)
  */
 BP_MUST_CHECK int bp_s3_get(struct bp_s3 *s, const char *key, uint64_t offset, uint64_t size,
                             const char *etag, int (*sink)(void *ctx, const void *p, size_t n),

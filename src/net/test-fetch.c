@@ -187,6 +187,7 @@ static void sends_ranges(void **state) {
     assert_non_null(strstr(err.text, "shorter"));
     file.fd = -1;
     assert_int_equal(bp_fetch(f, &rq, &reply, &err), -EBADF);
+    assert_true(reply.local);
 }
 
 static int take(void *ctx, const void *p, size_t n) {
@@ -223,6 +224,7 @@ static void into_sinks(void **state) {
 
     rq.sink = refuse;
     assert_int_equal(bp_fetch(f, &rq, &reply, &err), -ENOSPC);
+    assert_true(reply.local);
     rq.sink = take;
     bp_buf_clear(&got);
     rq.url = url_of(bp_http_address(h, 0), "/missing", url);

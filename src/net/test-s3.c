@@ -14,80 +14,79 @@
 #define XML2 "</Code><Message>why</Message><RequestId>r1</RequestId></Error>"
 
 /* What an answer is made into. */
-static void judges(void **state) {
-    enum { NONE = 0, CLOCK = 1, REGION = 2, KEYS = 4, AGAIN = 8 };
-    static const struct {
-        int status;
-        const char *body;
-        bool precondition;
-        bp_ns_t apart; /* server's clock minus ours; -1 = it tells none */
-        bp_ns_t retry_after;
-        const char *region;
-        enum bp_s3_class class;
-        int code, remedy;
-    } cases[] = {
-        { 403, XML1 "RequestTimeTooSkewed" XML2, false, 1200, 0, "", BP_S3_CLOCK, -EACCES, CLOCK },
-        { 403, XML1 "RequestTimeTooSkewed" XML2, false, -1, 0, "", BP_S3_CLOCK, -EACCES, 0 },
-        { 403, "", false, -1200, 0, "", BP_S3_CLOCK, -EACCES, CLOCK }, /* HEAD */
-        { 403, "", false, 30, 0, "", BP_S3_AUTH, -EACCES, 0 },
-        { 403, XML1 "AccessDenied" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, 0 },
-        { 403, XML1 "SignatureDoesNotMatch" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, AGAIN },
-        { 400, XML1 "ExpiredToken" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, KEYS },
-        { 403, XML1 "InvalidAccessKeyId" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, KEYS },
-        { 401, "<html>", false, 0, 0, "", BP_S3_AUTH, -EACCES, 0 },
-        { 407, "", false, 0, 0, "", BP_S3_AUTH, -EACCES, 0 },
-        { 503, XML1 "SlowDown" XML2, false, 0, 0, "", BP_S3_THROTTLED, -EAGAIN, 0 },
-        { 503, "", false, 0, 7, "", BP_S3_THROTTLED, -EAGAIN, 0 },
-        { 503, "<html>busy</html>", false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
-        { 429, "", false, 0, 0, "", BP_S3_THROTTLED, -EAGAIN, 0 },
-        { 500, XML1 "InternalError" XML2, false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
-        { 200, XML1 "InternalError" XML2, false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
-        { 200, XML1 "NoSuchUpload" XML2, false, 0, 0, "", BP_S3_MISSING, -ENOENT, 0 },
-        { 200, XML1 "SomethingNew" XML2, false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
-        { 502, "", false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
-        { 404, XML1 "NoSuchUpload" XML2, false, 0, 0, "", BP_S3_MISSING, -ENOENT, 0 },
-        { 404, XML1 "NoSuchBucket" XML2, false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
-        { 404, "", false, 0, 0, "", BP_S3_MISSING, -ENOENT, 0 },
-        { 412, XML1 "PreconditionFailed" XML2, true, 0, 0, "", BP_S3_EXISTS, -EEXIST, 0 },
-        { 412, "", false, 0, 0, "", BP_S3_DAMAGED, BP_EMISMATCH, 0 },
-        { 409, XML1 "ConditionalRequestConflict" XML2, true, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
-        { 400, XML1 "XAmzContentSHA256Mismatch" XML2, false, 0, 0, "", BP_S3_DAMAGED, BP_EMISMATCH,
-          0 },
-        { 400, XML1 "IncompleteBody" XML2, false, 0, 0, "", BP_S3_NETWORK, -EIO, 0 },
-        { 400, XML1 "EntityTooSmall" XML2, false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
-        { 403, XML1 "QuotaExceeded" XML2, false, 0, 0, "", BP_S3_QUOTA, -EDQUOT, 0 },
-        { 507, "", false, 0, 0, "", BP_S3_QUOTA, -EDQUOT, 0 },
-        { 416, XML1 "InvalidRange" XML2, false, 0, 0, "", BP_S3_PERMANENT, -ERANGE, 0 },
-        { 301, XML1 "PermanentRedirect" XML2, false, 0, 0, "eu-west-1", BP_S3_PERMANENT, -EINVAL,
-          REGION },
-        { 400, XML1 "AuthorizationHeaderMalformed</Code><Region>eu-west-2</Region></Error>", false,
-          0, 0, "", BP_S3_AUTH, -EACCES, REGION },
-        { 301, "", false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
-        { 400, "", false, 0, 0, "eu-west-1", BP_S3_PERMANENT, -EINVAL, REGION }, /* HEAD */
-        { 501, XML1 "NotImplemented" XML2, false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
-    };
+enum { CLOCK = 1, REGION = 2, KEYS = 4, AGAIN = 8 };
+static const struct {
+    int status;
+    const char *body;
+    bool precondition;
+    bp_ns_t apart; /* server's clock minus ours; -1 = it tells none */
+    bp_ns_t retry_after;
+    const char *region;
+    enum bp_s3_class class;
+    int code, remedy;
+} verdicts[] = {
+    { 403, XML1 "RequestTimeTooSkewed" XML2, false, 1200, 0, "", BP_S3_CLOCK, -EACCES, CLOCK },
+    { 403, XML1 "RequestTimeTooSkewed" XML2, false, -1, 0, "", BP_S3_CLOCK, -EACCES, 0 },
+    { 403, "", false, -1200, 0, "", BP_S3_CLOCK, -EACCES, CLOCK }, /* HEAD */
+    { 403, "", false, 30, 0, "", BP_S3_AUTH, -EACCES, 0 },
+    { 403, XML1 "AccessDenied" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, 0 },
+    { 403, XML1 "SignatureDoesNotMatch" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, AGAIN },
+    { 400, XML1 "ExpiredToken" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, KEYS },
+    { 403, XML1 "InvalidAccessKeyId" XML2, false, 0, 0, "", BP_S3_AUTH, -EACCES, KEYS },
+    { 401, "<html>", false, 0, 0, "", BP_S3_AUTH, -EACCES, 0 },
+    { 407, "", false, 0, 0, "", BP_S3_AUTH, -EACCES, 0 },
+    { 503, XML1 "SlowDown" XML2, false, 0, 0, "", BP_S3_THROTTLED, -EAGAIN, 0 },
+    { 503, "", false, 0, 7, "", BP_S3_THROTTLED, -EAGAIN, 0 },
+    { 503, "<html>busy</html>", false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
+    { 429, "", false, 0, 0, "", BP_S3_THROTTLED, -EAGAIN, 0 },
+    { 500, XML1 "InternalError" XML2, false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
+    { 200, XML1 "InternalError" XML2, false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
+    { 200, XML1 "NoSuchUpload" XML2, false, 0, 0, "", BP_S3_MISSING, -ENOENT, 0 },
+    { 200, XML1 "SomethingNew" XML2, false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
+    { 502, "", false, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
+    { 404, XML1 "NoSuchUpload" XML2, false, 0, 0, "", BP_S3_MISSING, -ENOENT, 0 },
+    { 404, XML1 "NoSuchBucket" XML2, false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
+    { 404, "", false, 0, 0, "", BP_S3_MISSING, -ENOENT, 0 },
+    { 412, XML1 "PreconditionFailed" XML2, true, 0, 0, "", BP_S3_EXISTS, -EEXIST, 0 },
+    { 412, "", false, 0, 0, "", BP_S3_DAMAGED, BP_EMISMATCH, 0 },
+    { 409, XML1 "ConditionalRequestConflict" XML2, true, 0, 0, "", BP_S3_SERVER, -EIO, 0 },
+    { 400, XML1 "XAmzContentSHA256Mismatch" XML2, false, 0, 0, "", BP_S3_DAMAGED, BP_EMISMATCH, 0 },
+    { 400, XML1 "IncompleteBody" XML2, false, 0, 0, "", BP_S3_NETWORK, -EIO, 0 },
+    { 400, XML1 "EntityTooSmall" XML2, false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
+    { 403, XML1 "QuotaExceeded" XML2, false, 0, 0, "", BP_S3_QUOTA, -EDQUOT, 0 },
+    { 507, "", false, 0, 0, "", BP_S3_QUOTA, -EDQUOT, 0 },
+    { 416, XML1 "InvalidRange" XML2, false, 0, 0, "", BP_S3_PERMANENT, -ERANGE, 0 },
+    { 301, XML1 "PermanentRedirect" XML2, false, 0, 0, "eu-west-1", BP_S3_PERMANENT, -EINVAL,
+      REGION },
+    { 400, XML1 "AuthorizationHeaderMalformed</Code><Region>eu-west-2</Region></Error>", false, 0,
+      0, "", BP_S3_AUTH, -EACCES, REGION },
+    { 301, "", false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
+    { 400, "", false, 0, 0, "eu-west-1", BP_S3_PERMANENT, -EINVAL, REGION }, /* HEAD */
+    { 501, XML1 "NotImplemented" XML2, false, 0, 0, "", BP_S3_PERMANENT, -EINVAL, 0 },
+};
 
+static void judges(void **state) {
     (void) state;
-    for (size_t i = 0; i < BP_COUNT(cases); i++) {
+    for (size_t i = 0; i < BP_COUNT(verdicts); i++) {
         BP_CLEANUP(bp_fetch_reply_done)
-        struct bp_fetch_reply reply = { .status = cases[i].status,
-                                        .retry_after = cases[i].retry_after * BP_SEC };
+        struct bp_fetch_reply reply = { .status = verdicts[i].status,
+                                        .retry_after = verdicts[i].retry_after * BP_SEC };
         struct bp_s3_failure f = { 0 };
         struct bp_error err = { 0 };
         struct bp_s3_verdict v;
 
-        reply.date_ns = cases[i].apart == -1 ? 0 : NOW + cases[i].apart * BP_SEC;
-        bp_buf_put_str(&reply.body, cases[i].body);
-        if (cases[i].region[0]) {
+        reply.date_ns = verdicts[i].apart == -1 ? 0 : NOW + verdicts[i].apart * BP_SEC;
+        bp_buf_put_str(&reply.body, verdicts[i].body);
+        if (verdicts[i].region[0]) {
             bp_buf_put(&reply.head, "X-Amz-Bucket-Region", 20);
-            bp_buf_put(&reply.head, cases[i].region, strlen(cases[i].region) + 1);
+            bp_buf_put(&reply.head, verdicts[i].region, strlen(verdicts[i].region) + 1);
         }
-        v = bp_s3_judge(&reply, cases[i].precondition, NOW, &f, &err);
-        if (f.class != cases[i].class || v.code != cases[i].code ||
-            (int) v.remedy != cases[i].remedy || !err.text[0] || f.status != cases[i].status)
-            fail_msg("case %zu: class %s, code %d, remedy %d: %s", i, bp_s3_class_text(f.class),
+        v = bp_s3_judge(&reply, verdicts[i].precondition, NOW, &f, &err);
+        if (f.class != verdicts[i].class || v.code != verdicts[i].code ||
+            (int) v.remedy != verdicts[i].remedy || !err.text[0] || f.status != verdicts[i].status)
+            fail_msg("verdict %zu: class %s, code %d, remedy %d: %s", i, bp_s3_class_text(f.class),
                      v.code, (int) v.remedy, err.text);
-        if (strstr(cases[i].body, "RequestId"))
+        if (strstr(verdicts[i].body, "RequestId"))
             assert_string_equal(f.request_id, "r1");
     }
 }

@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "catalog/archive.h"
 #include "catalog/audit.h"
+#include "ingest/ingest.h"
 #include "server/archive-json.h"
 #include "server/server-priv.h"
 #include "store/store.h"
@@ -420,7 +421,7 @@ static void drop_object(void *ctx, const uint8_t sha256[static BP_ARCHIVE_DIGEST
     struct bp_server *s = ctx;
     struct bp_error err = { 0 };
 
-    if (s->store && bp_store_delete(s->store, sha256, &err) < 0)
+    if (s->ingest && bp_ingest_delete_object(s->ingest, sha256, &err) < 0)
         bp_log(BP_LOG_WARNING, "an object that nobody wants could not be deleted",
                BP_F_TEXT("error", err.text));
 }

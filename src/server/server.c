@@ -14,6 +14,7 @@
 #include "daemon/process.h"
 #include "server/api-archive.h"
 #include "server/api-devices.h"
+#include "server/api-link.h"
 #include "server/api-uploads.h"
 #include "server/parts.h"
 
@@ -26,7 +27,7 @@ enum { DRAIN_MS = 5000 };
 const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,   &bp_server_part_store,   &bp_server_part_archive,
     &bp_server_part_guard, &bp_server_part_devices, &bp_server_part_uploads,
-    &bp_server_part_links, &bp_server_part_room,    NULL,
+    &bp_server_part_link,  &bp_server_part_room,    NULL,
 };
 
 /* ---- tables of tables ---- */
@@ -176,10 +177,10 @@ static const struct bp_events_topic topics[] = {
     { "status", "once a second: what GET /api/v1/status answers", 60, 128 * 1024, tick_status },
     { "sessions", "sessions as they arrive, become complete, are changed or deleted", 1000,
       512 * 1024, NULL },
+    { "robots", "devices' links as they open, end, fall silent", 1000, 512 * 1024, NULL },
     { "devices", "devices as they knock, are let in, come and go", 1000, 512 * 1024, NULL },
     { "alerts", "alerts as they are raised, change and clear", 1000, 512 * 1024, NULL },
     { "ingest", "files as they arrive, are checked, make a session whole", 1000, 512 * 1024, NULL },
-    { "robots", "robots as they come, go, fall silent", 1000, 512 * 1024, NULL },
     { "jobs", "long work as it is queued, starts, ends", 500, 256 * 1024, NULL },
     { "log", "lines of the server's log", 1000, 256 * 1024, NULL },
 };

@@ -12,7 +12,7 @@
  * was handed on. Nothing but garbage is removed: a map that cannot be read is left alone and told.
  */
 
-static const bp_ns_t GRACE = 24 * 3600 * BP_SEC;
+static const bp_ns_t GRACE = BP_SEC * 24 * 3600;
 
 /* How long nothing came, by the time of its map. The clock may have jumped while we were not
  * running: whatever it says, an upload gets some time to go on. */

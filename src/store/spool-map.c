@@ -1,6 +1,7 @@
 #include "store/spool-map.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/crc.h"
 #include "base/cursor.h"
@@ -46,8 +47,9 @@ bool bp_spool_part_ok(uint64_t bytes, uint32_t part_bytes) {
            (bytes == 0 || (bytes - 1) / part_bytes < BP_SPOOL_PARTS_MAX);
 }
 
-static void put_text(uint8_t *head, size_t at, const char *text) {
-    memcpy(head + at, text, strlen(text));
+/* Up to the next field at `end`, a NUL at least behind it. */
+static void put_text(uint8_t *head, size_t at, size_t end, const char *text) {
+    (void) snprintf((char *) head + at, end - at, "%s", text);
 }
 
 void bp_spool_map_head(const struct bp_spool_meta *meta, bp_ns_t created_wall,
@@ -58,10 +60,10 @@ void bp_spool_map_head(const struct bp_spool_meta *meta, bp_ns_t created_wall,
     bp_st_le64(ret + AT_BYTES, meta->bytes);
     bp_st_le64(ret + AT_CREATED, (uint64_t) created_wall);
     memcpy(ret + AT_SHA256, meta->sha256, BP_SHA256_LEN);
-    put_text(ret, AT_SESSION, meta->session);
-    put_text(ret, AT_KIND, meta->kind);
-    put_text(ret, AT_DEVICE, meta->device);
-    put_text(ret, AT_FILE, meta->file);
+    put_text(ret, AT_SESSION, AT_KIND, meta->session);
+    put_text(ret, AT_KIND, AT_DEVICE, meta->kind);
+    put_text(ret, AT_DEVICE, AT_FILE, meta->device);
+    put_text(ret, AT_FILE, AT_END, meta->file);
     bp_st_le32(ret + AT_CRC, bp_crc32c(0, ret, AT_CRC));
 }
 

@@ -98,9 +98,7 @@ static int compare_known(struct bp_spool_part *p, struct bp_error *err) {
 
 /* The part with which the digest of the whole goes on takes it along. Copied under the lock: what
  * it is copied from goes when the part is superseded and its successor ends. */
-static void take_whole(struct bp_spool_part *p) {
-    struct bp_spool_upload *u = p->upload;
-
+static void take_whole(struct bp_spool_part *p, struct bp_spool_upload *u) {
     bp_mutex_lock(&p->spool->lock);
     if (!u->hasher && !p->known && !p->superseded &&
         (uint64_t) p->n * u->meta.part_bytes == u->hashed)
@@ -132,11 +130,11 @@ int bp_spool_part_begin(struct bp_spool *s, const char *id, uint64_t n, uint64_t
         r = bp_spool_use(s, p->upload, err);
     if (p->upload && r == 0 && p->known)
         r = compare_known(p, err);
-    if (r < 0) {
+    if (r < 0 || !p->upload) {
         bp_spool_part_abort(p);
         return r;
     }
-    take_whole(p);
+    take_whole(p, p->upload);
     *ret = p;
     return 0;
 }

@@ -13,7 +13,7 @@
  *     it stays, and only remembering that may be missing. */
 
 enum { MAX_UPLOADS = 10000 };
-static const bp_ns_t EXPIRY = 7 * 24 * 3600 * BP_SEC;
+static const bp_ns_t EXPIRY = BP_SEC * 7 * 24 * 3600;
 
 char *bp_spool_id(const char *session, const char *file, const uint8_t sha256[static BP_SHA256_LEN],
                   char ret[static BP_SPOOL_ID]) {

@@ -48,3 +48,10 @@ int bp_store_delete(struct bp_store *s, const uint8_t sha256[static BP_SHA256_LE
                     struct bp_error *err) {
     return s->ops->delete (s, sha256, err);
 }
+
+int bp_store_url(struct bp_store *s, const uint8_t sha256[static BP_SHA256_LEN], char **ret,
+                 struct bp_error *err) {
+    if (!s->ops->url)
+        return bp_fail(err, -EOPNOTSUPP, "objects of this store have no address");
+    return s->ops->url(s, sha256, ret, err);
+}

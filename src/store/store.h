@@ -26,6 +26,8 @@ struct bp_store_ops {
                 int (*fn)(void *ctx, const uint8_t *sha256, uint64_t bytes, int64_t wall_ns),
                 void *ctx, struct bp_error *err);
     int (*delete)(struct bp_store *s, const uint8_t *sha256, struct bp_error *err);
+    int (*url)(struct bp_store *s, const uint8_t *sha256, char **ret,
+               struct bp_error *err); /* or NULL */
     void (*close)(struct bp_store *s);
     ssize_t (*read)(struct bp_store_object *o, void *p, size_t n, uint64_t off,
                     struct bp_error *err);
@@ -91,3 +93,12 @@ int bp_store_each(struct bp_store *s,
 /** @return 0 also when there is none, or an errno */
 BP_MUST_CHECK int bp_store_delete(struct bp_store *s, const uint8_t sha256[static BP_SHA256_LEN],
                                   struct bp_error *err);
+
+/**
+ * Where a client may read an object by itself, for some minutes.
+ *
+ * @param ret  heap, owned by the caller; a secret
+ * @return 0, -EOPNOTSUPP when there is no such place, or an errno
+ */
+BP_MUST_CHECK int bp_store_url(struct bp_store *s, const uint8_t sha256[static BP_SHA256_LEN],
+                               char **ret, struct bp_error *err);

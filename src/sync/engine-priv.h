@@ -39,7 +39,7 @@ enum bp_sync_end {
 struct bp_sync_transfer {
     struct bp_sync_transfer *next; /* [lock] */
     struct bp_sync_line *line;     /* constant */
-    struct bp_sync_job job;        /* constant once it is listed */
+    struct bp_sync_job job;        /* constant once it is listed, but now and sha256 [lock] */
     struct bp_sync_session_ref ref;
     struct bp_sync_file file;       /* [whoever has `taken` it], constant from PARTS on */
     struct bp_sync_upload up;       /* the same; parts[].there [lock] */

@@ -285,7 +285,7 @@ static const char next_sql[] =
     " (SELECT 1 FROM uploads o WHERE o.session = u.session AND o.target = u.target"
     " AND o.upload <> u.upload AND o.state NOT IN (3, 4))))"
     " ORDER BY u.target, u.state, u.now DESC, u.marked DESC, u.rank, u.large,"
-    " u.started_ns DESC, u.upload";
+    " u.started_ns DESC, u.file";
 
 int bp_sync_queue_next(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono, bool only_now,
                        bool (*skip)(void *ctx, int64_t upload, const char *sha256), void *ctx,

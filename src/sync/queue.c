@@ -54,7 +54,7 @@ static const char *const migrations[] = {
     " large INTEGER NOT NULL, started_ns INTEGER NOT NULL, UNIQUE (file, target)"
     ") STRICT;"
     "CREATE INDEX uploads_by_order ON uploads"
-    " (target, state, now DESC, marked DESC, rank, large, started_ns DESC, upload);"
+    " (target, state, now DESC, marked DESC, rank, large, started_ns DESC, file);"
     "CREATE INDEX uploads_by_session ON uploads (session, target, state);"
     "CREATE TABLE parts ("
     " upload INTEGER NOT NULL REFERENCES uploads (upload) ON DELETE CASCADE,"

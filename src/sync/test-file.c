@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <sys/resource.h>
+
 #include "crypt/sign.h"
 #include "sync/test-sync.h"
 
@@ -222,6 +224,36 @@ static void refuse_a_second_process(void **state) {
     assert_int_equal(bp_sync_queue_open(in_dir("queue.db"), &q, NULL, &err), BP_EBUSY);
 }
 
+/* Four parts of 16 MiB on their way take no more memory than four small ones. */
+static void stay_small(void **state) {
+    struct bp_sync_target_config c = { .name = "usb", .opts = { .device = "robot7" } };
+    struct bp_sync_opts o = { .targets = &c, .ntargets = 1, .device = "robot7", .no_hints = true };
+    BP_CLEANUP(bp_sync_closep) struct bp_sync *s = NULL;
+    struct bp_error err = { 0 };
+    struct rusage before, after;
+    char url[400], path[400];
+    int fd;
+
+    (void) state;
+    (void) snprintf(url, sizeof url, "file://%s/usb", test_dir);
+    (void) snprintf(path, sizeof path, "%s/q.db", test_dir);
+    c.opts.url = url;
+    o.path = path;
+    (void) mkdir(in_dir("usb"), 0755);
+    (void) mkdir(in_dir("rec"), 0755);
+    (void) mkdir(in_dir("rec/big"), 0755);
+    fd = open(in_dir("rec/big/big_0.mcap"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    assert_int_equal(ftruncate(fd, (128 << 20) + 5), 0);
+    assert_int_equal(close(fd), 0);
+    must(bp_sync_open(&o, &s, NULL, &err), &err);
+    must(bp_sync_add_folder(s, in_dir("rec/big"), NULL, NULL, &err), &err);
+    (void) getrusage(RUSAGE_SELF, &before);
+    run(s);
+    (void) getrusage(RUSAGE_SELF, &after);
+    print_message("# %ld KiB more\n", after.ru_maxrss - before.ru_maxrss);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 16 << 10);
+}
+
 static void know_what_is_no_target(void **state) {
     static const char *const urls[] = {
         "", "mnt", "file:/mnt", "file://mnt/usb", "ftp://x/y", "://"
@@ -243,6 +275,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(sign_nothing_of_others, set_up_dir, tear_down_dir),
         cmocka_unit_test_setup_teardown(rebuild_a_damaged_queue, set_up_dir, tear_down_dir),
         cmocka_unit_test_setup_teardown(refuse_a_second_process, set_up_dir, tear_down_dir),
+        cmocka_unit_test_setup_teardown(stay_small, set_up_dir, tear_down_dir),
         cmocka_unit_test(know_what_is_no_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

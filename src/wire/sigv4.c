@@ -145,6 +145,7 @@ static int put_headers(struct bp_buf *lines, struct bp_buf *names,
         return BP_ELIMIT;
     for (size_t i = 0; i < rq->nheaders; i++)
         order[i] = &rq->headers[i];
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are sorted */
     qsort(order, rq->nheaders, sizeof(order[0]), by_header);
     for (size_t i = 0; i < rq->nheaders; i++) {
         bool more = i > 0 && compare_names(order[i - 1]->name, order[i]->name) == 0;

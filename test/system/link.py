@@ -365,6 +365,9 @@ def hostile_agents(server, agent):
         ("number 0", [hello("h1"), {"events": [{**event, "seq": 0}]}], 1008),
         ("no topic", [hello("h1"), {"events": [{"seq": 1}]}], 1008),
         ("too many events", [hello("h1"), {"events": [{**event, "seq": i + 1} for i in range(257)]}], 1008),
+        ("a status that grows", [hello("h1"), *({"status": {f"{i}.{k}": 1 for k in range(20)}} for i in range(4))], 1008),
+        ("a large status", [hello("h1"), {"status": {"x": "y" * 70000}}], 1008),
+        ("large alerts", [hello("h1"), {"alerts": ["y" * 70000]}], 1009),
         ("a status that is none", [hello("h1"), {"status": 7}], 1008),
     )
     for name, messages, code in rows:

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "crypt/digest.h"
 #include "net/s3.h"
 #include "wire/sigv4.h"
@@ -257,6 +259,74 @@ static int do_clean(struct call *c) {
     return r;
 }
 
+/* ---- many at once ---- */
+
+struct load {
+    const char *key, *path, *id;
+    uint64_t size, part;
+    size_t n;
+    size_t next; /* [atomic] */
+    int failed;  /* [atomic] */
+    struct bp_s3_part *parts;
+};
+
+static int load_part(struct load *l, int fd, size_t i) {
+    struct bp_fetch_file file = { .fd = fd,
+                                  .offset = i * l->part,
+                                  .size = BP_MIN(l->part, l->size - i * l->part) };
+    struct bp_s3_body body = { .file = &file };
+    uint8_t digest[BP_SHA256_LEN];
+    int r = digest_of(&file, digest);
+
+    body.sha256 = digest;
+    return r < 0 ? r
+                 : bp_s3_upload_part(s3, l->key, l->id, (unsigned) i + 1, &body, NULL, &l->parts[i],
+                                     NULL, NULL);
+}
+
+static void *load_parts(void *arg) {
+    struct load *l = arg;
+    BP_AUTO_FD int fd = open(l->path, O_RDONLY | O_CLOEXEC);
+
+    for (size_t i; (i = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED)) < l->n;)
+        if (load_part(l, fd, i) < 0)
+            __atomic_store_n(&l->failed, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+/* ["load", key, path, part size, threads]: a file in parts, several at once */
+static int do_load(struct call *c) {
+    BP_AUTO_FD int fd = open(c->w[2], O_RDONLY | O_CLOEXEC);
+    struct load l = { .key = c->w[1], .path = c->w[2], .part = number(c->w[3]) };
+    size_t threads = BP_MIN(number(c->w[4]), (uint64_t) 16);
+    pthread_t t[16];
+    bp_ns_t begun = bp_mono_ns(), cpu = bp_cpu_ns();
+    struct bp_s3_object made = { 0 };
+    char *id = NULL;
+    int r = bp_s3_upload_create(s3, l.key, NULL, &id, &c->failure, &c->err);
+
+    if (r < 0)
+        return r;
+    l.id = id;
+    l.size = (uint64_t) lseek(fd, 0, SEEK_END);
+    l.n = (l.size + l.part - 1) / l.part;
+    l.parts = calloc(l.n, sizeof l.parts[0]);
+    for (size_t i = 0; i < threads; i++)
+        if (bp_thread_start("load", load_parts, &l, &t[i]) < 0)
+            abort();
+    for (size_t i = 0; i < threads; i++)
+        (void) pthread_join(t[i], NULL);
+    r = l.failed ? -EIO
+                 : bp_s3_upload_complete(s3, l.key, id, l.parts, l.n, false, &made, &c->failure,
+                                         &c->err);
+    add(c, "seconds", json_real((double) (bp_mono_ns() - begun) / 1e9));
+    add(c, "cpu", json_real((double) (bp_cpu_ns() - cpu) / 1e9));
+    add(c, "size", json_integer((json_int_t) made.size));
+    free(l.parts);
+    free(id);
+    return r;
+}
+
 /* ---- signing ---- */
 
 /* ["presign", method, key, id, number, seconds] */
@@ -336,7 +406,7 @@ static const struct {
     { "probe", do_probe },     { "create", do_create },     { "part", do_part },
     { "parts", do_parts },     { "complete", do_complete }, { "abort", do_abort },
     { "uploads", do_uploads }, { "clean", do_clean },       { "presign", do_presign },
-    { "sign", do_sign },       { "creds", do_creds },
+    { "sign", do_sign },       { "creds", do_creds },       { "load", do_load },
 };
 
 static void answer(const char *line) {

@@ -402,6 +402,13 @@ def links(s, folder):
     s.server.RequestHandlerClass.timeout = 1
     a = p("get", "k", 0, 0, "/dev/null", ok=False)
     bp.check(a["class"] == "network", f"ended early or stalled: {a}")
+    for headers, status in (({}, 200), ({"Content-Range": "bytes 0-9/10"}, 206), ({"Content-Range": "x"}, 206), ({}, 206)):
+        s.expect(lambda rq: (status, headers, "0123456789"))
+        a = p("get", "k", 4, 3, folder / "range", ok=False)
+        bp.check(a["r"] < 0 and a["class"] == "permanent" and (folder / "range").read_bytes() == b"",
+                 f"another range than was asked for: {a}")
+    s.expect(lambda rq: (206, {"Content-Range": "bytes 4-6/10"}, "456"))
+    bp.check(p("get", "k", 4, 3, folder / "range")["size"] == 10 and (folder / "range").read_bytes() == b"456", "this one")
     secret = [w for w in (a["text"],) if "AKTEST" in w or "secrettest" in w]
     bp.check(not secret, "no keys in texts")
 

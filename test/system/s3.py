@@ -236,6 +236,14 @@ def uploads(p, folder, empty_etag, control):
     p("get", "mp/ü", 0, 0, out)
     bp.check(out.read_bytes() == data, "equal")
 
+    many = folder / "many"
+    many.write_bytes(data * 4)
+    done = p("load", "mp/many", many, size, 6)
+    p("get", "mp/many", 0, 0, out)
+    bp.check(out.read_bytes() == data * 4, "nine parts by six threads")
+    bp.say(f"{done['size'] / done['seconds'] / 1e6:.0f} MB/s by 6 threads, digests included, "
+           f"{done['cpu'] / done['size'] * 1e9:.1f} s of CPU per GB")
+
     gone = p("create", "mp/gone")["id"]
     p("part", "mp/gone", gone, 1, f, 0, 1000)
     p("abort", "mp/gone", gone)

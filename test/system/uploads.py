@@ -509,6 +509,52 @@ def recordings(s, folder):
              "a manifest that is none is told")
 
 
+def bucket(folder):
+    """Objects in a bucket of radosgw: whole files, files in parts, what is known, checks, reading back."""
+    import s3servers
+
+    if s3servers.missing(s3servers.Radosgw):
+        bp.say(f"bucket: {s3servers.missing(s3servers.Radosgw)} is not installed, left out")
+        return
+    gateway = s3servers.Radosgw(folder)
+    key, secret = s3servers.ALICE
+    env = {**os.environ, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    subprocess.run(["curl", "-fsS", "-X", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{key}:{secret}",
+                    "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", f"{gateway.url}/robots"], check=True, timeout=30)
+    s = Server(folder, "storage.backend=s3", f"storage.s3.endpoint={gateway.url}", "storage.s3.bucket=robots",
+               "storage.s3.prefix=site/", "storage.s3.path_style=true", env=env)
+    session = announce(s)
+    small, large = RNG.randbytes(100_000), RNG.randbytes(40 * MIB + 3)
+    for name, data in (("small", small), ("large", large), ("none", b"")):
+        bp.check(upload(s, session, name, data)["state"] == "stored", f"{name} is stored")
+        status, _, h = s.ask("HEAD", f"/objects/{sha(data)}")
+        bp.check(status == 200 and int(h["Content-Length"]) == len(data) and h["Repr-Digest"] == digest(data),
+                 f"head of {name}: {status} {h}")
+        got = subprocess.run(["curl", "-fsSL", f"http://127.0.0.1:{s.port}/api/v1/objects/{sha(data)}"], capture_output=True)
+        bp.check(got.stdout == data, f"{name} is read back where it lies: {got.stderr[-200:]}")
+    bp.check(expect(begin(s, announce(s), "again", large), 200, "known")["state"] == "have", "known in the bucket")
+    out = folder / "rec"
+    subprocess.run([PRODUCER, out, folder / "rec.log", "split=1", "size=3000", "mbps=4", "secs=0.3", "ringdir=/dev/shm"],
+                   check=True, capture_output=True)
+    session = send_session(s, out)
+    bp.check(s.state(session)[0] == 1, f"a session in the bucket is complete: {s.state(session)}")
+    bp.until(lambda: not s.rows("SELECT 1 FROM files WHERE kind = 0 AND state < 2"), 60, "the checks")
+    bp.check(not s.rows("SELECT 1 FROM files WHERE state = 3"), "none is damaged")
+    left = [str(f) for d in ("uploads", "checks", "objects") for f in (s.data / d).glob("*")]
+    bp.check(not left, f"nothing stays on the disk: {left}")
+    # the bucket goes away in the middle: refused for now, nothing lost, then it goes on
+    data = RNG.randbytes(200_000)
+    up = begin(s, session, "away.bin", data, 64 * KIB)[1]
+    gateway.stop_gateway()
+    for n in range(up["part_count"]):
+        expect(put(s, up, n, data), 204, f"part {n} without a bucket")
+    got = s.ask("POST", f"/uploads/{up['id']}/complete")
+    bp.check(got[0] >= 500, f"complete without a bucket: {got[:2]}")
+    gateway.start_gateway()
+    expect(s.ask("POST", f"/uploads/{up['id']}/complete"), 200, "complete with the bucket back")
+    s.p.stop()
+
+
 def the_page(s, folder):
     """The examples of the page, as they stand there."""
     page = (bp.REPO / "docs/api/uploads.md").read_text()
@@ -526,7 +572,7 @@ def the_page(s, folder):
 def main():
     bp.need("curl", "openssl")
     folder = bp.scratch()
-    for d in ("main", "sixty-four", "killed", "full", "quotas"):
+    for d in ("main", "sixty-four", "killed", "full", "quotas", "bucket"):
         (folder / d).mkdir()
     s = Server(folder / "main")
     for step in (the_way, wrong_announcements, wrong_beginnings, wrong_parts, superseded, many_parts):
@@ -537,7 +583,8 @@ def main():
     the_page(s, folder)
     bp.check(s.p.alive(), "the server is still there")
     s.p.stop()
-    for step, d in ((quotas, "quotas"), (full_disk, "full"), (killed, "killed"), (sixty_four, "sixty-four")):
+    for step, d in ((quotas, "quotas"), (full_disk, "full"), (killed, "killed"), (sixty_four, "sixty-four"),
+                    (bucket, "bucket")):
         start = time.monotonic()
         step(folder / d)
         bp.say(f"{step.__name__}: {time.monotonic() - start:.1f} s")

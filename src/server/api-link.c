@@ -1,12 +1,12 @@
-/* Agents' links as a part of the server: who may link, what is written down, news on the bus.
- * docs/api/link.md. */
+/* Agents' links as a part of the server: who may link, what is written down, news on the bus. */
+#include "server/api-link.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "server/api-archive.h"
 #include "server/guard.h"
 #include "server/links/routes.h"
-#include "server/parts.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -216,7 +216,7 @@ static void link_metrics(struct bp_server *s, struct bp_buf *out) {
     bp_metrics_render(out, bp_links_metrics, bp_links_metrics_count);
 }
 
-const struct bp_server_part bp_server_part_links = {
+const struct bp_server_part bp_server_part_link = {
     .name = "link",
     .routes = routes,
     .nroutes = &nroutes,
