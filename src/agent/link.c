@@ -441,7 +441,7 @@ static void try(struct bp_link *l) {
                 .prepare = l->proves && auth.n == 0 ? prove : NULL,
                 .ca_file = c->link.ca_file,
                 .proxy = *c->link.proxy ? c->link.proxy : NULL,
-                .max_message_bytes = 256 * 1024,
+                .max_message_bytes = (size_t) 256 * 1024,
             },
             &l->ws, &err);
     if (auth.n > 0)
@@ -591,8 +591,8 @@ static void say_goodbye(struct bp_link *l) {
     bp_ws_client_close(BP_TAKE_PTR(l->ws));
 }
 
-void *bp_link_run(void *arg) {
-    struct bp_link *l = arg;
+void *bp_link_run(void *link) {
+    struct bp_link *l = link;
 
     l->mono_down = bp_mono_ns();
     l->mono_try = bp_mono_ns() + (bp_ns_t) (dice() * 1e9);

@@ -13,7 +13,7 @@ enum {
     TOPIC_MAX = 32,
     HELLO_KEYS = 16,
     STATUS_KEYS = 64,
-    KEPT_MAX = 64 * 1024, /* bytes of what is kept of a device, each */
+    KEPT_MAX = 65536, /* bytes of what is kept of a device, each */
 };
 
 static void refuse(struct bp_links_conn *c, unsigned code, const char *why) {
@@ -83,7 +83,7 @@ static void note_clock(json_t *hello) {
     if (time)
         (void) json_object_set_new(
             hello, "clock_off_s",
-            json_real((double) (strtoll(time, NULL, 10) / 1000 - bp_wall_ns() / 1000) / 1e6));
+            json_real(((double) strtoll(time, NULL, 10) - (double) bp_wall_ns()) / 1e9));
 }
 
 /* Events go on behind what is on our disk, or, for a log we do not know, behind what the agent
@@ -143,7 +143,7 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
     struct bp_links_dev *d = c->dev;
 
     if (!json_is_object(status) || is_large(status) ||
-        json_object_size(status) + json_object_size(d->status) > 2 * STATUS_KEYS) {
+        json_object_size(status) + json_object_size(d->status) > (size_t) 2 * STATUS_KEYS) {
         refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
         return;
     }
