@@ -224,7 +224,7 @@ static const struct bp_config_row rows[] = {
       .help = "proxy, `http://HOST:PORT` or `socks5h://HOST:PORT`; none given: as the environment "
               "says" },
     { "sync.device", BP_CONFIG_TEXT, AT(sync.device), NULL,
-      .help = "what we are called over there; none given: the host's name" },
+      .help = "what we are called over there; none given: an id made of the device's key" },
     { "sync.part_size", BP_CONFIG_SIZE, AT(sync.part_size), "16MiB", .min = 65536, .max = GIB,
       .help = "files go in parts of this size, a power of two; a broken link costs at most one" },
     { "sync.parallel", BP_CONFIG_INT, AT(sync.parallel), "4", .min = 1, .max = 64,
@@ -348,16 +348,16 @@ static const struct bp_config_row rows[] = {
 
     { "link.url", BP_CONFIG_TEXT, AT(link.url), NULL,
       .help = "server to keep a link to, `https://HOST`: it is told how the agent is and may send "
-              "commands" },
+              "commands; none given: `sync.upstream` when that is a server; `none` = no link" },
     { "link.name", BP_CONFIG_TEXT, AT(link.name), NULL,
       .help = "what people call this device there; none given: the host's name" },
     { "link.token", BP_CONFIG_TEXT, AT(link.token), NULL, .secret = true,
-      .help =
-          "bearer token for the server, or `@FILE`, which is read at each attempt; none given: the "
-          "device signs with its key for short-lived ones" },
+      .help = "bearer token for the server, as `secret:NAME` or `file:/PATH`; none given: the "
+              "device signs with its key for short-lived ones" },
     { "link.enrolment", BP_CONFIG_TEXT, AT(link.enrolment), NULL, .secret = true,
-      .help = "one-time token by which the server lets this device in; none given: as the server "
-              "has it, at once or when an admin accepts it" },
+      .help =
+          "one-time token by which the server lets this device in, likewise; none given: as the server "
+          "has it, at once or when an admin accepts it" },
     { "link.ca_file", BP_CONFIG_TEXT, AT(link.ca_file), NULL,
       .help = "PEM file of the authorities the server is verified with; none given: the system's" },
     { "link.proxy", BP_CONFIG_TEXT, AT(link.proxy), NULL,

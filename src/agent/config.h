@@ -118,7 +118,7 @@ struct bp_agent_config {
         bp_ns_t interval;
     } telemetry;
     struct {
-        char *url; /* "" = no server */
+        char *url; /* "" = sync.upstream, "none" */
         char *name, *token, *enrolment, *ca_file, *proxy;
         int role; /* what the server may: none, viewer, operator, admin */
         uint64_t queue_size;

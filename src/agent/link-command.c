@@ -195,8 +195,8 @@ static void cmd_free(struct bp_link_cmd *c) {
     free(c);
 }
 
-void *bp_link_cmd_run(void *arg) {
-    struct bp_link *l = arg;
+void *bp_link_cmd_run(void *link) {
+    struct bp_link *l = link;
 
     for (;;) {
         struct bp_link_cmd *c;

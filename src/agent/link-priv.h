@@ -7,6 +7,7 @@
 #include "agent/link.h"
 #include "base/mutex.h"
 #include "base/ulid.h"
+#include "crypt/secretmem.h"
 #include "net/device-token.h"
 #include "net/ws-client.h"
 
@@ -119,6 +120,15 @@ void bp_link_on_news(void *ctx, const char *topic, const json_t *payload);
 BP_MUST_CHECK int bp_link_watch(struct bp_link *l);
 void bp_link_unwatch(struct bp_link *l);
 
+/* link-life.c */
+/** What "secret:NAME" (of the vault) or "file:/PATH" stands for. */
+BP_MUST_CHECK int bp_link_secret(struct bp_agent *a, const char *what, struct bp_secret *ret,
+                                 struct bp_error *err);
+
 /* link.c */
+/** The link's thread, until the end. */
+void *bp_link_run(void *link);
+/** Does all that has come. The link's thread, or when it has ended. */
+void bp_link_do_items(struct bp_link *l);
 /** Sends an object; link's thread. @param o  taken over */
 bool bp_link_send(struct bp_link *l, json_t *o);

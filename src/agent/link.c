@@ -36,35 +36,6 @@ enum {
     TOPICS_MAX = 900 * 1024,
 };
 
-/* ---- who we are ---- */
-
-static void read_machine_id(char *ret, size_t cap) {
-    FILE *f = fopen("/etc/machine-id", "re");
-
-    *ret = '\0';
-    if (!f || !fgets(ret, (int) cap, f))
-        (void) gethostname(ret, cap - 1);
-    if (f)
-        (void) fclose(f);
-}
-
-/* Of a digest: the machine's id is nobody's business (machine-id(5)). */
-char *bp_agent_device_id(struct bp_agent *a, char ret[static BP_DEVICE_ID_TEXT]) {
-    const struct bp_sign_key *k = bp_sessions_device(a->sessions);
-    uint8_t digest[BP_SHA256_LEN];
-    char hex[BP_SHA256_HEX], text[256] = "bagpipe device ";
-    size_t n = strlen(text);
-
-    if (k) {
-        bp_sha256_of(bp_sign_key_public(k), BP_PUBLIC_KEY_LEN, digest);
-    } else {
-        read_machine_id(text + n, sizeof text - n);
-        bp_sha256_of(text, strlen(text), digest);
-    }
-    (void) snprintf(ret, BP_DEVICE_ID_TEXT, "d-%.20s", bp_sha256_hex(digest, hex));
-    return ret;
-}
-
 /* ---- sending ---- */
 
 static void show(struct bp_link *l, const char *state, const char *error) {
@@ -423,25 +394,15 @@ static void ws_end(void *ctx, const struct bp_ws_client_end *why) {
 
 /* ---- the thread ---- */
 
-/* A token, or "@FILE": read each time, so that it can be renewed. */
-static int put_token(const char *token, struct bp_buf *out) {
-    char text[4096] = "";
-    FILE *f;
+/* "secret:NAME" or "file:/PATH", looked up each time, so that it can be renewed. */
+static int put_token(struct bp_link *l, const char *token, struct bp_buf *out,
+                     struct bp_error *err) {
+    BP_AUTO_SECRET secret = { 0 };
+    int r = bp_link_secret(l->agent, token, &secret, err);
 
-    if (*token != '@') {
-        bp_buf_printf(out, "Authorization: Bearer %s", token);
-        return 0;
-    }
-    f = fopen(token + 1, "re");
-    if (!f)
-        return -errno;
-    if (!fgets(text, sizeof text, f))
-        text[0] = '\0';
-    (void) fclose(f);
-    text[strcspn(text, "\r\n")] = '\0';
-    bp_buf_printf(out, "Authorization: Bearer %s", text);
-    bp_wipe(text, sizeof text);
-    return 0;
+    if (r == 0 && secret.n > 0)
+        bp_buf_printf(out, "Authorization: Bearer %s", (const char *) secret.p);
+    return r < 0 ? bp_prefix(err, r, "link.token") : out->failed ? -ENOMEM : 0;
 }
 
 /* The connector's thread: a token of the device's own. */
@@ -464,11 +425,9 @@ static void try(struct bp_link *l) {
     const char *headers[2] = { NULL, NULL };
     struct bp_error err = { 0 };
     BP_AUTO_BUF auth = { 0 };
-    int r = *c->link.token ? put_token(c->link.token, &auth) : 0;
+    int r = *c->link.token ? put_token(l, c->link.token, &auth, &err) : 0;
 
     l->mono_tried = bp_mono_ns();
-    if (r < 0)
-        (void) bp_fail(&err, r, "link.token: the file cannot be read: %s", bp_strerror(r));
     headers[0] = auth.n > 0 ? bp_buf_cstr(&auth) : NULL;
     if (r == 0)
         r = bp_ws_client_open(
@@ -482,7 +441,7 @@ static void try(struct bp_link *l) {
                 .prepare = l->proves && auth.n == 0 ? prove : NULL,
                 .ca_file = c->link.ca_file,
                 .proxy = *c->link.proxy ? c->link.proxy : NULL,
-                .max_message_bytes = 256 * 1024,
+                .max_message_bytes = (size_t) 256 * 1024,
             },
             &l->ws, &err);
     if (auth.n > 0)
@@ -555,7 +514,7 @@ static struct bp_link_item *pop_locked(struct bp_link *l) {
 }
 
 /* Does all that has come; news that stand together are written together. */
-static void do_items(struct bp_link *l) {
+void bp_link_do_items(struct bp_link *l) {
     struct bp_link_item *news[GATHER];
     struct bp_link_event v[GATHER];
     struct bp_link_item *i;
@@ -620,27 +579,27 @@ static bool wait_for_work(struct bp_link *l, bp_ns_t mono_until) {
 static void say_goodbye(struct bp_link *l) {
     bp_ns_t until = bp_mono_ns() + CLOSE_MS * BP_MS;
 
-    do_items(l);
+    bp_link_do_items(l);
     if (l->welcome)
         send_events(l);
     if (l->ws && l->open)
         bp_ws_client_shut(l->ws, 1001, "the agent ends");
     while (l->ws && l->open && bp_mono_ns() < until) {
         bp_sleep(10 * BP_MS);
-        do_items(l);
+        bp_link_do_items(l);
     }
     bp_ws_client_close(BP_TAKE_PTR(l->ws));
 }
 
-static void *run(void *arg) {
-    struct bp_link *l = arg;
+void *bp_link_run(void *link) {
+    struct bp_link *l = link;
 
     l->mono_down = bp_mono_ns();
     l->mono_try = bp_mono_ns() + (bp_ns_t) (dice() * 1e9);
     while (wait_for_work(l, next_mono(l, bp_mono_ns()))) {
         bp_ns_t now;
 
-        do_items(l);
+        bp_link_do_items(l);
         now = bp_mono_ns();
         if (l->welcome)
             tell(l, now);
@@ -651,186 +610,4 @@ static void *run(void *arg) {
     }
     say_goodbye(l);
     return NULL;
-}
-
-/* ---- its life ---- */
-
-/* "https://host/base" → "https://host/base/api/v1/link" */
-static char *url_of(const char *upstream) {
-    size_t n = strlen(upstream);
-    char *url = NULL;
-
-    while (n > 0 && upstream[n - 1] == '/')
-        n--;
-    return asprintf(&url, "%.*s/api/v1/link", (int) n, upstream) < 0 ? NULL : url;
-}
-
-/* The door to ourselves. */
-static char *api_of(struct bp_agent *a) {
-    const char *text;
-
-    for (size_t i = 0; (text = bp_http_address(a->http, i)) != NULL; i++)
-        if (bp_starts_with(text, "unix:"))
-            return strdup(text);
-    return NULL;
-}
-
-static int open_tokens(struct bp_link *l, struct bp_error *err) {
-    const struct bp_agent_config *c = l->agent->config;
-    const struct bp_sign_key *key = bp_sessions_device(l->agent->sessions);
-
-    return !key ? 0
-                : bp_device_tokens_open(
-                      &(struct bp_device_tokens_options){ .url = c->link.url,
-                                                          .device = l->device,
-                                                          .name = l->name,
-                                                          .key = key,
-                                                          .enrolment = c->link.enrolment,
-                                                          .ca_file = c->link.ca_file,
-                                                          .proxy = c->link.proxy },
-                      &l->tokens, err);
-}
-
-static int start(struct bp_link *l, struct bp_error *err) {
-    int r = bp_loop_open("link-net", &l->loop);
-
-    if (r == 0 && bp_link_watch(l) < 0)
-        bp_log(BP_LOG_INFO, "no hints of the kernel about its networks");
-    if (r == 0)
-        r = bp_bus_listen(l->agent->bus, bp_link_on_news, l);
-    l->listening = r == 0;
-    if (r == 0)
-        r = bp_thread_start("link", run, l, &l->thread);
-    l->started = r == 0;
-    if (r == 0)
-        r = bp_thread_start("link-cmd", bp_link_cmd_run, l, &l->cmd_thread);
-    l->cmd_started = r == 0;
-    return r < 0 ? bp_fail(err, r, "the link to the server cannot start: %s", bp_strerror(r)) : 0;
-}
-
-int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err) {
-    const struct bp_agent_config *c = a->config;
-    struct bp_link *l;
-    char path[1100];
-    int r;
-
-    *ret = NULL;
-    if (!*c->link.url)
-        return 0;
-    l = calloc(1, sizeof *l);
-    if (!l)
-        return bp_fail(err, -ENOMEM, "out of memory");
-    l->agent = a;
-    l->netlink.fd = -1;
-    l->shown.state = "waiting";
-    bp_mutex_init(&l->lock);
-    (void) pthread_cond_init(&l->work, NULL);
-    (void) pthread_cond_init(&l->cmd_work, NULL);
-    (void) bp_agent_device_id(a, l->device);
-    (void) snprintf(l->name, sizeof l->name, "%s", c->link.name);
-    if (!*l->name && gethostname(l->name, sizeof l->name - 1) < 0)
-        (void) snprintf(l->name, sizeof l->name, "%s", l->device);
-    l->url = url_of(c->link.url);
-    l->api = api_of(a);
-    (void) snprintf(path, sizeof path, "%s/link.db", a->dir);
-    r = l->url && l->api ? bp_link_log_open(path, c->link.queue_size, &l->log, err)
-                         : bp_fail(err, -ENOMEM, "out of memory");
-    if (r == 0)
-        r = open_tokens(l, err);
-    if (r == 0)
-        r = start(l, err);
-    if (r < 0) {
-        bp_link_close(l);
-        return r;
-    }
-    *ret = l;
-    return 0;
-}
-
-void bp_link_stop(struct bp_link *l) {
-    if (!l)
-        return;
-    bp_mutex_lock(&l->lock);
-    l->stop = true;
-    (void) pthread_cond_signal(&l->work);
-    (void) pthread_cond_signal(&l->cmd_work);
-    bp_mutex_unlock(&l->lock);
-    if (BP_TAKE(l->cmd_started, false))
-        (void) pthread_join(l->cmd_thread, NULL);
-    if (BP_TAKE(l->started, false))
-        (void) pthread_join(l->thread, NULL);
-}
-
-void bp_link_close(struct bp_link *l) {
-    struct bp_link_item *i, *next;
-    struct bp_link_cmd *c, *next_cmd;
-
-    if (!l)
-        return;
-    if (l->listening)
-        bp_bus_unlisten(l->agent->bus, bp_link_on_news, l);
-    bp_link_stop(l);
-    if (l->log)
-        do_items(l); /* what came since */
-    bp_link_unwatch(l);
-    bp_loop_close(l->loop);
-    bp_link_log_close(l->log);
-    bp_device_tokens_close(l->tokens);
-    DL_FOREACH_SAFE(l->items, i, next) {
-        bp_link_item_free(i);
-    }
-    DL_FOREACH_SAFE(l->cmds, c, next_cmd) {
-        json_decref(c->command);
-        free(c);
-    }
-    json_decref(l->told);
-    json_decref(l->robots);
-    json_decref(l->sync);
-    free(l->url);
-    free(l->api);
-    (void) pthread_cond_destroy(&l->work);
-    (void) pthread_cond_destroy(&l->cmd_work);
-    bp_mutex_done(&l->lock);
-    free(l);
-}
-
-json_t *bp_link_json(struct bp_link *l) {
-    json_t *o;
-
-    if (!l)
-        return json_pack("{s:b}", "configured", 0);
-    o = json_pack("{s:b, s:s, s:s, s:s}", "configured", 1, "device", l->device, "name", l->name,
-                  "url", l->url);
-    bp_mutex_lock(&l->lock);
-    if (o)
-        (void) json_object_update_new(
-            o, json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "state", l->shown.state,
-                         "since_ns", bp_json_time(l->shown.wall_since), "error", l->shown.error,
-                         "waiting", (json_int_t) (l->shown.waiting + l->nnews), "waiting_bytes",
-                         (json_int_t) l->shown.waiting_bytes, "acknowledged",
-                         (json_int_t) l->shown.acked, "connects", (json_int_t) l->shown.connects,
-                         "commands", (json_int_t) l->shown.commands));
-    bp_mutex_unlock(&l->lock);
-    return o;
-}
-
-void bp_link_metrics(struct bp_link *l, struct bp_buf *out) {
-    bool up;
-    uint64_t waiting, bytes;
-
-    if (!l)
-        return;
-    bp_mutex_lock(&l->lock);
-    up = bp_streq(l->shown.state, "connected");
-    waiting = l->shown.waiting;
-    bytes = l->shown.waiting_bytes;
-    bp_mutex_unlock(&l->lock);
-    bp_metrics_family(out, "bagpipe_link_up", BP_METRIC_GAUGE, "Is there a link to the server?");
-    bp_metrics_sample(out, "bagpipe_link_up", NULL, 0, up);
-    bp_metrics_family(out, "bagpipe_link_waiting_events", BP_METRIC_GAUGE,
-                      "News that the server does not have yet.");
-    bp_metrics_sample(out, "bagpipe_link_waiting_events", NULL, 0, (double) waiting);
-    bp_metrics_family(out, "bagpipe_link_waiting_bytes", BP_METRIC_GAUGE,
-                      "Their bytes on the disk.");
-    bp_metrics_sample(out, "bagpipe_link_waiting_bytes", NULL, 0, (double) bytes);
 }

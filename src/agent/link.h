@@ -30,6 +30,6 @@ json_t *bp_link_json(struct bp_link *l);
 /** Families of metrics; takes NULL. */
 void bp_link_metrics(struct bp_link *l, struct bp_buf *out);
 
-/** The id of this device: made of its public key, else of the machine's id. Texts of 24 bytes. */
-enum { BP_DEVICE_ID_TEXT = 24 };
+/** The id of this device: sync.device, else made of its public key, else of the machine's id. */
+enum { BP_DEVICE_ID_TEXT = 65 };
 char *bp_agent_device_id(struct bp_agent *a, char ret[static BP_DEVICE_ID_TEXT]);

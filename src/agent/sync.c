@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "agent/agent-priv.h"
+#include "agent/link.h"
 #include "agent/retention.h"
 #include "bag/session.h"
 #include "base/json-value.h"
@@ -455,11 +456,12 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
 
 static void name_device(struct bp_agent_sync *s) {
     const char *name = s->a->config->sync.device;
+    char id[BP_DEVICE_ID_TEXT];
 
     if (*name)
         (void) snprintf(s->device, sizeof s->device, "%s", name);
-    else if (gethostname(s->device, sizeof s->device - 1) < 0 || !*s->device)
-        (void) snprintf(s->device, sizeof s->device, "robot");
+    else /* as the link says who we are */
+        (void) snprintf(s->device, sizeof s->device, "%s", bp_agent_device_id(s->a, id));
 }
 
 static int start(struct bp_agent_sync *s, struct bp_error *err) {

@@ -172,6 +172,9 @@ static void set_options(struct bp_ws_client *c, CURL *curl, char *text) {
     (void) curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     (void) curl_easy_setopt(curl, CURLOPT_XFERINFODATA, c);
     (void) curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700 /* whoever gives up does not wait for a name server */
+    (void) curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+#endif
     if (c->ca_file)
         (void) curl_easy_setopt(curl, CURLOPT_CAINFO, c->ca_file);
     if (c->proxy)

@@ -17,7 +17,7 @@ import urllib.request
 import bp
 from ws import WS, frame
 
-DOMAIN = 178
+DOMAIN = 78  # its ports are below those the kernel gives to others
 PROBE = bp.BUILD / "test/system/link-probe"
 LOAD = bp.BUILD / "test/bench/link-load"
 
@@ -365,6 +365,9 @@ def hostile_agents(server, agent):
         ("number 0", [hello("h1"), {"events": [{**event, "seq": 0}]}], 1008),
         ("no topic", [hello("h1"), {"events": [{"seq": 1}]}], 1008),
         ("too many events", [hello("h1"), {"events": [{**event, "seq": i + 1} for i in range(257)]}], 1008),
+        ("a status that grows", [hello("h1"), *({"status": {f"{i}.{k}": 1 for k in range(20)}} for i in range(4))], 1008),
+        ("a large status", [hello("h1"), {"status": {"x": "y" * 70000}}], 1008),
+        ("large alerts", [hello("h1"), {"alerts": ["y" * 70000]}], 1009),
         ("a status that is none", [hello("h1"), {"status": 7}], 1008),
     )
     for name, messages, code in rows:
@@ -501,7 +504,7 @@ def foreign(scratch):
     for kind, url, more in (("ws", f"ws://localhost:{ports['ws']}", ()),
                             ("wss", f"wss://localhost:{ports['wss']}", (f"link.ca_file={d / 'server.pem'}",))):
         at = len(said())
-        agent = Agent(scratch / f"foreign-{kind}", url, f"link.token=@{d / 'token'}", *more)
+        agent = Agent(scratch / f"foreign-{kind}", url, f"link.token=file:{d / 'token'}", *more)
         agent.linked()
         agent.post("/api/v1/sessions", {"name": "abroad"})
         agent.post("/api/v1/sessions/current/stop")
@@ -521,7 +524,7 @@ def foreign(scratch):
         bp.check(result["status"] == 200 and "sessions" in result["body"], f"{kind}: {result}")
     before = len([m for m in said() if m["key"] == "open"])
     for name, more in (("another authority", (f"link.ca_file={d / 'other.pem'}",)), ("the system's", ())):
-        agent = Agent(scratch / f"wary-{len(more)}", f"wss://localhost:{ports['wss']}", f"link.token=@{d / 'token'}", *more)
+        agent = Agent(scratch / f"wary-{len(more)}", f"wss://localhost:{ports['wss']}", f"link.token=file:{d / 'token'}", *more)
         bp.until(lambda: "certificate" in agent.get("/api/v1/link")["error"], 20, f"{name}: the error says why")
         bp.check("hush" not in agent.p.text(), "the token is in no log")
         agent.p.stop()
@@ -568,7 +571,8 @@ def real_server(scratch):
     metrics = bp.run(["curl", "-s", "--unix-socket", folder / "s.sock", "http://localhost/metrics"])[1]
     bp.check("bagpipe_links_online 1" in metrics, "metrics")
     token = admin("POST", "/api/v1/enrolments", {"name": "line"}, want=201)["token"]
-    second = Agent(scratch / "invited", base, f"link.enrolment={token}")
+    (folder / "invitation").write_text(token)
+    second = Agent(scratch / "invited", base, f"link.enrolment=file:{folder / 'invitation'}")
     second.linked()
     bp.check(len(admin("GET", "/api/v1/robots")["robots"]) == 2, "both are there")
     admin("PATCH", f"/api/v1/devices/{agent.device}", {"state": "refused"})
@@ -620,7 +624,8 @@ def main():
     scratch = bp.scratch()
     server = Server(scratch / "server")
     proxy = Proxy(server.port)
-    agent = Agent(scratch / "agent", f"http://127.0.0.1:{proxy.port}", "link.token=hush")
+    (scratch / "token").write_text("hush")
+    agent = Agent(scratch / "agent", f"http://127.0.0.1:{proxy.port}", f"link.token=file:{scratch / 'token'}")
     agent.linked()
     bp.until(lambda: server.state(agent.device) == "online", 10, "the server knows it")
     commands(server, agent, proxy)

@@ -38,7 +38,7 @@ static const char *const view_names[BP_LINKS_VIEWS] = { "status", "topics", "syn
 /* ---- devices ---- */
 
 static bool is_id(const char *s) {
-    static const char ok[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:";
+    static const char ok[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:@";
     size_t n = strlen(s);
 
     return n > 0 && n <= BP_LINKS_DEVICE_MAX && strspn(s, ok) == n && *s != '.';

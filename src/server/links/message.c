@@ -7,7 +7,14 @@
 #include "base/log.h"
 #include "server/links/links-priv.h"
 
-enum { NAME_MAX_BYTES = 128, ROBOTS_MAX = 256, TOPIC_MAX = 32, HELLO_KEYS = 16 };
+enum {
+    NAME_MAX_BYTES = 128,
+    ROBOTS_MAX = 256,
+    TOPIC_MAX = 32,
+    HELLO_KEYS = 16,
+    STATUS_KEYS = 64,
+    KEPT_MAX = 65536, /* bytes of what is kept of a device, each */
+};
 
 static void refuse(struct bp_links_conn *c, unsigned code, const char *why) {
     bp_counter_add(&bp_links_stats.refused, 1);
@@ -26,12 +33,18 @@ static bool is_log(const char *log) {
     return log && strlen(log) == BP_ULID_TEXT - 1 && bp_ulid_parse(log, strlen(log), NULL) == 0;
 }
 
+static bool is_large(const json_t *v) {
+    return json_dumpb(v, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > KEPT_MAX;
+}
+
 /* What there is to say against a hello; NULL: nothing. */
 static const char *check_hello(const struct bp_links_conn *c, const json_t *h) {
     const char *device = json_string_value(json_object_get(h, "device"));
     const json_t *robots = json_object_get(h, "robots"), *robot;
     size_t i;
 
+    if (is_large(h))
+        return "a hello has at most 64 KiB";
     if (!device || !is_log(json_string_value(json_object_get(h, "log"))))
         return "a hello has 'device' and 'log'";
     if (*c->proved && !bp_streq(device, c->proved))
@@ -70,7 +83,7 @@ static void note_clock(json_t *hello) {
     if (time)
         (void) json_object_set_new(
             hello, "clock_off_s",
-            json_real((double) (strtoll(time, NULL, 10) / 1000 - bp_wall_ns() / 1000) / 1e6));
+            json_real(((double) strtoll(time, NULL, 10) - (double) bp_wall_ns()) / 1e9));
 }
 
 /* Events go on behind what is on our disk, or, for a log we do not know, behind what the agent
@@ -129,8 +142,9 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
     json_t *status = json_object_get(message, "status");
     struct bp_links_dev *d = c->dev;
 
-    if (!json_is_object(status)) {
-        refuse(c, 1008, "'status' is an object");
+    if (!json_is_object(status) || is_large(status) ||
+        json_object_size(status) + json_object_size(d->status) > (size_t) 2 * STATUS_KEYS) {
+        refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
         return;
     }
     if (json_is_true(json_object_get(message, "full")) || !d->status) {
@@ -139,15 +153,29 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
     } else { /* keys that are told stand for what was told before */
         (void) json_object_update(d->status, status);
     }
+    if (json_object_size(d->status) > STATUS_KEYS) {
+        refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
+        return;
+    }
     bp_links_publish(c->links, d, BP_LINKS_STATUS, d->status);
 }
 
 /* Replaces what was told before. */
 static void keep(struct bp_links_conn *c, json_t **place, json_t *value, int view) {
+    if (view != BP_LINKS_TOPICS && is_large(value)) {
+        refuse(c, 1009, "alerts and progress have at most 64 KiB each");
+        return;
+    }
     json_decref(*place);
     *place = json_incref(value);
     if (view >= 0)
         bp_links_publish(c->links, c->dev, (enum bp_links_view) view, value);
+}
+
+/* What is not asked for any more is not kept. */
+static void keep_topics(struct bp_links_conn *c, json_t *topics) {
+    if (c->dev->wants_topics)
+        keep(c, &c->dev->topics, topics, BP_LINKS_TOPICS);
 }
 
 static void on_robots(struct bp_links_conn *c, json_t *robots) {
@@ -296,7 +324,7 @@ void bp_links_message(struct bp_links_conn *c, json_t *message) {
     else if ((v = json_object_get(message, "result")) != NULL)
         bp_links_cmd_result(d, v);
     else if ((v = json_object_get(message, "topics")) != NULL)
-        keep(c, &d->topics, v, BP_LINKS_TOPICS);
+        keep_topics(c, v);
     else if ((v = json_object_get(message, "sync")) != NULL)
         keep(c, &d->sync, v, BP_LINKS_SYNC);
     else if ((v = json_object_get(message, "alerts")) != NULL)

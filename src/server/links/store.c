@@ -175,7 +175,7 @@ int bp_links_store_put(struct bp_links_store *s, struct bp_links_batch *b) {
     int r = 0;
 
     bp_mutex_lock(&s->lock);
-    if (s->bytes + b->bytes > s->o.max_bytes && b->events) {
+    if (s->bytes + b->bytes > s->o.max_bytes * (b->events ? 1 : 2)) { /* notes are small */
         r = -ENOBUFS;
     } else {
         s->bytes += b->bytes;
