@@ -9,8 +9,8 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
-#include "agent/link.h"
 #include "agent/events-sample.h"
+#include "agent/link.h"
 #include "agent/rates.h"
 #include "agent/retention.h"
 #include "agent/vault.h"
@@ -339,8 +339,8 @@ static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27
     return bp_agent_snapshot(agent, request, ret_id, err);
 }
 
-static int open_triggers(struct bp_agent *a, struct bp_error *err) {
-    return bp_triggers_open(
+static int open_reactions(struct bp_agent *a, struct bp_error *err) {
+    int r = bp_triggers_open(
         &(struct bp_triggers_opts){
             .rules = &a->config->triggers,
             .mark_topic = a->config->session.mark_topic,
@@ -353,6 +353,8 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
             .ctx = a,
         },
         &a->triggers, err);
+
+    return r < 0 ? r : bp_agent_sync_open(a, &a->sync, err);
 }
 
 static void agent_done(struct bp_agent *a) {
@@ -419,9 +421,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)
-        r = open_triggers(&a, err);
-    if (r == 0)
-        r = bp_agent_sync_open(&a, &a.sync, err);
+        r = open_reactions(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)

@@ -341,8 +341,9 @@ static const struct bp_config_row rows[] = {
     { "link.name", BP_CONFIG_TEXT, AT(link.name), NULL,
       .help = "what people call this device there; none given: the host's name" },
     { "link.token", BP_CONFIG_TEXT, AT(link.token), NULL, .secret = true,
-      .help = "bearer token for the server, or `@FILE`, which is read at each attempt; none given: the "
-              "device signs with its key for short-lived ones" },
+      .help =
+          "bearer token for the server, or `@FILE`, which is read at each attempt; none given: the "
+          "device signs with its key for short-lived ones" },
     { "link.enrolment", BP_CONFIG_TEXT, AT(link.enrolment), NULL, .secret = true,
       .help = "one-time token by which the server lets this device in; none given: as the server "
               "has it, at once or when an admin accepts it" },
@@ -353,8 +354,7 @@ static const struct bp_config_row rows[] = {
     { "link.role", BP_CONFIG_CHOICE, AT(link.role), "operator",
       .choices = "none|viewer|operator|admin",
       .help = "most that commands of the server may do here, whoever asks there" },
-    { "link.queue_size", BP_CONFIG_SIZE, AT(link.queue_size), "16MiB", .min = 64 * 1024,
-      .max = TIB,
+    { "link.queue_size", BP_CONFIG_SIZE, AT(link.queue_size), "16MiB", .min = 64 * 1024, .max = TIB,
       .help = "disk for news the server does not have yet; then the least important go first" },
     { "link.alert_after", BP_CONFIG_DURATION, AT(link.alert_after), "10min", .min = 0,
       .max = 30 * DAY, .help = "raise an alert when there is no link for so long; 0 = never" },
