@@ -350,7 +350,7 @@ static int on_snapshot(void *agent, const json_t *request, char ret_id[static 27
     return bp_agent_snapshot(agent, request, ret_id, err);
 }
 
-static int open_triggers(struct bp_agent *a, struct bp_error *err) {
+static int open_reactions(struct bp_agent *a, struct bp_error *err) {
     int r = bp_triggers_open(
         &(struct bp_triggers_opts){
             .recorder = a->recorder,
@@ -364,7 +364,9 @@ static int open_triggers(struct bp_agent *a, struct bp_error *err) {
         },
         &a->triggers, err);
 
-    return r < 0 ? r : take_triggers(a, a->config, err);
+    if (r == 0)
+        r = take_triggers(a, a->config, err);
+    return r < 0 ? r : bp_agent_sync_open(a, &a->sync, err);
 }
 
 static void agent_done(struct bp_agent *a) {
@@ -431,9 +433,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = bp_snapshots_open(config, a.recorder, a.sessions, a.alerts, a.dir, &a.snapshots, err);
     if (r == 0)
-        r = open_triggers(&a, err);
-    if (r == 0)
-        r = bp_agent_sync_open(&a, &a.sync, err);
+        r = open_reactions(&a, err);
     if (r == 0)
         r = open_door(&a, err);
     if (r == 0)
