@@ -25,7 +25,7 @@
 enum { DRAIN_MS = 5000 };
 
 /* In the order of need. */
-/* clang-format off: one a line */
+/* clang-format off */
 const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_api,
     &bp_server_part_store,
