@@ -202,6 +202,7 @@ static void serve_spare(struct bp_writer *w) {
     bp_mutex_lock(&w->lock);
     w->spare = s;
     w->spare_failed = !s;
+    w->urged = false;
     pthread_cond_broadcast(&w->cv_segment);
     bp_mutex_unlock(&w->lock);
     if (!s) {
@@ -225,7 +226,7 @@ enum work {
 /* What is most urgent: a segment the writer may be waiting for, space, then closing. */
 static enum work next_work_locked(const struct bp_writer *w, struct closing *c) {
     bp_ns_t now = bp_mono_ns();
-    bool may_retry = now >= w->retry_at;
+    bool may_retry = w->urged || now >= w->retry_at;
 
     if (!w->spare && !w->finished && may_retry)
         return WORK_SPARE;

@@ -221,7 +221,8 @@ struct bp_writer {
     bool careful;                    /* [writer] a segment was abandoned: each group is synced */
     unsigned tries;                  /* [writer] segments abandoned in this tick, nothing synced */
 
-    struct bp_segment *spare;            /* [lock] */
+    bool urged;               /* [lock] the preparer is to try now, whenever it wanted to */
+    struct bp_segment *spare; /* [lock] */
     struct closing closing[MAX_CLOSING]; /* [lock] */
     unsigned nclosing;                   /* [lock] */
     uint32_t next_number;                /* [preparer] */

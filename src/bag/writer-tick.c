@@ -381,8 +381,19 @@ static bool anything_new(struct bp_writer *w) {
     return news;
 }
 
+/* Without a segment there may be room by now for one: the last ticks look. */
+static void urge_preparer(struct bp_writer *w) {
+    bp_mutex_lock(&w->lock);
+    w->urged = true;
+    w->spare_failed = false;
+    pthread_cond_signal(&w->cv_prep);
+    bp_mutex_unlock(&w->lock);
+}
+
 /* Ends: everything accepted is in synced segments, or the disk does not take it. */
 static void last_ticks(struct bp_writer *w) {
+    if (!w->seg && (bp_writer_marks_wait(w) || !all_durable(w, w->head)))
+        urge_preparer(w);
     for (int i = 0; i < 3; i++) {
         (void) tick(w, true);
         if (all_durable(w, w->head) && !w->unsynced && !bp_writer_marks_wait(w))
