@@ -123,6 +123,7 @@ static void on_hello(struct bp_links_conn *c, json_t *h) {
     d->generation++;
     d->conn = c;
     c->dev = d;
+    bp_links_known(c);
     d->mono_seen = bp_mono_ns();
     d->wall_seen = bp_wall_ns();
     bp_gauge_add(&bp_links_stats.online, 1);
@@ -153,7 +154,7 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
     } else { /* keys that are told stand for what was told before */
         (void) json_object_update(d->status, status);
     }
-    if (json_object_size(d->status) > STATUS_KEYS) {
+    if (json_object_size(d->status) > STATUS_KEYS || is_large(d->status)) {
         refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
         return;
     }
@@ -244,6 +245,7 @@ static void on_events(struct bp_links_conn *c, const json_t *events, size_t byte
     if (b) {
         (void) snprintf(b->device, sizeof b->device, "%s", d->id);
         (void) snprintf(b->log, sizeof b->log, "%s", d->log);
+        b->after = d->taken;
         b->last = last;
         b->events = new_of(events, d->taken);
         b->wall_ns = d->wall_seen;

@@ -12,7 +12,10 @@
 
 /* An event is acknowledged when the transaction it is in has been committed; one that comes again,
  * because we ended before the acknowledgement went out, is found by its key and left alone. A row
- * has a number of ours, `n`, that rises over the logs of a device: its place in what is read. */
+ * has a number of ours, `n`, that rises over the logs of a device: its place in what is read.
+ *
+ * Acknowledged is everything up to a number, so a batch is written only behind what it follows: one
+ * that could not be written takes those that were on their way behind it with it. */
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS devices ("
@@ -27,7 +30,7 @@ static const char schema[] =
 
 enum { BUSY_MS = 5000, GATHER_MS = 20 };
 
-enum { PUT_EVENT, PUT_DEVICE, CUT, STATEMENTS };
+enum { PUT_EVENT, PUT_DEVICE, LAST, CUT, STATEMENTS };
 
 static const char *const texts[STATEMENTS] = {
     [PUT_EVENT] = "INSERT OR IGNORE INTO events (device, log, seq, wall_ns, topic, data)"
@@ -36,6 +39,7 @@ static const char *const texts[STATEMENTS] = {
                    " VALUES (?1, ?2, ?3, ?4, ifnull(?5, '{}'))"
                    " ON CONFLICT (device) DO UPDATE SET seq = iif(log = ?2, max(seq, ?3), ?3),"
                    " log = ?2, seen_ns = ?4, about = ifnull(?5, about)",
+    [LAST] = "SELECT seq FROM devices WHERE device = ?1 AND log = ?2",
     [CUT] = "DELETE FROM events WHERE device = ?1 AND n <= (SELECT n FROM events WHERE device = ?1"
             " ORDER BY n DESC LIMIT 1 OFFSET ?2)",
 };
@@ -100,6 +104,23 @@ static int put_event(struct bp_links_store *s, const struct bp_links_batch *b, c
     return run(st);
 }
 
+/* @return 0; -EAGAIN when what the batch follows is not there, -EIO */
+static int check_follows(struct bp_links_store *s, const struct bp_links_batch *b) {
+    sqlite3_stmt *st = s->st[LAST];
+    uint64_t last = 0;
+    int r;
+
+    if (!b->events || b->after == 0)
+        return 0;
+    if (bind_text(st, 1, b->device) || bind_text(st, 2, b->log))
+        return -EIO;
+    r = sqlite3_step(st);
+    if (r == SQLITE_ROW)
+        last = (uint64_t) sqlite3_column_int64(st, 0);
+    (void) sqlite3_reset(st);
+    return r != SQLITE_ROW && r != SQLITE_DONE ? -EIO : last < b->after ? -EAGAIN : 0;
+}
+
 static int put_batch(struct bp_links_store *s, const struct bp_links_batch *b) {
     sqlite3_stmt *st = s->st[PUT_DEVICE];
     const json_t *e;
@@ -122,12 +143,15 @@ static int put_batch(struct bp_links_store *s, const struct bp_links_batch *b) {
     return r < 0 || !b->events ? r : run(st);
 }
 
-static int write_all(struct bp_links_store *s, const struct bp_links_batch *list) {
-    const struct bp_links_batch *b;
+static int write_all(struct bp_links_store *s, struct bp_links_batch *list) {
+    struct bp_links_batch *b;
     int r = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) ? -EIO : 0;
 
     DL_FOREACH(list, b) {
-        r = r < 0 ? r : put_batch(s, b);
+        int follows = r < 0 ? r : check_follows(s, b);
+
+        b->torn = follows == -EAGAIN;
+        r = b->torn ? 0 : follows < 0 ? follows : put_batch(s, b);
     }
     if (r == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         r = -EIO;
@@ -162,7 +186,7 @@ static void *writer(void *arg) {
 
         DL_FOREACH_SAFE(list, b, next) {
             bytes += b->bytes;
-            s->o.stored(s->o.ctx, b, r);
+            s->o.stored(s->o.ctx, b, r < 0 ? r : b->torn ? -EAGAIN : 0);
         }
         bp_mutex_lock(&s->lock);
         s->bytes -= bytes;
@@ -222,12 +246,22 @@ static void close_both(struct bp_links_store *s) {
     (void) sqlite3_close(BP_TAKE_PTR(s->db));
 }
 
-/* What is in it is told again by nobody, but a server must start: a damaged one is set aside. */
+/* What is in it is told again by nobody, but a server must start: a damaged one is set aside, with
+ * its journal, which would else be taken for that of the next one. */
 static int set_aside(const char *path) {
-    char to[1200];
+    static const char *const ends[] = { "", "-wal", "-shm" };
+    long long now = (long long) bp_wall_ns();
+    int r = 0;
 
-    (void) snprintf(to, sizeof to, "%s.damaged-%lld", path, (long long) bp_wall_ns());
-    return rename(path, to) < 0 ? -errno : 0;
+    for (size_t i = 0; i < BP_COUNT(ends); i++) {
+        char from[1200], to[1300];
+
+        (void) snprintf(from, sizeof from, "%s%s", path, ends[i]);
+        (void) snprintf(to, sizeof to, "%s.damaged-%lld%s", path, now, ends[i]);
+        if (rename(from, to) < 0 && errno != ENOENT)
+            r = -errno;
+    }
+    return r;
 }
 
 int bp_links_store_open(const struct bp_links_store_opts *o, struct bp_links_store **ret,

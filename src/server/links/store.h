@@ -15,19 +15,22 @@ struct bp_links_batch {
     struct bp_links_batch *prev, *next;
     char device[65];
     char log[BP_ULID_TEXT];
+    uint64_t after;      /* with events: the one they follow, which must be on the disk */
     uint64_t last;       /* number of the last event */
     json_t *events;      /* [{seq, time_ns, topic, data}]; NULL: none */
     char *about;         /* JSON to be kept of the device; NULL: as it is */
     bp_ns_t wall_ns;     /* it came */
     size_t bytes;        /* about so much memory */
     unsigned generation; /* of the connection it came by */
+    bool torn;           /* the store's: what it follows is not there */
 };
 
 struct bp_links_store_opts {
     const char *path;
     unsigned max_events; /* of a device */
     size_t max_bytes;    /* that wait */
-    /** A batch is on the disk, or `r` says why it is not and is gone; store's thread.
+    /** A batch is on the disk, or `r` says why it is not and is gone: -EAGAIN when those before it
+     *  are not there; store's thread.
      *  @param b  taken over */
     void (*stored)(void *ctx, struct bp_links_batch *b, int r);
     void *ctx;
