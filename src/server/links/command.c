@@ -89,7 +89,7 @@ void bp_links_cmd_result(struct bp_links_dev *d, const json_t *result) {
     if (!id || strlen(id) >= BP_ULID_TEXT)
         return;
     if (c) {
-        bool good = status >= 100 && status <= 599;
+        bool good = status >= 200 && status <= 599;
 
         bp_counter_add(&bp_links_stats.commands, 1);
         end(d, c,

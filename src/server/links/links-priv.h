@@ -62,6 +62,7 @@ struct bp_links_dev {
 
 /* A connection; the loop's. */
 struct bp_links_conn {
+    struct bp_links_conn *prev, *next; /* in links.unknown while it has no device */
     struct bp_links *links;
     char proved[BP_LINKS_DEVICE_MAX + 1]; /* "" = not */
     char peer[64];
@@ -70,7 +71,8 @@ struct bp_links_conn {
     bp_ns_t mono_opened;
     double messages, bytes; /* that it may send now */
     bp_ns_t mono_filled;
-    bool away; /* was asked to go */
+    bool away;    /* was asked to go */
+    bool unknown; /* in links.unknown */
 };
 
 struct bp_links {
@@ -80,7 +82,8 @@ struct bp_links {
     struct bp_ws_server *ws;
     struct bp_links_store *store;
     struct bp_loop_tick tick;
-    struct bp_links_dev *devs; /* by id */
+    struct bp_links_dev *devs;     /* by id */
+    struct bp_links_conn *unknown; /* open, and have not said hello, oldest first */
     bool ticking;
     struct bp_mutex lock; /* leaf: `views` of devices */
 };
@@ -91,6 +94,8 @@ extern struct bp_links_stats {
 } bp_links_stats;
 
 /* links.c; loop thread */
+/** It is no more one of those that have not said hello. */
+void bp_links_known(struct bp_links_conn *c);
 /** Sends to an agent. @param message  taken over */
 void bp_links_send(struct bp_links_conn *c, json_t *message);
 /** Tells news "robots" of a device: online, offline, stale. */

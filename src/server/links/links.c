@@ -10,7 +10,7 @@
 /* The table of devices and their connections. All of it is the loop's: handlers ask by
  * bp_loop_call(), which costs them a turn of the loop and nobody a lock. */
 
-enum { STOP_MS = 1000, HELLO_S = 10, TOPICS_S = 10, NOTE_S = 60 };
+enum { STOP_MS = 1000, HELLO_S = 10, TOPICS_S = 10 };
 
 struct bp_links_stats bp_links_stats;
 
@@ -188,6 +188,13 @@ static void on_open(struct bp_ws *ws, void *data) {
     c->mono_opened = c->mono_filled = bp_mono_ns();
     c->messages = BP_LINK_PER_S * BP_LINK_BURST_S;
     c->bytes = (double) BP_LINK_BYTES_PER_S * BP_LINK_BURST_S;
+    c->unknown = true;
+    DL_APPEND(c->links->unknown, c);
+}
+
+void bp_links_known(struct bp_links_conn *c) {
+    if (BP_TAKE(c->unknown, false))
+        DL_DELETE(c->links->unknown, c);
 }
 
 /* A bucket of messages and one of bytes: what an agent may send, so that one that floods costs the
@@ -230,6 +237,7 @@ static void on_end(void *data, unsigned code) {
     struct bp_links_conn *c = data;
     struct bp_links_dev *d = c->dev;
 
+    bp_links_known(c);
     if (d && d->conn == c) {
         struct bp_links *l = c->links;
 
@@ -301,11 +309,25 @@ static void want_topics(struct bp_links *l, struct bp_links_dev *d, bp_ns_t now)
     }
 }
 
+/* A place is for who says hello. */
+static void end_silent(struct bp_links *l, bp_ns_t now) {
+    struct bp_links_conn *c, *next;
+
+    DL_FOREACH_SAFE(l->unknown, c, next) {
+        if (now - c->mono_opened < HELLO_S * BP_SEC)
+            break;
+        bp_counter_add(&bp_links_stats.refused, 1);
+        bp_links_known(c);
+        bp_ws_shut(c->ws, 1008, "no hello has come in time");
+    }
+}
+
 static void on_tick(struct bp_loop_tick *t) {
     struct bp_links *l = BP_CONTAINER_OF(t, struct bp_links, tick);
     bp_ns_t now = bp_mono_ns();
     struct bp_links_dev *d, *next;
 
+    end_silent(l, now);
     HASH_ITER(hh, l->devs, d, next) {
         bool stale = d->conn && now - d->mono_seen > l->o.stale_after;
 

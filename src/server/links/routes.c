@@ -133,8 +133,8 @@ static int read_order(const struct bp_http_req *req, json_t **ret, struct bp_lin
     within = json_object_get(o, "within_s");
     c->name = json_string_value(json_object_get(o, "name"));
     c->args = json_object_get(o, "args");
-    c->within =
-        within ? (bp_ns_t) (BP_MIN(json_number_value(within), 1e6) * 1e9) : WITHIN_S * BP_SEC;
+    c->within = within ? (bp_ns_t) (BP_MIN(BP_MAX(json_number_value(within), 0.0), 1e6) * 1e9)
+                       : WITHIN_S * BP_SEC;
     if (!c->name || (within && !json_is_number(within))) {
         json_decref(o);
         return bp_fail(err, BP_EUSAGE,
