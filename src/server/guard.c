@@ -37,10 +37,10 @@ static const struct bp_metric metrics[] = {
     DEVICE("route", device_route),
 };
 
-/* What devices may call: patterns that begin so. */
+/* What devices may call: these patterns, and what lies below them. */
 static const char *const for_devices[] = {
-    "/api/v1/ingest/", "/api/v1/uploads", "/api/v1/objects/",
-    "/api/v1/link",    "/api/v1/whoami",  "/api/v1/status",
+    "/api/v1/ingest", "/api/v1/uploads", "/api/v1/objects",
+    "/api/v1/link",   "/api/v1/whoami",  "/api/v1/status",
 };
 
 static int limited(bp_ns_t wait, const char *whose, struct bp_counter *counter,
@@ -93,7 +93,8 @@ bool bp_server_device(struct bp_server *s, const struct bp_http_req *req,
 
 static bool is_for_devices(const char *pattern) {
     for (size_t i = 0; i < BP_COUNT(for_devices); i++)
-        if (bp_starts_with(pattern, for_devices[i]))
+        if (bp_starts_with(pattern, for_devices[i]) &&
+            strchr("/", pattern[strlen(for_devices[i])])) /* its end, or what is below */
             return true;
     return false;
 }

@@ -226,11 +226,11 @@ static int wait_begin(struct bp_pump *p, struct bp_error *err) {
     struct timespec until;
     int r = 0;
 
-    (void) clock_gettime(CLOCK_REALTIME, &until);
+    (void) clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += BEGIN_WAIT_MS / 1000;
     bp_mutex_lock(&p->lock);
     while (!p->ended && p->written < BEGUN)
-        if (pthread_cond_timedwait(&p->moved, &p->lock.m, &until) != 0)
+        if (pthread_cond_clockwait(&p->moved, &p->lock.m, CLOCK_MONOTONIC, &until) != 0)
             break;
     if (p->ended && p->result < 0 && p->written < BEGUN) {
         r = p->result;
