@@ -36,6 +36,7 @@ enum {
     ACK,
     SET_ACKED,
     READ,
+    LAST,
     TOTAL,
     BEGIN_COMMAND,
     FIND_COMMAND,
@@ -58,6 +59,7 @@ static const char *const texts[STATEMENTS] = {
     [ACK] = "DELETE FROM events WHERE seq <= ?1",
     [SET_ACKED] = "UPDATE log SET acked = max(acked, ?1)",
     [READ] = "SELECT seq, class, wall_ns, data FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    [LAST] = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'",
     [TOTAL] = "SELECT count(*), ifnull(sum(length(CAST(data AS BLOB)) + 64), 0) FROM events",
     [BEGIN_COMMAND] = "INSERT INTO commands (id, wall_ns, got, result) VALUES (?1, ?2, 0, NULL)",
     [FIND_COMMAND] = "SELECT result FROM commands WHERE id = ?1",
@@ -225,6 +227,27 @@ int bp_link_log_ack(struct bp_link_log *l, uint64_t seq, struct bp_error *err) {
     l->n -= BP_MIN(n, l->n);
     l->bytes -= BP_MIN(bytes, l->bytes);
     return 0;
+}
+
+int bp_link_log_meet(struct bp_link_log *l, uint64_t seq, struct bp_error *err) {
+    sqlite3_stmt *st = l->st[LAST];
+    char id[BP_ULID_TEXT], sql[80];
+    uint64_t last = 0;
+    int r = sqlite3_step(st);
+
+    if (r == SQLITE_ROW)
+        last = (uint64_t) sqlite3_column_int64(st, 0);
+    (void) sqlite3_reset(st);
+    if (r != SQLITE_ROW)
+        return failed(l, err);
+    if (seq <= last)
+        return bp_link_log_ack(l, seq, err);
+    (void) bp_ulid_new(id);
+    (void) snprintf(sql, sizeof sql, "UPDATE log SET id = '%s'", id);
+    if (exec(l, sql) < 0)
+        return failed(l, err);
+    (void) snprintf(l->id, sizeof l->id, "%s", id);
+    return 1;
 }
 
 static json_t *event_of(sqlite3_stmt *st) {

@@ -52,6 +52,14 @@ void bp_link_log_count(struct bp_link_log *l, enum bp_link_class c, uint64_t n);
 /** The server has everything up to `seq`. */
 BP_MUST_CHECK int bp_link_log_ack(struct bp_link_log *l, uint64_t seq, struct bp_error *err);
 /**
+ * As bp_link_log_ack(), of a server we have just come to. It may have more than we ever wrote when
+ * this file was put back from an older copy: then the log gets a new id, and what the server does
+ * not have is told again under that, as its old numbers would be taken for known.
+ *
+ * @return 0; 1: the log has a new id, and the server is to be told
+ */
+BP_MUST_CHECK int bp_link_log_meet(struct bp_link_log *l, uint64_t seq, struct bp_error *err);
+/**
  * Events behind `after`, oldest first, as the protocol has them.
  *
  * @param ret       [{seq, time_ns, topic, data}], owned by the caller

@@ -17,12 +17,35 @@ void bp_link_item_free(struct bp_link_item *i) {
     free(i);
 }
 
+/* Progress of sync that waits already is replaced by what is newer: however long the disk holds up
+ * the link's thread, one waits. */
+static bool renew_sync_locked(struct bp_link *l, struct bp_link_item *i) BP_REQUIRES(l->lock);
+static bool renew_sync_locked(struct bp_link *l, struct bp_link_item *i) {
+    struct bp_link_item *old;
+
+    DL_FOREACH(l->items, old) {
+        if (old->kind == BP_LINK_SYNC) {
+            json_t *json = old->json;
+
+            old->json = i->json;
+            i->json = json; /* goes with i */
+            return true;
+        }
+    }
+    return false;
+}
+
 void bp_link_put(struct bp_link *l, struct bp_link_item *i) {
     bool full;
 
     if (!i)
         return;
     bp_mutex_lock(&l->lock);
+    if (i->kind == BP_LINK_SYNC && renew_sync_locked(l, i)) {
+        bp_mutex_unlock(&l->lock);
+        bp_link_item_free(i);
+        return;
+    }
     full = i->kind == BP_LINK_NEWS &&
            (l->nnews >= BP_LINK_INBOX || l->news_bytes + i->bytes > BP_LINK_INBOX_BYTES);
     if (full) {

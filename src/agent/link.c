@@ -222,16 +222,24 @@ static void on_welcome(struct bp_link *l, const json_t *w) {
     double interval = json_number_value(json_object_get(w, "interval_s"));
     json_int_t window = json_integer_value(json_object_get(w, "window"));
     json_int_t acked = json_integer_value(json_object_get(w, "acknowledged"));
-    json_t *alerts = bp_alerts_json(l->agent->alerts, false);
+    struct bp_error err = { 0 };
+    json_t *alerts;
+    int r;
 
-    if (l->welcome || acked < 0) {
-        json_decref(alerts);
+    if (l->welcome || acked < 0)
+        return;
+    r = bp_link_log_meet(l->log, (uint64_t) acked, &err);
+    note(r, &err);
+    if (r > 0) {
+        bp_log(BP_LOG_WARNING, "the server has more news than link.db ever had, which is told anew "
+                               "under another id: was it put back from a copy?");
+        bp_ws_client_shut(l->ws, 1000, "a new log");
         return;
     }
+    alerts = bp_alerts_json(l->agent->alerts, false);
     l->welcome = true;
     l->interval = (bp_ns_t) (BP_MIN(BP_MAX(interval, 0.1), 3600.0) * 1e9);
     l->window = (uint64_t) BP_MIN(BP_MAX(window, 1), 4096);
-    note_ack(l, acked);
     l->sent = bp_link_log_acked(l->log);
     l->tries = 0;
     l->mono_down = 0;

@@ -8,6 +8,7 @@
 
 #include "agent/link-log.h"
 #include "base/macro.h"
+#include "base/ulid.h"
 
 static char dir[] = "/tmp/bp-test-link-XXXXXX", path[64];
 
@@ -198,12 +199,42 @@ static void damaged_is_set_aside(void **state) {
     bp_link_log_close(l);
 }
 
+/* Put back from an older copy: what is written next has numbers that the server knows already. */
+static void older_copy_is_told_anew(void **state) {
+    struct bp_link_log *l = open_log(1 << 20);
+    char was[BP_ULID_TEXT];
+    json_t *list = NULL;
+    uint64_t last = 0;
+
+    (void) state;
+    (void) snprintf(was, sizeof was, "%s", bp_link_log_id(l));
+    add(l, BP_LINK_ALERTS, "1");
+    add(l, BP_LINK_ALERTS, "2");
+    assert_int_equal(bp_link_log_meet(l, 1, NULL), 0);
+    assert_int_equal(bp_link_log_acked(l), 1);
+    assert_string_equal(bp_link_log_id(l), was);
+    assert_int_equal(bp_link_log_meet(l, 500, NULL), 1);
+    assert_string_not_equal(bp_link_log_id(l), was);
+    assert_int_equal(bp_link_log_acked(l), 1);
+    (void) snprintf(was, sizeof was, "%s", bp_link_log_id(l));
+    bp_link_log_close(l);
+
+    l = open_log(1 << 20);
+    assert_string_equal(bp_link_log_id(l), was);
+    assert_int_equal(bp_link_log_read(l, bp_link_log_acked(l), 9, 9999, &list, &last, NULL), 1);
+    json_decref(list);
+    assert_int_equal(last, 2);
+    assert_int_equal(bp_link_log_meet(l, 2, NULL), 0);
+    bp_link_log_close(l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(keeps_until_acknowledged, remove_file),
         cmocka_unit_test_teardown(drops_what_matters_least, remove_file),
         cmocka_unit_test_teardown(commands_are_new_once, remove_file),
         cmocka_unit_test_teardown(damaged_is_set_aside, remove_file),
+        cmocka_unit_test_teardown(older_copy_is_told_anew, remove_file),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
