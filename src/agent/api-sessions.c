@@ -228,7 +228,7 @@ static json_t *ledger_json(const char *id, const struct bp_writer_ledger *l, boo
     t.lost_all += folded_lost;
     return json_pack("{s:s, s:{s:I, s:I}, s:I, s:I, s:I, s:o, s:o}", "session", id, "folded",
                      "received", (json_int_t) l->folded_received, "lost", (json_int_t) folded_lost,
-                     "received", (json_int_t) (t.received + l->folded_received), "late",
+                     "received", (json_int_t) t.received + (json_int_t) l->folded_received, "late",
                      (json_int_t) t.late, "lost", (json_int_t) t.lost_all, "lost_by_cause",
                      bp_sessions_lost_json(t.lost), "sources", sources);
 }

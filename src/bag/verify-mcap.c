@@ -482,7 +482,7 @@ static void *run_stream(void *arg) {
         return NULL;
     }
     while ((n = bp_sealed_or_pread(s->sealed, s->fd, buf, PIECE, at, true)) != 0) {
-        if (!s->beside && at % (16 * PIECE) == 0)
+        if (!s->beside && at % ((size_t) 16 * PIECE) == 0)
             verify_progress(s->v, 0);
         if (n < 0 || verify_is_cancelled(s->v)) {
             s->error = n < 0 ? (int) n : 0;

@@ -26,7 +26,7 @@ enum bp_archive_state {
 };
 
 /** "receiving", "complete", "damaged", "deleted". */
-const char *bp_archive_state_name(enum bp_archive_state s);
+const char *bp_archive_state_name(enum bp_archive_state v);
 /** @return the state or -EINVAL */
 int bp_archive_state_from_name(const char *name);
 
@@ -38,7 +38,7 @@ enum bp_archive_signed {
 };
 
 /** "unsigned", "good", "bad". */
-const char *bp_archive_signed_name(enum bp_archive_signed s);
+const char *bp_archive_signed_name(enum bp_archive_signed v);
 
 struct bp_archive_session {
     char id[27]; /* ULID in capitals */
@@ -78,7 +78,7 @@ enum bp_archive_kind {
 };
 
 /** "segment", "manifest", "metadata", "signature", "preview", "other". */
-const char *bp_archive_kind_name(enum bp_archive_kind k);
+const char *bp_archive_kind_name(enum bp_archive_kind v);
 /** @return the kind or -EINVAL */
 int bp_archive_kind_from_name(const char *name);
 
@@ -91,7 +91,7 @@ enum bp_archive_file_state {
 };
 
 /** "expected", "received", "verified", "damaged". */
-const char *bp_archive_file_state_name(enum bp_archive_file_state s);
+const char *bp_archive_file_state_name(enum bp_archive_file_state v);
 
 /* One file of a session: a segment, or what lies beside them. */
 struct bp_archive_file {
@@ -153,7 +153,7 @@ enum bp_archive_policy {
 };
 
 /** "merge", "local", "remote", "keep-both". */
-const char *bp_archive_policy_name(enum bp_archive_policy p);
+const char *bp_archive_policy_name(enum bp_archive_policy v);
 /** @return the policy or -EINVAL */
 int bp_archive_policy_from_name(const char *name);
 
@@ -275,7 +275,7 @@ enum bp_archive_sort {
 };
 
 /** "id", "started", "received", "name", "bytes", "messages", "lost", "duration". */
-const char *bp_archive_sort_name(enum bp_archive_sort s);
+const char *bp_archive_sort_name(enum bp_archive_sort v);
 /** @return the sort key or -EINVAL */
 int bp_archive_sort_from_name(const char *name);
 
@@ -410,7 +410,7 @@ enum bp_archive_device_state {
 };
 
 /** "pending", "accepted", "refused". */
-const char *bp_archive_device_state_name(enum bp_archive_device_state s);
+const char *bp_archive_device_state_name(enum bp_archive_device_state v);
 /** @return the state or -EINVAL */
 int bp_archive_device_state_from_name(const char *name);
 

@@ -409,6 +409,7 @@ static int note_part(const struct disk *d, struct writing *w, uint32_t n) {
     return r;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): `etag` is of the table's type */
 static int disk_put(void *self, const struct bp_sync_upload *u, uint32_t n,
                     const struct bp_sync_body *body, char *etag, struct bp_sync_failure *f) {
     struct disk *d = self;

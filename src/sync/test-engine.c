@@ -188,6 +188,7 @@ static int lying_complete(struct mem *m, struct mem_file *x, struct bp_sync_fail
     return v < 10 ? bp_sync_fail(f, BP_SYNC_SERVER, "200 with an error in it") : 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): of the table's type */
 static int flaky_probe(struct mem *m, bp_ns_t *date, struct bp_sync_failure *f) {
     (void) date;
     return test_random(&m->rng) % 4 == 0 ? bp_sync_fail(f, BP_SYNC_NETWORK, "no route") : 0;
@@ -212,6 +213,7 @@ static void survive_a_lying_link(void **state) {
 
 /* ---- days offline ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): of the table's type */
 static int off_until(struct mem *m, bp_ns_t *date, struct bp_sync_failure *f) {
     (void) date;
     return sim_mono(m->sim) < back_at ? bp_sync_fail(f, BP_SYNC_NETWORK, "no route to host") : 0;
@@ -399,6 +401,7 @@ static void honour_retry_after(void **state) {
     assert_true(was_told("waiting: slow down"));
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): of the table's type */
 static int refuse_probe(struct mem *m, bp_ns_t *date, struct bp_sync_failure *f) {
     (void) date;
     return m->probes < 2 ? bp_sync_fail(f, (enum bp_sync_class) m->script, "who are you") : 0;

@@ -91,8 +91,7 @@ static void refuse_nonsense(void **state) {
         "nannannannannannannannannannannannannannannannannannannannan"
     };
     static const char *const windows[] = { "22:00-06:00=1MB", "2Mbit", "else=off", "Mon",
-                                           "22:00-06:00 "
-                                           "x" };
+                                           "22:00-06:00 x" };
     struct bp_sync_schedule s;
     struct bp_error err;
 
