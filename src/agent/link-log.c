@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/aside.h"
 #include "base/json-value.h"
 #include "base/ulid.h"
 
@@ -419,23 +420,6 @@ static void close_db(struct bp_link_log *l) {
     (void) sqlite3_close(BP_TAKE_PTR(l->db));
 }
 
-/* With its journal, which would else be taken for that of the next one. */
-static int set_aside(const char *path) {
-    static const char *const ends[] = { "", "-wal", "-shm" };
-    long long now = (long long) bp_wall_ns();
-    int r = 0;
-
-    for (size_t i = 0; i < BP_COUNT(ends); i++) {
-        char from[1200], to[1300];
-
-        (void) snprintf(from, sizeof from, "%s%s", path, ends[i]);
-        (void) snprintf(to, sizeof to, "%s.damaged-%lld%s", path, now, ends[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
-            r = -errno;
-    }
-    return r;
-}
-
 int bp_link_log_open(const char *path, uint64_t max_bytes, struct bp_link_log **ret,
                      struct bp_error *err) {
     struct bp_link_log *l = calloc(1, sizeof *l);
@@ -448,9 +432,9 @@ int bp_link_log_open(const char *path, uint64_t max_bytes, struct bp_link_log **
     if (r == BP_ECORRUPT) {
         close_db(l);
         memset(l->dropped, 0, sizeof l->dropped);
-        r = set_aside(path);
-        r = r < 0 ? bp_fail(err, r, "link.db is damaged and cannot be set aside")
-                  : open_db(l, path, err);
+        r = bp_set_aside(path, err);
+        if (r == 0)
+            r = open_db(l, path, err);
     }
     if (r < 0) {
         bp_link_log_close(l);

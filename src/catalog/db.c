@@ -12,11 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/aside.h"
 #include "base/buf.h"
 #include "base/io.h"
-#include "base/time.h"
 
 enum { BUSY_MS = 5000, TEXT_MAX = 256 << 20 };
 
@@ -238,40 +237,13 @@ static int open_once(const struct bp_db_kind *kind, const char *path, sqlite3 **
     return 0;
 }
 
-/* The database goes first: a log without one is thrown away by sqlite, should we not get further.
- */
-static int set_aside(const char *path, struct bp_error *err) {
-    static const char *const suffixes[] = { "", "-wal", "-journal" };
-    const struct bp_io *io = &bp_io_posix;
-    char stamp[32], from[4096], to[4096];
-    time_t now = (time_t) (bp_wall_ns() / BP_SEC);
-    struct tm tm;
-    int r = 0;
-
-    if (!gmtime_r(&now, &tm) || !strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm))
-        return bp_fail(err, -EOVERFLOW, "the clock is beyond all calendars");
-    for (size_t i = 0; i < BP_COUNT(suffixes); i++) {
-        (void) snprintf(from, sizeof from, "%s%s", path, suffixes[i]);
-        if (snprintf(to, sizeof to, "%s.damaged-%s%s", path, stamp, suffixes[i]) >= (int) sizeof to)
-            return bp_fail(err, -ENAMETOOLONG, "'%s' is too long", path);
-        r = io->rename(io->ctx, from, to);
-        if (r < 0 && !(r == -ENOENT && i > 0))
-            return bp_prefix(err, r, "it cannot be set aside (%s)", bp_strerror(r));
-    }
-    (void) snprintf(from, sizeof from, "%s-shm", path);
-    (void) io->unlink(io->ctx, from);
-    bp_io_dirname(path, from, sizeof from);
-    (void) io->sync_dir(io->ctx, from); /* undone by a power cut, it is found damaged again */
-    return 0;
-}
-
 int bp_db_open(const struct bp_db_kind *kind, const char *path, sqlite3 **ret, bool *ret_renewed,
                struct bp_error *err) {
     int r = open_once(kind, path, ret, err);
     bool renewed = r == BP_ECORRUPT;
 
     if (renewed) {
-        r = set_aside(path, err);
+        r = bp_set_aside(path, err);
         if (r >= 0)
             r = open_once(kind, path, ret, err);
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "base/aside.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 
@@ -246,24 +247,6 @@ static void close_both(struct bp_links_store *s) {
     (void) sqlite3_close(BP_TAKE_PTR(s->db));
 }
 
-/* What is in it is told again by nobody, but a server must start: a damaged one is set aside, with
- * its journal, which would else be taken for that of the next one. */
-static int set_aside(const char *path) {
-    static const char *const ends[] = { "", "-wal", "-shm" };
-    long long now = (long long) bp_wall_ns();
-    int r = 0;
-
-    for (size_t i = 0; i < BP_COUNT(ends); i++) {
-        char from[1200], to[1300];
-
-        (void) snprintf(from, sizeof from, "%s%s", path, ends[i]);
-        (void) snprintf(to, sizeof to, "%s.damaged-%lld%s", path, now, ends[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
-            r = -errno;
-    }
-    return r;
-}
-
 int bp_links_store_open(const struct bp_links_store_opts *o, struct bp_links_store **ret,
                         struct bp_error *err) {
     struct bp_links_store *s = calloc(1, sizeof *s);
@@ -276,11 +259,11 @@ int bp_links_store_open(const struct bp_links_store_opts *o, struct bp_links_sto
     bp_mutex_init(&s->read_lock);
     (void) pthread_cond_init(&s->work, NULL);
     r = open_both(s, err);
-    if (r == BP_ECORRUPT) {
+    if (r == BP_ECORRUPT) { /* told again by nobody, but a server must start */
         close_both(s);
-        r = set_aside(o->path);
-        r = r < 0 ? bp_fail(err, r, "links.db is damaged and cannot be set aside")
-                  : open_both(s, err);
+        r = bp_set_aside(o->path, err);
+        if (r == 0)
+            r = open_both(s, err);
     }
     if (r < 0) {
         bp_links_store_close(s);
