@@ -18,7 +18,7 @@
 #include "server/guard.h"
 
 static const bp_ns_t ENROLMENT_TIME = 86400 * BP_SEC;
-static const bp_ns_t ENROLMENT_MOST = 365 * 86400 * BP_SEC;
+static const bp_ns_t ENROLMENT_MOST = 365 * (86400 * BP_SEC);
 
 enum { NAME_MAX = 128, GROUPS_MAX = 32, GROUP_MAX = 64 };
 

@@ -216,7 +216,8 @@ static int mac_of(const struct bp_devices *d, const uint8_t *head, const char *i
     uint8_t text[NONCE_END + NONCE_RANDOM + BP_DEVICE_ID] = { 0 };
 
     memcpy(text, head, NONCE_END + NONCE_RANDOM);
-    memcpy(text + NONCE_END + NONCE_RANDOM, id, strlen(id));
+    /* at most what a checked name has; the rest stays 0 */
+    memcpy(text + NONCE_END + NONCE_RANDOM, id, strnlen(id, BP_DEVICE_ID - 1));
     return bp_hmac(d->secret, text, sizeof text, ret);
 }
 

@@ -40,7 +40,7 @@ static void make_id(uint32_t i, char id[static 27]) {
 
 /* What a robot has: most of them the same topics, each some of its own. */
 static size_t make_topics(uint32_t robot, struct bp_archive_topic *t, char names[][48],
-                          char *robot_name) {
+                          const char *robot_name) {
     size_t n = 0;
 
     for (uint32_t i = 0; i < TOPICS; i++) {
