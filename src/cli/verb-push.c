@@ -271,7 +271,12 @@ static int wait_for_end(struct pushing *p, int signals, struct bp_error *err) {
     bp_cli_bar_clear(&bar);
     if (r == BP_EMISMATCH) { /* parked ones are tried again by the next push */
         struct bp_error why = { 0 };
+        int refused = look(p, &bar, &why); /* wait() may be the first to see it */
 
+        bp_cli_bar_clear(&bar);
+        if (refused == -EACCES || refused == -EDQUOT)
+            return bp_fail(err, refused, "%s", why.text);
+        why = (struct bp_error){ 0 };
         for (int state = BP_SYNC_ROW_FAILED; state >= BP_SYNC_ROW_PARKED; state--)
             if (bp_sync_list(p->engine, &(struct bp_sync_query){ .state = state, .limit = 1 },
                              first_failed, &why, NULL) < 0 &&
