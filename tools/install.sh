@@ -17,7 +17,8 @@ declare -A packages=(
         swift-proxy swift-account swift-container swift-object memcached=memcached python3-botocore'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
-    [bench]='fio=fio cargo=cargo g++=g++'
+    [bench]='fio=fio cargo=cargo g++=g++ node=nodejs npm=npm rclone=rclone radosgw=radosgw ceph-mon=ceph-mon
+        ceph-osd=ceph-osd ceph-authtool=ceph-base ceph=ceph-common'
     [lint]='clang-format=clang-format clang-tidy=clang-tidy shellcheck=shellcheck man=man-db'
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
@@ -25,6 +26,7 @@ python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptograp
     openapi-spec-validator schemathesis prometheus-client pyte'
 node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization
     @grafana/grafana-foundation-sdk typescript@5'
+node_bench_packages='@tus/server@2.4.5 @tus/file-store@2.1.1 tus-js-client@4.3.1'
 
 # Runs a command; its output is shown only when it fails.
 quietly() {
@@ -110,12 +112,24 @@ need_python_packages() {
     echo "$python_packages" >$stamp
 }
 
+# need_node FOLDER PACKAGE…: by npm, once per list: the stamp holds the list it was made from.
+need_node() {
+    local folder=build/$1 stamp=build/$1/.packages
+    shift
+    [ "$(cat "$stamp" 2>/dev/null)" != "$*" ] || return 0
+    echo "installing by npm into $folder: $*"
+    mkdir -p "$folder"
+    quietly npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "$@"
+    echo "$*" >"$stamp"
+}
+
 need_node_packages() {
-    local stamp=build/npm/.packages
-    [ "$(cat $stamp 2>/dev/null)" != "$node_packages" ] || return 0
-    echo "installing by npm into build/npm: $node_packages"
-    mkdir -p build/npm
     # shellcheck disable=SC2086
-    quietly npm install --prefix build/npm --no-audit --no-fund --loglevel=error $node_packages
-    echo "$node_packages" >$stamp
+    need_node npm $node_packages
+}
+
+# Peers of the benches, apart: the tests need none of them.
+need_node_bench_packages() {
+    # shellcheck disable=SC2086
+    need_node npm-bench $node_bench_packages
 }

@@ -17,11 +17,12 @@ static const struct {
 static const struct {
     int err, http, exit;
 } errnos[] = {
-    { ENOENT, 404, 66 },     { EACCES, 403, 77 }, { EPERM, 403, 77 },   { EEXIST, 409, 73 },
-    { ENOSPC, 507, 74 },     { EDQUOT, 507, 74 }, { EIO, 500, 74 },     { EROFS, 507, 73 },
-    { ENOMEM, 503, 71 },     { EINVAL, 400, 65 }, { ENOTDIR, 404, 66 }, { EISDIR, 400, 66 },
-    { ETIMEDOUT, 504, 75 },  { EAGAIN, 503, 75 }, { ENOTSUP, 501, 69 }, { ECONNREFUSED, 502, 69 },
-    { EADDRINUSE, 409, 69 }, { EBUSY, 409, 75 },
+    { ENOENT, 404, 66 },       { EACCES, 403, 77 }, { EPERM, 403, 77 },   { EEXIST, 409, 73 },
+    { ENOSPC, 507, 74 },       { EDQUOT, 507, 74 }, { EIO, 500, 74 },     { EROFS, 507, 73 },
+    { ENOMEM, 503, 71 },       { EINVAL, 400, 65 }, { ENOTDIR, 404, 66 }, { EISDIR, 400, 66 },
+    { ETIMEDOUT, 504, 75 },    { EAGAIN, 503, 75 }, { ENOTSUP, 501, 69 }, { ECONNREFUSED, 502, 69 },
+    { EADDRINUSE, 409, 69 },   { EBUSY, 409, 75 },  { EINTR, 503, 75 },   { ECANCELED, 503, 75 },
+    { EHOSTUNREACH, 502, 69 },
 };
 
 const char *bp_strerror(int code) {

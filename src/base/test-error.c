@@ -17,6 +17,8 @@ static void table(void **state) {
     assert_int_equal(bp_exit_status(BP_ECORRUPT), 65);
     assert_int_equal(bp_exit_status(-ENOENT), 66);
     assert_int_equal(bp_exit_status(-ENOSPC), 74);
+    assert_int_equal(bp_exit_status(-EHOSTUNREACH), 69);
+    assert_int_equal(bp_exit_status(-EINTR), 75);
     assert_int_equal(bp_exit_status(-EXDEV), 70); /* not in the table */
     assert_int_equal(bp_http_status(BP_ELIMIT), 413);
     assert_int_equal(bp_http_status(-EACCES), 403);

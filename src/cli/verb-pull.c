@@ -58,7 +58,9 @@ struct pulling {
     struct quit quit;
     struct bp_cli_bar_line bar;
     const char *dir;
-    json_t *done; /* owned: what was pulled */
+    json_t *done;         /* owned: what was pulled */
+    uint64_t come, total; /* bytes of the session at work */
+    unsigned refused;     /* of a disk */
     struct bp_error *err;
 };
 
@@ -66,6 +68,8 @@ static void on_progress(void *ctx, const char *file, uint64_t done, uint64_t tot
                         const char *why) {
     struct pulling *p = ctx;
 
+    p->come = done;
+    p->total = total;
     if (!p->o->quiet)
         bp_cli_bar_draw(&p->bar, done, total, rate, *why ? why : file);
 }
@@ -85,6 +89,11 @@ static int pull(struct pulling *p, const char *url, const char *session) {
     o.from.url = url;
     r = bp_sync_pull(&o, &got, p->err);
     bp_cli_bar_clear(&p->bar);
+    if (r == -ECANCELED && p->total)
+        return bp_fail(p->err, -EINTR,
+                       "interrupted at %s of %s; the same command goes on from here",
+                       bp_cli_bytes((double) p->come, a, sizeof a),
+                       bp_cli_bytes((double) p->total, b, sizeof b));
     if (r < 0)
         return r;
     (void) json_array_append_new(
@@ -120,6 +129,7 @@ static int on_session(void *ctx, const char *device, const char *id, const char 
 static void on_refused(void *ctx, const char *what, const char *why) {
     struct pulling *p = ctx;
 
+    p->refused++;
     (void) fprintf(stderr, "bagpipe: left out: %s: %s\n", what, why);
     (void) json_array_append_new(p->done, json_pack("{s:s, s:s}", "refused", what, "why", why));
 }
@@ -189,7 +199,7 @@ static int pull_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     if (r == 0 && o->json)
         bp_cli_print_json(p.done);
     json_decref(p.done);
-    return r;
+    return r == 0 && p.refused ? BP_EXIT_LOSSES : r;
 }
 
 const struct bp_verb bp_verb_pull = {
@@ -200,7 +210,8 @@ const struct bp_verb bp_verb_pull = {
         "SESSION is an id, or the name of the newest session called so. URL is http(s)://SERVER or "
         "that of an agent, s3://BUCKET/PREFIX, or file:///MOUNTED/DISK; a disk that `bagpipe push` "
         "made gives without a SESSION all that is whole and signed on it. Cut off at any point, the "
-        "same command goes on; each file is proven by its SHA-256.\n\n" BP_CLI_LINK_DESCRIPTION,
+        "same command goes on; each file is proven by its SHA-256. Exit status 3: something of the disk "
+        "was left out.\n\n" BP_CLI_LINK_DESCRIPTION,
     .examples = "bagpipe pull https://site:8080/drive_7 .\n"
                 "bagpipe pull http://robot:9090/drive_7 /data     straight from a robot\n"
                 "bagpipe pull s3://robots/fleet1/drive_7 .\n"

@@ -210,6 +210,7 @@ static int look(struct pushing *p, struct bp_cli_bar_line *bar, struct bp_error 
     struct bp_sync_status st = { 0 };
     const struct bp_sync_target_status *t;
     int r = bp_sync_get_status(p->engine, &st, err);
+    uint64_t missing;
 
     if (r < 0)
         return r;
@@ -217,10 +218,14 @@ static int look(struct pushing *p, struct bp_cli_bar_line *bar, struct bp_error 
     p->ever_online |= t->state == BP_SYNC_ONLINE;
     if (t->state == BP_SYNC_ONLINE || t->state == BP_SYNC_CLOSED_WINDOW)
         p->last_good_mono = bp_mono_ns();
-    p->total = t->waiting.bytes + t->parked.bytes + t->done.bytes;
-    p->sent = t->done.bytes;
+    missing = t->waiting.bytes + t->parked.bytes; /* less with each part that is there */
+    p->total = BP_MAX(p->total, missing + t->done.bytes);
+    p->sent = p->total - missing;
+    for (size_t i = 0; i < t->nactive; i++)
+        p->sent += t->active[i].flying;
+    p->sent = BP_MIN(p->sent, p->total);
     if (!p->o->quiet)
-        bp_cli_bar_draw(bar, p->sent + (t->nactive ? t->active[0].done : 0), p->total, t->rate,
+        bp_cli_bar_draw(bar, p->sent, p->total, t->rate,
                         t->state == BP_SYNC_ONLINE ? (t->nactive ? t->active[0].file : "")
                                                    : t->text);
     if (t->state == BP_SYNC_WAITING && t->class == BP_SYNC_AUTH)
@@ -245,6 +250,7 @@ static int first_failed(void *ctx, const struct bp_sync_row *x) {
 static int wait_for_end(struct pushing *p, int signals, struct bp_error *err) {
     struct pollfd quit = { .fd = signals, .events = POLLIN };
     struct bp_cli_bar_line bar = { .what = "push" };
+    char a[32], b[32];
     int r;
 
     p->last_good_mono = bp_mono_ns();
@@ -256,14 +262,21 @@ static int wait_for_end(struct pushing *p, int signals, struct bp_error *err) {
         if (r < 0)
             break;
         if (poll(&quit, 1, 0) > 0) {
-            r = bp_fail(err, -EINTR, "interrupted; the same command goes on from here");
+            r = bp_fail(err, -EINTR, "interrupted at %s of %s; the same command goes on from here",
+                        bp_cli_bytes((double) p->sent, a, sizeof a),
+                        bp_cli_bytes((double) p->total, b, sizeof b));
             break;
         }
     }
     bp_cli_bar_clear(&bar);
     if (r == BP_EMISMATCH) { /* parked ones are tried again by the next push */
         struct bp_error why = { 0 };
+        int refused = look(p, &bar, &why); /* wait() may be the first to see it */
 
+        bp_cli_bar_clear(&bar);
+        if (refused == -EACCES || refused == -EDQUOT)
+            return bp_fail(err, refused, "%s", why.text);
+        why = (struct bp_error){ 0 };
         for (int state = BP_SYNC_ROW_FAILED; state >= BP_SYNC_ROW_PARKED; state--)
             if (bp_sync_list(p->engine, &(struct bp_sync_query){ .state = state, .limit = 1 },
                              first_failed, &why, NULL) < 0 &&

@@ -25,7 +25,7 @@ static const struct bp_opt options[] = {
       NULL, NULL, 0, 0 },
     { "limit", 0, BP_OPT_INT, OPT(limit), "N", "list: at most so many", "100", NULL, 1, 999 },
     { "min-age", 0, BP_OPT_DURATION, OPT(min_age), "TIME",
-      "gc: uploads begun so long ago (as the agent is told)", "-1", NULL, 0, 0 },
+      "gc: uploads begun so long ago (default: sync.gc_age of the agent)", "-1", NULL, 0, 0 },
     { "dry-run", 'n', BP_OPT_FLAG, OPT(dry_run), NULL, "gc: only count", NULL, NULL, 0, 0 },
     { "json", 0, BP_OPT_FLAG, OPT(json), NULL, "print the answer as JSON", NULL, NULL, 0, 0 },
 };

@@ -348,8 +348,17 @@ static int explain_ours(const struct transfer *t, struct bp_error *err) {
     }
 }
 
+/* How much of the URL names the other side: what lies there is no matter when nobody is. */
+static int origin(const struct transfer *t, bool local) {
+    const char *host = strstr(t->shown, "://");
+
+    return (int) (local || !host ? strlen(t->shown)
+                                 : (size_t) (host + 3 - t->shown) + strcspn(host + 3, "/?"));
+}
+
 static int explain_connect(const struct transfer *t, CURL *e, struct bp_error *err) {
     bool local = bp_starts_with(t->rq->url, "unix:");
+    int n = origin(t, local);
     long os = 0;
 
     (void) curl_easy_getinfo(e, CURLINFO_OS_ERRNO, &os);
@@ -359,18 +368,18 @@ static int explain_connect(const struct transfer *t, CURL *e, struct bp_error *e
         if (local)
             return bp_fail(err, -EACCES, "you may not use '%s': are you in the group that owns it?",
                            t->shown);
-        return bp_fail(err, -EHOSTUNREACH, "'%s' cannot be reached: %s", t->shown,
+        return bp_fail(err, -EHOSTUNREACH, "'%.*s' cannot be reached: %s", n, t->shown,
                        bp_strerror(-(int) os));
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
     case EADDRNOTAVAIL:
-        return bp_fail(err, -EHOSTUNREACH, "'%s' cannot be reached: %s", t->shown,
+        return bp_fail(err, -EHOSTUNREACH, "'%.*s' cannot be reached: %s", n, t->shown,
                        bp_strerror(-(int) os));
     case ETIMEDOUT:
-        return bp_fail(err, -ETIMEDOUT, "'%s' does not answer", t->shown);
+        return bp_fail(err, -ETIMEDOUT, "'%.*s' does not answer", n, t->shown);
     default:
-        return bp_fail(err, -ECONNREFUSED, "nobody listens at '%s'", t->shown);
+        return bp_fail(err, -ECONNREFUSED, "nobody listens at '%.*s'", n, t->shown);
     }
 }
 

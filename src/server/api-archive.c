@@ -469,6 +469,8 @@ static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struc
     if (r == 0)
         r = session_of(req, &row, err);
     if (r == 0)
+        r = bp_server_audit(s, req, "session.mark", row.id, json_incref(body), err);
+    if (r == 0)
         r = bp_archive_add_mark(s->archive, row.id, &m, bp_wall_ns(), err);
     json_decref(body);
     if (r == 0)

@@ -57,6 +57,7 @@ struct bp_sync_transfer {
     bool spoiled;                   /* [taken] its parts make another file: none is of use */
     bool cancel;                    /* [atomic] */
     uint64_t done;                  /* [lock] bytes there */
+    uint64_t flying;                /* [lock] bytes sent of parts that are not there yet */
     struct bp_sync_meter meter;     /* [lock] */
 };
 

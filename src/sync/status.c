@@ -75,7 +75,8 @@ static int copy_active_locked(struct bp_sync_line *l, struct bp_sync_target_stat
             return -ENOMEM;
         (void) snprintf(a->session, sizeof a->session, "%s", x->job.session);
         a->bytes = x->job.bytes;
-        a->done = x->done;
+        a->flying = BP_MIN(x->flying, a->bytes - BP_MIN(x->done, a->bytes));
+        a->done = BP_MIN(x->done, a->bytes) + a->flying;
         a->rate = bp_sync_meter_rate(&x->meter, now);
         a->eta = eta(a->bytes - BP_MIN(a->done, a->bytes), a->rate);
         t->nactive++;

@@ -198,8 +198,9 @@ struct bp_sync_active {
     char session[27];
     char *file; /* owned by the status */
     uint64_t bytes, done;
-    double rate; /* bytes a second */
-    bp_ns_t eta; /* 0 = not known */
+    uint64_t flying; /* of `done`: sent, of parts that are not there yet */
+    double rate;     /* bytes a second */
+    bp_ns_t eta;     /* 0 = not known */
 };
 
 struct bp_sync_target_status {

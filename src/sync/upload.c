@@ -323,6 +323,7 @@ static void pace(void *ctx, size_t n) BP_NO_THREAD_SAFETY {
     bp_sync_meter_add(&t->line->meter, n, now);
     bp_sync_meter_add(&t->meter, n, now);
     t->line->sent += n;
+    t->flying += n;
     bp_mutex_unlock(&s->lock);
     p->sent += n;
     bp_counter_add(&bp_sync_stats.sent, n);
@@ -352,13 +353,14 @@ static void arrived(struct bp_sync_transfer *t, uint32_t n, const char *etag, ui
     bp_mutex_unlock(&s->lock);
 }
 
-/* Was it the last one? */
-static void part_over(struct bp_sync_transfer *t) {
+/* Was it the last one? @param sent  of it, arrived or not */
+static void part_over(struct bp_sync_transfer *t, uint64_t sent) {
     struct bp_sync *s = t->line->s;
     bool all = true;
 
     bp_mutex_lock(&s->lock);
     t->inflight--;
+    t->flying -= sent;
     for (uint32_t n = 0; all && n < t->up.nparts; n++)
         all = t->up.parts[n].there;
     if (all && t->inflight == 0)
@@ -389,7 +391,7 @@ void bp_sync_put_part(struct bp_sync_transfer *t, uint32_t n, uint8_t *buf) {
         /* sent is sent: the cache is for others */
         (void) posix_fadvise(t->fd, (off_t) body.offset, (off_t) body.size, POSIX_FADV_DONTNEED);
     }
-    part_over(t);
+    part_over(t, p.sent);
 }
 
 /* ---- completing ---- */

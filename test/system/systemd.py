@@ -194,6 +194,35 @@ def activated(c):
     bp.check(c.get("/api/v1/status").get("state") == "idle", "and again")
 
 
+def server(c):
+    """The server's unit, as it is shipped: ready when it says so, for members of its group alone at first; ends at once."""
+    def show(key):
+        return c.run("systemctl", "show", "-P", key, "bagpipe-server")[1].strip()
+
+    def ask(path, *curl):
+        return c.run("curl", "-s", *curl, "http://127.0.0.1:8080" + path, ok=None)[1]
+
+    t = time.monotonic()
+    c.run("systemctl", "start", "bagpipe-server")  # returns at READY=1
+    bp.say(f"the server started and was ready in {time.monotonic() - t:.2f} s")
+    bp.check(ask("/readyz").strip() == "ok", "the door is open when it says ready")
+    bp.check(json.loads(ask("/api/v1/sessions")).get("sessions") == [], "and the archive behind it")
+    bp.until(lambda: show("StatusText"), 5, "STATUS=")
+    bp.say(f"STATUS={show('StatusText')}")
+    bp.check(c.run("stat", "-c", "%U %a", "/var/lib/bagpipe-server")[1].strip() == "bagpipe-server 750", "its folder is its own")
+    bp.check(c.run("stat", "-c", "%G", "/run/bagpipe-server/server.sock")[1].strip() == "bagpipe-server", "so is its socket")
+    c.run("env", "-i", "HOME=/root", "/usr/bin/bagpipe", "push", "/etc/os-release", "http://127.0.0.1:8080")
+    c.run("systemctl", "reload", "bagpipe-server")
+    c.run("systemctl", "restart", "bagpipe-server")
+    bp.check(len(json.loads(ask("/api/v1/sessions"))["sessions"]) == 1, "what was sent is there after a restart")
+    t = time.monotonic()
+    c.run("systemctl", "stop", "bagpipe-server")
+    took = time.monotonic() - t
+    bp.say(f"the server stopped in {took:.2f} s")
+    bp.check(took < STOP_MAX * 5, f"stop took {took:.2f} s")
+    bp.check(show("Result") == "success" and show("NRestarts") == "0", f"a clean end: {show('Result')}, {show('NRestarts')}")
+
+
 def test():
     bp.need("systemd-analyze")
     folder = bp.scratch()
@@ -209,6 +238,7 @@ def test():
     watchdog(c)
     stops(c)
     activated(c)
+    server(c)
 
 
 if __name__ == "__main__":
