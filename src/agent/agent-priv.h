@@ -36,7 +36,8 @@ struct bp_agent {
     struct bp_vault *vault;
     struct bp_http *http;
     struct bp_events *events;
-    struct bp_link *link; /* NULL: no server */
+    struct bp_link *link;            /* NULL: no server */
+    struct bp_device_tokens *tokens; /* of link and sync for that server; NULL: no key or server */
     struct bp_systemd systemd;
     uint64_t told_bytes; /* life.c: what was recorded when its status was made last */
     bp_ns_t told_mono;

@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "catalog/keep.h"
 #include "crypt/vault.h"
+#include "net/device-token.h"
 #include "sync/json.h"
 #include "sync/schedule.h"
 #include "sync/target-s3.h"
@@ -424,6 +425,8 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
         targets[i].opts.token = secrets[i].n ? (const char *) secrets[i].p : NULL;
         targets[i].opts.device = s->device;
         targets[i].opts.key = bp_sessions_device(s->a->sessions);
+        if (s->a->tokens && bp_device_tokens_are_for(s->a->tokens, targets[i].opts.url))
+            targets[i].opts.tokens = s->a->tokens;
     }
     (void) snprintf(path, sizeof path, "%s/sync.db", s->a->dir);
     if (r >= 0)
