@@ -372,9 +372,14 @@ static int open_reactions(struct bp_agent *a, struct bp_error *err) {
     return r < 0 ? r : bp_agent_sync_open(a, &a->sync, err);
 }
 
-static void agent_done(struct bp_agent *a) {
+/* Whoever waits for a token gives up. */
+static void stop_link(struct bp_agent *a) {
     bp_device_tokens_stop(a->tokens);
     bp_link_stop(a->link);
+}
+
+static void agent_done(struct bp_agent *a) {
+    stop_link(a);
     bp_api_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
@@ -458,8 +463,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     bp_systemd_stopping(&a.systemd);
     bp_systemd_slow(&a.systemd);
     bp_log(BP_LOG_NOTICE, "agent is ending");
-    bp_device_tokens_stop(a.tokens);
-    bp_link_stop(a.link);
+    stop_link(&a);
     bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;
