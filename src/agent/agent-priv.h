@@ -135,6 +135,9 @@ int bp_api_get_sync_decisions(struct bp_http_req *req, struct bp_http_reply *rep
                               struct bp_error *err);
 /** now, pause, resume, retry */
 int bp_api_post_sync(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+/** fetch.c of sync/: a range of a session, when somebody wants it. */
+int bp_api_post_sync_fetch(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err);
 int bp_api_post_sync_gc(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 int bp_api_post_sync_undo(struct bp_http_req *req, struct bp_http_reply *reply,
                           struct bp_error *err);

@@ -245,6 +245,9 @@ static const struct bp_config_row rows[] = {
       .help = "who wins when a session was changed over there, too" },
     { "sync.while_recording", BP_CONFIG_BOOL, AT(sync.while_recording), "true",
       .help = "send closed segments of sessions that still run; off: when they are finished" },
+    { "sync.selective", BP_CONFIG_BOOL, AT(sync.selective), "false",
+      .help = "send what describes a session (manifest, metadata, signature) and keep its segments "
+              "here until the server or somebody fetches a range of it (`POST /sync/fetch`)" },
     { "sync.delete_after_upload", BP_CONFIG_BOOL, AT(sync.delete_after_upload), "false",
       .help = "delete a session once every target that is not optional has proven by digest that "
               "it has it; what is kept, and with `retention.keep_marked` what is marked, stays" },

@@ -438,6 +438,7 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
                 .roots = roots,
                 .nroots = 1,
                 .device = s->device,
+                .selective = c->sync.selective,
                 .parallel = (unsigned) c->sync.parallel,
                 .part_bytes = c->sync.part_size,
                 .rates = c->sync.bandwidth,
@@ -493,7 +494,7 @@ int bp_agent_sync_open(struct bp_agent *a, struct bp_agent_sync **ret, struct bp
     if (!s)
         return bp_fail(err, -ENOMEM, "out of memory");
     s->a = a;
-    s->while_recording = c->sync.while_recording;
+    s->while_recording = c->sync.while_recording && !c->sync.selective;
     s->delete_after_upload = c->sync.delete_after_upload;
     s->gc_age = c->sync.gc_age;
     r = bp_agent_sync_targets(c, &s->targets, err);

@@ -1,6 +1,7 @@
 """`bagpipe agent --upstream URL` is all a robot needs: against a server that wants everybody to prove who they are the device
 knocks, an admin lets it in, and its sessions arrive, signed by the key that was let in; tokens that end or are forgotten are
-got anew in the middle; what is another device's is refused.
+got anew in the middle; what is another device's is refused. With sync.selective its payload is sent when somebody fetches a
+range of it.
 """
 import json
 import os
@@ -131,6 +132,57 @@ def invited(server, folder):
     bp.say("let in by a one-time token, with nobody at the server")
 
 
+def on_demand(server, folder):
+    """What describes a session is sent, the rest stays on the robot until somebody wants a range, at once or when it is back."""
+    agent = Agent(folder / "frugal", DOMAIN + 2).start(server.base, "sync.selective=true", "record.segment_size=1MiB")
+    bp.until(lambda: any(d["device"] == agent.device for d in server.admin("GET", "/api/v1/devices")["devices"]), 60, "it knocks")
+    server.admin("PATCH", f"/api/v1/devices/{agent.device}", {"state": "accepted"})
+    id = agent.drive("frugal", 3)
+    bp.until(lambda: (server.session("frugal") or {}).get("manifest"), 90, "the manifest comes by itself")
+    bp.until(lambda: agent.left() == 0, 30, "and the other descriptions")
+    path = f"/api/v1/sessions/{id}/fetch"
+    s, all_of_it = server.session("frugal"), server.admin("GET", path)
+    bp.check(s["segments_here"] == 0 and s["signed"] == "good", f"no payload: {s}")
+    n = len(all_of_it["segments"])
+    bp.check(n >= 4 and all_of_it["missing"] == n and not all_of_it["complete"], f"what there is to fetch is known: {n}")
+    one = sorted(all_of_it["segments"], key=lambda x: int(x["first_ns"]))[1]
+    at = (int(one["first_ns"]) + int(one["last_ns"])) // 2
+    bp.until(lambda: agent.ask("GET", "/api/v1/link")["state"] == "connected", 90, "the link")
+    # a topic that is none, times that are none
+    o = server.admin("POST", path, {"topics": ["/nobody"]}, 202)
+    bp.until(lambda: server.admin("GET", f"{path}?command={o['command']['id']}")["command"]["state"] == "done", 30, "it answers")
+    o = server.admin("GET", f"{path}?command={o['command']['id']}")
+    bp.check(o["command"]["status"] == 200 and o["command"]["body"]["segments"] == 0, f"nothing of a topic it does not have: {o['command']}")
+    for body in ({"from_ns": "x"}, {"from_ns": -1}, {"from_ns": "2", "to_ns": "1"}, {"within_s": 1e9}):
+        server.admin("POST", path, body, 400)
+    server.admin("POST", "/api/v1/sessions/01KC0000000000000000000009/fetch", {}, 404)
+    # a moment: the segments over it, and no others
+    want = {x["name"] for x in all_of_it["segments"] if int(x["first_ns"]) <= at <= int(x["last_ns"])}
+    o = server.admin("POST", path, {"from_ns": str(at), "to_ns": str(at)}, 202)
+    where = f"{path}?from_ns={at}&to_ns={at}&command={o['command']['id']}"
+    bp.until(lambda: server.admin("GET", where)["complete"], 60, f"it comes: {agent.sync()}")
+    o = server.admin("GET", where)
+    bp.check(o["command"]["status"] == 200 and o["command"]["body"]["segments"] == len(want), f"{o['command']}")
+    time.sleep(2)
+    here = {x["name"] for x in server.admin("GET", path)["segments"] if x["complete"]}
+    bp.check(want and here == want, f"exactly what was asked for: {here}, {want}")
+    # asked for while it is away; the agent's own door works, too
+    agent.p.stop()
+    o = server.admin("POST", path, {}, 202)
+    bp.check(o["command"]["state"] == "waiting", f"it waits for the robot: {o['command']}")
+    agent.start(server.base, "sync.selective=true", "record.segment_size=1MiB")
+    s = whole(server, agent, "frugal", 120)
+    bp.check(s["segments_here"] == n, "all of it")
+    bp.check(agent.ask("POST", "/api/v1/sync/fetch", {"session": "frugal"})["segments"] == n, "by its name")
+    agent.ask("POST", "/api/v1/sync/fetch", {}, (400,))
+    agent.ask("POST", "/api/v1/sync/fetch", {"session": "nobody"}, (404,))
+    agent.ask("POST", "/api/v1/sync/fetch", {"session": "frugal", "topics": [1]}, (400,))
+    audit = [e for e in server.admin("GET", "/api/v1/audit")["entries"] if e["action"] == "session.fetch"]
+    bp.check(len(audit) == 3 and all(e["subject"] == id for e in audit), f"who fetched what is written down: {audit}")
+    bp.check(agent.p.stop() == 0, "the agent ends")
+    bp.say(f"on demand: {len(want)} of {n} segments for a moment, the rest when the robot is back")
+
+
 def main():
     bp.own_network()
     folder = bp.scratch()
@@ -141,6 +193,7 @@ def main():
     anothers(server, agent)
     bp.check(agent.p.stop() == 0, "the agent ends")
     invited(server, folder)
+    on_demand(server, folder)
     bp.check(server.p.stop() == 0, "the server ends")
 
 
