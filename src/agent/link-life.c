@@ -259,8 +259,8 @@ json_t *bp_link_json(struct bp_link *l) {
         (void) json_object_update_new(
             o, json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "state", l->shown.state,
                          "since_ns", bp_json_time(l->shown.wall_since), "error", l->shown.error,
-                         "waiting", (json_int_t) (l->shown.waiting + l->nnews), "waiting_bytes",
-                         (json_int_t) l->shown.waiting_bytes, "acknowledged",
+                         "waiting", (json_int_t) (l->shown.waiting + l->nnews + l->nkeeping),
+                         "waiting_bytes", (json_int_t) l->shown.waiting_bytes, "acknowledged",
                          (json_int_t) l->shown.acked, "connects", (json_int_t) l->shown.connects,
                          "commands", (json_int_t) l->shown.commands));
     bp_mutex_unlock(&l->lock);

@@ -62,12 +62,13 @@ struct bp_link {
     struct bp_loop_fd netlink;
     bool listening, watching;
 
-    struct bp_mutex lock;            /* leaf */
-    pthread_cond_t work;             /* for the link's thread */
-    pthread_cond_t cmd_work;         /* for the one that does commands */
-    struct bp_link_item *items;      /* [lock] */
-    size_t nnews, news_bytes;        /* [lock] */
-    size_t nmessages;                /* [lock] */
+    struct bp_mutex lock;       /* leaf */
+    pthread_cond_t work;        /* for the link's thread */
+    pthread_cond_t cmd_work;    /* for the one that does commands */
+    struct bp_link_item *items; /* [lock] */
+    size_t nnews, news_bytes;   /* [lock] */
+    size_t nmessages;           /* [lock] */
+    size_t nkeeping; /* [lock] news that are being written: neither in the inbox nor in the log */
     uint64_t lost[BP_LINK_CLASSES];  /* [lock] no room in the inbox */
     struct bp_link_cmd *cmds;        /* [lock] */
     unsigned ncmds;                  /* [lock] with the one being done */

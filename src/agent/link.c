@@ -50,6 +50,7 @@ static void show(struct bp_link *l, const char *state, const char *error) {
     if (error)
         (void) snprintf(l->shown.error, sizeof l->shown.error, "%s", error);
     l->shown.waiting = n;
+    l->nkeeping = 0;
     l->shown.waiting_bytes = bytes;
     l->shown.acked = bp_link_log_acked(l->log);
     bp_mutex_unlock(&l->lock);
@@ -547,6 +548,7 @@ void bp_link_do_items(struct bp_link *l) {
         memset(l->lost, 0, sizeof l->lost);
         while (n < GATHER && l->items && l->items->kind == BP_LINK_NEWS)
             news[n++] = pop_locked(l);
+        l->nkeeping = n;
         i = n > 0 ? NULL : pop_locked(l);
         bp_mutex_unlock(&l->lock);
         for (int c = 0; c < BP_LINK_CLASSES; c++)
