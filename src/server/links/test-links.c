@@ -39,7 +39,7 @@ static int rm_one(const char *path, const struct stat *st, int flag, struct FTW 
     return remove(path);
 }
 
-static void add(unsigned *n) {
+static void add(unsigned *n) { /* NOLINT(readability-non-const-parameter) */
     (void) __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
 }
 
