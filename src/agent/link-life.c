@@ -248,6 +248,7 @@ void bp_link_close(struct bp_link *l) {
 }
 
 json_t *bp_link_json(struct bp_link *l) {
+    uint64_t waiting;
     json_t *o;
 
     if (!l)
@@ -255,12 +256,13 @@ json_t *bp_link_json(struct bp_link *l) {
     o = json_pack("{s:b, s:s, s:s, s:s}", "configured", 1, "device", l->device, "name", l->name,
                   "url", l->url);
     bp_mutex_lock(&l->lock);
+    waiting = l->shown.waiting + l->nnews + l->nkeeping;
     if (o)
         (void) json_object_update_new(
             o, json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "state", l->shown.state,
                          "since_ns", bp_json_time(l->shown.wall_since), "error", l->shown.error,
-                         "waiting", (json_int_t) (l->shown.waiting + l->nnews + l->nkeeping),
-                         "waiting_bytes", (json_int_t) l->shown.waiting_bytes, "acknowledged",
+                         "waiting", (json_int_t) waiting, "waiting_bytes",
+                         (json_int_t) l->shown.waiting_bytes, "acknowledged",
                          (json_int_t) l->shown.acked, "connects", (json_int_t) l->shown.connects,
                          "commands", (json_int_t) l->shown.commands));
     bp_mutex_unlock(&l->lock);
