@@ -36,7 +36,8 @@ struct bp_agent {
     struct bp_vault *vault;
     struct bp_http *http;
     struct bp_events *events;
-    struct bp_link *link; /* NULL: no server */
+    struct bp_link *link;            /* NULL: no server */
+    struct bp_device_tokens *tokens; /* of link and sync for that server; NULL: no key or server */
     struct bp_systemd systemd;
     uint64_t told_bytes; /* life.c: what was recorded when its status was made last */
     bp_ns_t told_mono;
@@ -134,6 +135,9 @@ int bp_api_get_sync_decisions(struct bp_http_req *req, struct bp_http_reply *rep
                               struct bp_error *err);
 /** now, pause, resume, retry */
 int bp_api_post_sync(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+/** fetch.c of sync/: a range of a session, when somebody wants it. */
+int bp_api_post_sync_fetch(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err);
 int bp_api_post_sync_gc(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 int bp_api_post_sync_undo(struct bp_http_req *req, struct bp_http_reply *reply,
                           struct bp_error *err);

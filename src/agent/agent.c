@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "daemon/process.h"
+#include "net/device-token.h"
 #include "record/overrides.h"
 #include "record/select.h"
 
@@ -366,11 +367,19 @@ static int open_reactions(struct bp_agent *a, struct bp_error *err) {
 
     if (r == 0)
         r = take_triggers(a, a->config, err);
+    if (r == 0)
+        r = bp_agent_tokens_open(a, &a->tokens, err);
     return r < 0 ? r : bp_agent_sync_open(a, &a->sync, err);
 }
 
-static void agent_done(struct bp_agent *a) {
+/* Whoever waits for a token gives up. */
+static void stop_link(struct bp_agent *a) {
+    bp_device_tokens_stop(a->tokens);
     bp_link_stop(a->link);
+}
+
+static void agent_done(struct bp_agent *a) {
+    stop_link(a);
     bp_api_log_stop();
     bp_http_close(a->http);
     bp_events_close(a->events);
@@ -385,6 +394,7 @@ static void agent_done(struct bp_agent *a) {
     bp_snapshots_close(a->snapshots);
     bp_sessions_close(a->sessions);
     bp_link_close(a->link); /* what sessions told at their end is kept */
+    bp_device_tokens_close(a->tokens);
     bp_recorder_close(a->recorder);
     bp_access_close(a->access);
     bp_select_free(a->seen);
@@ -453,7 +463,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     bp_systemd_stopping(&a.systemd);
     bp_systemd_slow(&a.systemd);
     bp_log(BP_LOG_NOTICE, "agent is ending");
-    bp_link_stop(a.link);
+    stop_link(&a);
     bp_events_stop(a.events);
     (void) bp_http_drain(a.http, DRAIN_MS * BP_MS);
     return 0;

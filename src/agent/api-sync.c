@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 
 #include "agent/agent-priv.h"
 #include "base/units.h"
@@ -165,6 +166,85 @@ int bp_api_post_sync(struct bp_http_req *req, struct bp_http_reply *reply, struc
         r = act(s, what ? what + 1 : "", target, session, err);
     json_decref(body);
     return r < 0 ? r : reply_status(s, reply, err);
+}
+
+/* A time of a body, in nanoseconds since 1970: a number, or text as times are told. */
+static int time_of(const json_t *body, const char *key, bp_ns_t *ret, struct bp_error *err) {
+    const json_t *v = json_object_get(body, key);
+    int64_t t = json_is_integer(v) ? json_integer_value(v) : 0;
+
+    if (json_is_string(v) && bp_parse_int(json_string_value(v), &t) < 0)
+        t = -1;
+    if (t < 0 || (v && !json_is_string(v) && !json_is_integer(v) && !json_is_null(v)))
+        return bp_fail(err, BP_EUSAGE, "'%s' must be a time in nanoseconds since 1970", key);
+    *ret = t;
+    return 0;
+}
+
+/* @param ret  owned, its texts are the body's */
+static int topics_of(const json_t *body, const char ***ret, struct bp_error *err) {
+    const json_t *v = json_object_get(body, "topics"), *x;
+    const char **topics;
+    size_t i;
+
+    if (v && !json_is_array(v) && !json_is_null(v))
+        return bp_fail(err, BP_EUSAGE, "'topics' must be a list of names");
+    topics = calloc(json_array_size(v) + 1, sizeof *topics);
+    if (!topics)
+        return bp_fail(err, -ENOMEM, "out of memory");
+    json_array_foreach(v, i, x) {
+        topics[i] = json_string_value(x);
+        if (!topics[i]) {
+            free(topics);
+            return bp_fail(err, BP_EUSAGE, "'topics' must be a list of names");
+        }
+    }
+    *ret = topics;
+    return 0;
+}
+
+static int fetch(struct bp_agent *a, struct bp_sync *s, const json_t *body, json_t **ret,
+                 struct bp_error *err) {
+    const char *session = json_string_value(json_object_get(body, "session"));
+    BP_AUTO_FREE const char **topics = NULL;
+    struct bp_sync_fetched got = { 0 };
+    struct bp_sync_fetch f = { 0 };
+    char id[27];
+    int r = session ? id_of(a, session, id, err) : bp_fail(err, BP_EUSAGE, "'session' is missing");
+
+    if (r == 0)
+        r = time_of(body, "from_ns", &f.from_ns, err);
+    if (r == 0)
+        r = time_of(body, "to_ns", &f.to_ns, err);
+    if (r == 0 && f.to_ns && f.to_ns < f.from_ns)
+        r = bp_fail(err, BP_EUSAGE, "'to_ns' is before 'from_ns'");
+    if (r == 0)
+        r = topics_of(body, &topics, err);
+    if (r < 0)
+        return r;
+    f.session = id;
+    f.topics = topics;
+    r = bp_sync_fetch(s, &f, &got, err);
+    if (r == 0)
+        *ret = json_pack("{s:s, s:I, s:I}", "session", id, "segments", (json_int_t) got.segments,
+                         "bytes", (json_int_t) got.bytes);
+    return r;
+}
+
+int bp_api_post_sync_fetch(struct bp_http_req *req, struct bp_http_reply *reply,
+                           struct bp_error *err) {
+    struct bp_sync *s = NULL;
+    json_t *body = NULL, *o = NULL;
+    int r = engine_of(req, &s, err);
+
+    if (r == 0)
+        r = bp_api_body(req, &body, err);
+    if (r == 0)
+        r = fetch(agent_of(req), s, body, &o, err);
+    json_decref(body);
+    if (r == 0)
+        bp_http_reply_json(reply, 200, o);
+    return r;
 }
 
 int bp_api_post_sync_gc(struct bp_http_req *req, struct bp_http_reply *reply,

@@ -351,6 +351,8 @@ const struct bp_http_route bp_agent_routes[] = {
     { "POST", "/api/v1/sync/resume", bp_api_post_sync, BP_HTTP_OPERATOR, "Goes on: {target}." },
     { "POST", "/api/v1/sync/retry", bp_api_post_sync, BP_HTTP_OPERATOR,
       "Tries again what is parked or has failed: {target, session}." },
+    { "POST", "/api/v1/sync/fetch", bp_api_post_sync_fetch, BP_HTTP_OPERATOR,
+      "Sends segments of a session that hold a range of time: {session, from_ns, to_ns, topics}." },
     { "POST", "/api/v1/sync/gc", bp_api_post_sync_gc, BP_HTTP_OPERATOR,
       "Removes unfinished uploads in buckets that nobody goes on with: {min_age_s, dry_run}." },
     { "GET", "/api/v1/triggers", bp_agent_get_triggers, BP_HTTP_VIEWER,

@@ -245,6 +245,9 @@ static const struct bp_config_row rows[] = {
       .help = "who wins when a session was changed over there, too" },
     { "sync.while_recording", BP_CONFIG_BOOL, AT(sync.while_recording), "true",
       .help = "send closed segments of sessions that still run; off: when they are finished" },
+    { "sync.selective", BP_CONFIG_BOOL, AT(sync.selective), "false",
+      .help = "send what describes a session (manifest, metadata, signature) and keep its segments "
+              "here until the server or somebody fetches a range of it (`POST /sync/fetch`)" },
     { "sync.delete_after_upload", BP_CONFIG_BOOL, AT(sync.delete_after_upload), "false",
       .help = "delete a session once every target that is not optional has proven by digest that "
               "it has it; what is kept, and with `retention.keep_marked` what is marked, stays" },
@@ -359,9 +362,11 @@ static const struct bp_config_row rows[] = {
           "one-time token by which the server lets this device in, likewise; none given: as the server "
           "has it, at once or when an admin accepts it" },
     { "link.ca_file", BP_CONFIG_TEXT, AT(link.ca_file), NULL,
-      .help = "PEM file of the authorities the server is verified with; none given: the system's" },
+      .help = "PEM file of the authorities the server is verified with; none given: "
+              "`sync.ca_file` when the link goes to `sync.upstream`, else the system's" },
     { "link.proxy", BP_CONFIG_TEXT, AT(link.proxy), NULL,
-      .help = "`http://HOST:PORT` to go through; none given: as the environment says" },
+      .help = "`http://HOST:PORT` to go through; none given: `sync.proxy` likewise, else as the "
+              "environment says" },
     { "link.role", BP_CONFIG_CHOICE, AT(link.role), "operator",
       .choices = "none|viewer|operator|admin",
       .help = "most that commands of the server may do here, whoever asks there" },

@@ -87,7 +87,7 @@ struct bp_agent_config {
         struct bp_config_list metered_links;
         int metered; /* auto|yes|no */
         int conflicts;
-        bool while_recording, delete_after_upload;
+        bool while_recording, delete_after_upload, selective;
         bp_ns_t gc_age;
     } sync;
     struct bp_config_list triggers; /* objects, see trigger-rule.h */

@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "crypt/digest.h"
+#include "crypt/secret.h"
 #include "crypt/vault.h"
 
 enum { SECRET_MAX = 4096 };
@@ -81,37 +82,64 @@ int bp_link_secret(struct bp_agent *a, const char *what, struct bp_secret *ret,
                     : bp_fail(err, -ENOENT, "there is no vault to look '%.60s' up in", what);
 }
 
+static bool is_server(const char *url) {
+    return bp_starts_with(url, "http://") || bp_starts_with(url, "https://");
+}
+
 /* What is uploaded goes to a server: it is the one to tell, too. "" = none. */
 static const char *server_of(const struct bp_agent_config *c) {
     const char *upstream = c->sync.upstream;
 
     if (*c->link.url)
         return bp_streq(c->link.url, "none") ? "" : c->link.url;
-    return bp_starts_with(upstream, "http://") || bp_starts_with(upstream, "https://") ? upstream
-                                                                                       : "";
+    return is_server(upstream) ? upstream : "";
 }
 
-static int open_tokens(struct bp_link *l, struct bp_error *err) {
-    const struct bp_agent_config *c = l->agent->config;
-    const struct bp_sign_key *key = bp_sessions_device(l->agent->sessions);
+/* What people call it. */
+static const char *device_name(const struct bp_agent_config *c, const char *device,
+                               char ret[static BP_LINK_NAME]) {
+    (void) snprintf(ret, BP_LINK_NAME, "%s", c->link.name);
+    if (!*ret && gethostname(ret, BP_LINK_NAME - 1) < 0)
+        (void) snprintf(ret, BP_LINK_NAME, "%s", device);
+    return ret;
+}
+
+/* The link goes to where uploads go, so it trusts whom they trust. */
+static const char *ca_of(const struct bp_agent_config *c) {
+    return *c->link.ca_file || *c->link.url ? c->link.ca_file : c->sync.ca_file;
+}
+
+static const char *proxy_of(const struct bp_agent_config *c) {
+    return *c->link.proxy || *c->link.url ? c->link.proxy : c->sync.proxy;
+}
+
+/* Link and uploads prove with the same tokens who we are. */
+int bp_agent_tokens_open(struct bp_agent *a, struct bp_device_tokens **ret, struct bp_error *err) {
+    const struct bp_agent_config *c = a->config;
+    const struct bp_sign_key *key = bp_sessions_device(a->sessions);
+    const char *url = server_of(c);
+    char device[BP_DEVICE_ID_TEXT], name[BP_LINK_NAME];
     BP_AUTO_SECRET enrolment = { 0 };
     int r = 0;
 
+    *ret = NULL;
+    if (!*url && is_server(c->sync.upstream)) /* link.url: none */
+        url = c->sync.upstream;
+    if (!*url || !key)
+        return 0;
     if (*c->link.enrolment)
-        r = bp_link_secret(l->agent, c->link.enrolment, &enrolment, err);
-    if (r < 0)
-        return bp_prefix(err, r, "link.enrolment");
-    return !key ? 0
-                : bp_device_tokens_open(
-                      &(struct bp_device_tokens_options){
-                          .url = server_of(c),
-                          .device = l->device,
-                          .name = l->name,
-                          .key = key,
-                          .enrolment = enrolment.n > 0 ? (const char *) enrolment.p : NULL,
-                          .ca_file = c->link.ca_file,
-                          .proxy = c->link.proxy },
-                      &l->tokens, err);
+        r = bp_link_secret(a, c->link.enrolment, &enrolment, err);
+    return r < 0 ? bp_prefix(err, r, "link.enrolment")
+                 : bp_device_tokens_open(
+                       &(struct bp_device_tokens_options){
+                           .url = url,
+                           .device = bp_agent_device_id(a, device),
+                           .name = device_name(c, device, name),
+                           .key = key,
+                           .enrolment = enrolment.n > 0 ? (const char *) enrolment.p : NULL,
+                           .ca_file = ca_of(c),
+                           .proxy = proxy_of(c) },
+                       ret, err);
 }
 
 static int start(struct bp_link *l, struct bp_error *err) {
@@ -153,16 +181,15 @@ int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err)
     (void) pthread_cond_init(&l->work, NULL);
     (void) pthread_cond_init(&l->cmd_work, NULL);
     (void) bp_agent_device_id(a, l->device);
-    (void) snprintf(l->name, sizeof l->name, "%s", c->link.name);
-    if (!*l->name && gethostname(l->name, sizeof l->name - 1) < 0)
-        (void) snprintf(l->name, sizeof l->name, "%s", l->device);
+    (void) device_name(c, l->device, l->name);
+    l->tokens = a->tokens;
+    l->ca_file = ca_of(c);
+    l->proxy = proxy_of(c);
     l->url = url_of(server_of(c));
     l->api = api_of(a);
     (void) snprintf(path, sizeof path, "%s/link.db", a->dir);
     r = l->url && l->api ? bp_link_log_open(path, c->link.queue_size, &l->log, err)
                          : bp_fail(err, -ENOMEM, "out of memory");
-    if (r == 0)
-        r = open_tokens(l, err);
     if (r == 0)
         r = start(l, err);
     if (r < 0) {
@@ -201,7 +228,6 @@ void bp_link_close(struct bp_link *l) {
     bp_link_unwatch(l);
     bp_loop_close(l->loop);
     bp_link_log_close(l->log);
-    bp_device_tokens_close(l->tokens);
     DL_FOREACH_SAFE(l->items, i, next) {
         bp_link_item_free(i);
     }
@@ -212,6 +238,7 @@ void bp_link_close(struct bp_link *l) {
     json_decref(l->told);
     json_decref(l->robots);
     json_decref(l->sync);
+    bp_wipe(l->token, sizeof l->token);
     free(l->url);
     free(l->api);
     (void) pthread_cond_destroy(&l->work);
@@ -221,6 +248,7 @@ void bp_link_close(struct bp_link *l) {
 }
 
 json_t *bp_link_json(struct bp_link *l) {
+    uint64_t waiting;
     json_t *o;
 
     if (!l)
@@ -228,12 +256,13 @@ json_t *bp_link_json(struct bp_link *l) {
     o = json_pack("{s:b, s:s, s:s, s:s}", "configured", 1, "device", l->device, "name", l->name,
                   "url", l->url);
     bp_mutex_lock(&l->lock);
+    waiting = l->shown.waiting + l->nnews + l->nkeeping;
     if (o)
         (void) json_object_update_new(
             o, json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "state", l->shown.state,
                          "since_ns", bp_json_time(l->shown.wall_since), "error", l->shown.error,
-                         "waiting", (json_int_t) l->shown.waiting + (json_int_t) l->nnews,
-                         "waiting_bytes", (json_int_t) l->shown.waiting_bytes, "acknowledged",
+                         "waiting", (json_int_t) waiting, "waiting_bytes",
+                         (json_int_t) l->shown.waiting_bytes, "acknowledged",
                          (json_int_t) l->shown.acked, "connects", (json_int_t) l->shown.connects,
                          "commands", (json_int_t) l->shown.commands));
     bp_mutex_unlock(&l->lock);

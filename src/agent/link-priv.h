@@ -14,6 +14,7 @@
 #define BP_LINK_PROTOCOL "bagpipe-link.1"
 
 enum {
+    BP_LINK_NAME = 128,
     BP_LINK_INBOX = 1024,            /* news that wait for the link's thread */
     BP_LINK_INBOX_BYTES = 2 << 20,   /* of these together */
     BP_LINK_MESSAGES = 64,           /* of the server that wait, then it is too much */
@@ -53,24 +54,27 @@ struct bp_link_cmd {
 struct bp_link {
     struct bp_agent *agent;
     struct bp_alerts *alerts;
-    char device[BP_DEVICE_ID_TEXT], name[128];
-    char *url; /* "ws://host:port/api/v1/link" */
-    char *api; /* own door: "unix:…" */
+    char device[BP_DEVICE_ID_TEXT], name[BP_LINK_NAME];
+    char *url;                   /* "ws://host:port/api/v1/link" */
+    char *api;                   /* own door: "unix:…" */
+    const char *ca_file, *proxy; /* of the configuration */
     struct bp_loop *loop;
     struct bp_loop_fd netlink;
     bool listening, watching;
 
-    struct bp_mutex lock;           /* leaf */
-    pthread_cond_t work;            /* for the link's thread */
-    pthread_cond_t cmd_work;        /* for the one that does commands */
-    struct bp_link_item *items;     /* [lock] */
-    size_t nnews, news_bytes;       /* [lock] */
-    size_t nmessages;               /* [lock] */
-    uint64_t lost[BP_LINK_CLASSES]; /* [lock] no room in the inbox */
-    struct bp_link_cmd *cmds;       /* [lock] */
-    unsigned ncmds;                 /* [lock] with the one being done */
-    char doing[BP_ULID_TEXT];       /* [lock] */
-    bool hint, stop;                /* [lock] */
+    struct bp_mutex lock;       /* leaf */
+    pthread_cond_t work;        /* for the link's thread */
+    pthread_cond_t cmd_work;    /* for the one that does commands */
+    struct bp_link_item *items; /* [lock] */
+    size_t nnews, news_bytes;   /* [lock] */
+    size_t nmessages;           /* [lock] */
+    size_t nkeeping; /* [lock] news that are being written: neither in the inbox nor in the log */
+    uint64_t lost[BP_LINK_CLASSES];  /* [lock] no room in the inbox */
+    struct bp_link_cmd *cmds;        /* [lock] */
+    unsigned ncmds;                  /* [lock] with the one being done */
+    char doing[BP_ULID_TEXT];        /* [lock] */
+    bool hint, stop;                 /* [lock] */
+    char token[BP_DEVICE_TOKEN_MAX]; /* [lock] by which the device has proved itself last */
     struct {
         const char *state; /* constant */
         bp_ns_t wall_since;
@@ -83,7 +87,7 @@ struct bp_link {
     /* the link's thread's */
     struct bp_link_log *log;
     struct bp_ws_client *ws;
-    struct bp_device_tokens *tokens; /* or NULL: no key. Any thread */
+    struct bp_device_tokens *tokens; /* the agent's, or NULL: no key */
     bool proves;                     /* the server wants to know who we are */
     bool open, welcome;
     uint64_t sent;    /* last event sent on this connection */

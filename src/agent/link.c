@@ -50,6 +50,7 @@ static void show(struct bp_link *l, const char *state, const char *error) {
     if (error)
         (void) snprintf(l->shown.error, sizeof l->shown.error, "%s", error);
     l->shown.waiting = n;
+    l->nkeeping = 0;
     l->shown.waiting_bytes = bytes;
     l->shown.acked = bp_link_log_acked(l->log);
     bp_mutex_unlock(&l->lock);
@@ -298,6 +299,18 @@ static void on_message(struct bp_link *l, json_t *m) {
     } /* others are of a later version: not for us */
 }
 
+/* The server does not take the token any more: it was made anew, or we were refused and let in. */
+static void forget_token(struct bp_link *l) {
+    char token[BP_DEVICE_TOKEN_MAX];
+
+    bp_mutex_lock(&l->lock);
+    memcpy(token, l->token, sizeof token);
+    bp_mutex_unlock(&l->lock);
+    if (*token)
+        bp_device_token_forget(l->tokens, token);
+    bp_wipe(token, sizeof token);
+}
+
 static void on_ended(struct bp_link *l, const struct bp_link_item *i) {
     bp_ws_client_close(BP_TAKE_PTR(l->ws));
     if (l->mono_down == 0)
@@ -314,6 +327,8 @@ static void on_ended(struct bp_link *l, const struct bp_link_item *i) {
     plan(l);
     if (i->status == 401 && l->tokens && !l->proves)
         l->mono_try = bp_mono_ns();
+    if (i->status == 401 && l->tokens && l->proves)
+        forget_token(l);
     l->proves |= i->status == 401 && l->tokens;
     show(l, "waiting", i->text);
 }
@@ -419,8 +434,12 @@ static int prove(void *ctx, const bool *cancel, struct bp_buf *headers, struct b
     char token[BP_DEVICE_TOKEN_MAX];
     int r = bp_device_token(l->tokens, cancel, token, err);
 
-    if (r == 0)
+    if (r == 0) {
         bp_buf_printf(headers, "Authorization: Bearer %s\r\n", token);
+        bp_mutex_lock(&l->lock);
+        memcpy(l->token, token, sizeof token);
+        bp_mutex_unlock(&l->lock);
+    }
     bp_wipe(token, sizeof token);
     return r;
 }
@@ -447,8 +466,8 @@ static void try(struct bp_link *l) {
                 .protocol = BP_LINK_PROTOCOL,
                 .headers = headers,
                 .prepare = l->proves && auth.n == 0 ? prove : NULL,
-                .ca_file = c->link.ca_file,
-                .proxy = *c->link.proxy ? c->link.proxy : NULL,
+                .ca_file = l->ca_file,
+                .proxy = *l->proxy ? l->proxy : NULL,
                 .max_message_bytes = (size_t) 256 * 1024,
             },
             &l->ws, &err);
@@ -537,6 +556,7 @@ void bp_link_do_items(struct bp_link *l) {
         memset(l->lost, 0, sizeof l->lost);
         while (n < GATHER && l->items && l->items->kind == BP_LINK_NEWS)
             news[n++] = pop_locked(l);
+        l->nkeeping = n;
         i = n > 0 ? NULL : pop_locked(l);
         bp_mutex_unlock(&l->lock);
         for (int c = 0; c < BP_LINK_CLASSES; c++)

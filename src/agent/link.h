@@ -30,6 +30,13 @@ json_t *bp_link_json(struct bp_link *l);
 /** Families of metrics; takes NULL. */
 void bp_link_metrics(struct bp_link *l, struct bp_buf *out);
 
+struct bp_device_tokens;
+/** What link and uploads prove with who we are to the server. @param ret  NULL without a server or
+ *  a key; release with bp_device_tokens_close(); @return 0, or why `link.enrolment` or a file of
+ *  authorities is none */
+BP_MUST_CHECK int bp_agent_tokens_open(struct bp_agent *a, struct bp_device_tokens **ret,
+                                       struct bp_error *err);
+
 /** The id of this device: sync.device, else made of its public key, else of the machine's id. */
 enum { BP_DEVICE_ID_TEXT = 65 };
 char *bp_agent_device_id(struct bp_agent *a, char ret[static BP_DEVICE_ID_TEXT]);

@@ -411,6 +411,25 @@ static const struct bp_api_schema schemas[] = {
           "dry_run": {"type": "boolean"}
         }
       }) },
+    { "SyncFetch", JSON({
+        "type": "object",
+        "required": ["session"],
+        "properties": {
+          "session": {"type": "string", "description": "id or name"},
+          "from_ns": {"type": ["string", "integer", "null"]},
+          "to_ns": {"type": ["string", "integer", "null"]},
+          "topics": {"type": ["array", "null"], "items": {"type": "string"}}
+        }
+      }) },
+    { "SyncFetched", JSON({
+        "type": "object",
+        "required": ["session", "segments", "bytes"],
+        "properties": {
+          "session": {"type": "string"},
+          "segments": {"type": "integer", "minimum": 0},
+          "bytes": {"type": "integer", "minimum": 0}
+        }
+      }) },
     { "Sync", JSON({
         "type": "object",
         "required": ["running", "targets"],
@@ -474,6 +493,7 @@ static const struct bp_api_doc docs[] = {
     { "POST", "/api/v1/sync/pause", NULL, "SyncNew", 200, "Sync", "409" },
     { "POST", "/api/v1/sync/resume", NULL, "SyncNew", 200, "Sync", "409" },
     { "POST", "/api/v1/sync/retry", NULL, "SyncNew", 200, "Sync", "409" },
+    { "POST", "/api/v1/sync/fetch", NULL, "SyncFetch", 200, "SyncFetched", "409" },
     { "POST", "/api/v1/sync/gc", NULL, "SyncNew", 200, "Any", "409" },
     { "GET", "/api/v1/triggers", NULL, NULL, 200, "Any", NULL },
     { "POST", "/api/v1/conditions/test", NULL, "Any", 200, "Any", NULL },

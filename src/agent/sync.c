@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "catalog/keep.h"
 #include "crypt/vault.h"
+#include "net/device-token.h"
 #include "sync/json.h"
 #include "sync/schedule.h"
 #include "sync/target-s3.h"
@@ -424,6 +425,8 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
         targets[i].opts.token = secrets[i].n ? (const char *) secrets[i].p : NULL;
         targets[i].opts.device = s->device;
         targets[i].opts.key = bp_sessions_device(s->a->sessions);
+        if (s->a->tokens && bp_device_tokens_are_for(s->a->tokens, targets[i].opts.url))
+            targets[i].opts.tokens = s->a->tokens;
     }
     (void) snprintf(path, sizeof path, "%s/sync.db", s->a->dir);
     if (r >= 0)
@@ -435,6 +438,7 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
                 .roots = roots,
                 .nroots = 1,
                 .device = s->device,
+                .selective = c->sync.selective,
                 .parallel = (unsigned) c->sync.parallel,
                 .part_bytes = c->sync.part_size,
                 .rates = c->sync.bandwidth,
@@ -490,7 +494,7 @@ int bp_agent_sync_open(struct bp_agent *a, struct bp_agent_sync **ret, struct bp
     if (!s)
         return bp_fail(err, -ENOMEM, "out of memory");
     s->a = a;
-    s->while_recording = c->sync.while_recording;
+    s->while_recording = c->sync.while_recording && !c->sync.selective;
     s->delete_after_upload = c->sync.delete_after_upload;
     s->gc_age = c->sync.gc_age;
     r = bp_agent_sync_targets(c, &s->targets, err);

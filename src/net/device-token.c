@@ -19,6 +19,7 @@ struct bp_device_tokens {
     struct bp_mutex turn;            /* held while talking to the server */
     char token[BP_DEVICE_TOKEN_MAX]; /* [turn] "" = none */
     bp_ns_t mono_until;              /* [turn] it is asked for anew from then on */
+    bool stopped;                    /* [atomic] */
 };
 
 /* "https://host:443/base" → "host": as libcurl says it. */
@@ -132,7 +133,7 @@ static int post(struct bp_device_tokens *t, const char *path, json_t *body, cons
                                              .body = { text, strlen(text) },
                                              .max_body_bytes = REPLY_MAX,
                                              .timeout = TIMEOUT_S * BP_SEC,
-                                             .cancel = cancel },
+                                             .cancel = cancel ? cancel : &t->stopped },
                  &reply, err);
     bp_wipe(text, strlen(text));
     o = r == 0 ? json_loadb((const char *) reply.body.p, reply.body.n, 0, NULL) : NULL;
@@ -222,7 +223,9 @@ int bp_device_token(struct bp_device_tokens *t, const bool *cancel,
     int r = 0;
 
     bp_mutex_lock(&t->turn);
-    if (!*t->token || bp_mono_ns() >= t->mono_until) {
+    if (__atomic_load_n(&t->stopped, __ATOMIC_RELAXED)) {
+        r = bp_fail(err, -ECANCELED, "given up");
+    } else if (!*t->token || bp_mono_ns() >= t->mono_until) {
         t->token[0] = '\0';
         r = sign_for_it(t, cancel, err);
         if (r == -EACCES && (r = enrol(t, cancel, err)) == 0) /* it is not known there */
@@ -234,8 +237,20 @@ int bp_device_token(struct bp_device_tokens *t, const bool *cancel,
     return r;
 }
 
-void bp_device_token_forget(struct bp_device_tokens *t) {
+void bp_device_token_forget(struct bp_device_tokens *t, const char *token) {
     bp_mutex_lock(&t->turn);
-    bp_wipe(t->token, sizeof t->token);
+    if (bp_streq(t->token, token))
+        bp_wipe(t->token, sizeof t->token);
     bp_mutex_unlock(&t->turn);
+}
+
+void bp_device_tokens_stop(struct bp_device_tokens *t) {
+    if (t)
+        __atomic_store_n(&t->stopped, true, __ATOMIC_RELAXED);
+}
+
+bool bp_device_tokens_are_for(const struct bp_device_tokens *t, const char *url) {
+    BP_AUTO_FREE char *base = base_of(url);
+
+    return base && bp_streq(base, t->url);
 }

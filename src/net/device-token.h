@@ -31,12 +31,16 @@ BP_DEFINE_CLEANUP(struct bp_device_tokens, bp_device_tokens_close)
  * A token that is good for some time yet: the one there is, or a new one, for which the device
  * enrols when the server does not know it. Waits.
  *
- * @param cancel  read atomically; true ends the wait; may be NULL
+ * @param cancel  read atomically; true ends the wait; NULL: bp_device_tokens_stop() does
  * @return 0; -EPERM: it was refused, or waits for an admin; -EACCES: the key is not the one the
  *         server knows; -EEXIST: the name is taken; -ENOENT: the server has no such routes; what
  *         bp_fetch() fails with; BP_EFORMAT
  */
 BP_MUST_CHECK int bp_device_token(struct bp_device_tokens *t, const bool *cancel,
                                   char ret[static BP_DEVICE_TOKEN_MAX], struct bp_error *err);
-/** The server does not take it any more. */
-void bp_device_token_forget(struct bp_device_tokens *t);
+/** The server does not take this one any more. What another thread has got since stays. */
+void bp_device_token_forget(struct bp_device_tokens *t, const char *token);
+/** From now on nobody waits for a server any more: bp_device_token() fails with -ECANCELED. */
+void bp_device_tokens_stop(struct bp_device_tokens *t);
+/** Is this the server they are for? Schemes of WebSockets and HTTP are the same. */
+bool bp_device_tokens_are_for(const struct bp_device_tokens *t, const char *url);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "server/api-archive.h"
+#include "server/api-fetch.h"
 #include "server/guard.h"
 #include "server/links/routes.h"
 
@@ -76,6 +77,11 @@ static const struct bp_http_route routes[] = {
       "The device's configuration in effect." },
     { "PATCH", "/api/v1/devices/:device/config", config, BP_HTTP_ADMIN,
       "Sets live keys of the device until its agent ends." },
+    { "POST", "/api/v1/sessions/:id/fetch", bp_server_post_fetch, BP_HTTP_OPERATOR,
+      "Has the device send a range of a session when it is online: {from_ns, to_ns, topics, "
+      "within_s}." },
+    { "GET", "/api/v1/sessions/:id/fetch", bp_server_get_fetch, BP_HTTP_VIEWER,
+      "How much of a range has come." },
 };
 static const size_t nroutes = BP_COUNT(routes);
 
@@ -89,6 +95,30 @@ static const struct bp_api_schema schemas[] = {
           "args": {"type": "object"},
           "within_s": {"type": "number", "minimum": 0.1, "maximum": 3600},
           "wait": {"type": "boolean"}
+        }
+      }) },
+    { "SessionFetch", JSON({
+        "type": "object",
+        "properties": {
+          "from_ns": {"type": ["string", "integer", "null"]},
+          "to_ns": {"type": ["string", "integer", "null"]},
+          "topics": {"type": "array", "items": {"type": "string"}},
+          "within_s": {"type": "number", "minimum": 0.1, "maximum": 3600}
+        }
+      }) },
+    { "SessionFetched", JSON({
+        "type": "object",
+        "required": ["session", "device", "complete", "missing", "segments"],
+        "properties": {
+          "session": {"type": "string"},
+          "device": {"type": "string"},
+          "from_ns": {"type": ["string", "null"]},
+          "to_ns": {"type": ["string", "null"]},
+          "complete": {"type": "boolean"},
+          "missing": {"type": "integer", "minimum": 0},
+          "missing_bytes": {"type": "integer", "minimum": 0},
+          "segments": {"type": "array", "items": {}},
+          "command": {}
         }
       }) },
     { "DeviceCommandReport", JSON({
@@ -114,10 +144,13 @@ static const struct bp_api_doc docs[] = {
     { "GET", "/api/v1/devices/:device/commands/:id", NULL, NULL, 200, "DeviceCommandReport", NULL },
     { "GET", "/api/v1/devices/:device/config", NULL, NULL, 200, "Any", "202 504" },
     { "PATCH", "/api/v1/devices/:device/config", NULL, "Any", 200, "Any", "202 403 504" },
+    { "POST", "/api/v1/sessions/:id/fetch", NULL, "SessionFetch", 202, "SessionFetched", "404" },
+    { "GET", "/api/v1/sessions/:id/fetch", "from_ns to_ns command", NULL, 200, "SessionFetched", "404" },
 };
 
 static const struct bp_api_param params[] = {
     { "after", JSON({"type": "integer", "minimum": 0}), "only what is behind this number" },
+    { "command", JSON({"type": "string"}), "its report, too" },
 };
 /* clang-format on */
 

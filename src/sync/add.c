@@ -106,8 +106,8 @@ static int match_dir(void *ctx, const struct bp_sync_session *x) {
     return 1;
 }
 
-static int put_file(struct bp_sync *s, const char *dir, const char *session, const char *name,
-                    enum bp_sync_kind kind, const char *sha256, struct bp_error *err) {
+int bp_sync_put_file(struct bp_sync *s, const char *dir, const char *session, const char *name,
+                     enum bp_sync_kind kind, const char *sha256, struct bp_error *err) {
     char path[4096];
     struct stat st;
 
@@ -123,16 +123,24 @@ static int put_file(struct bp_sync *s, const char *dir, const char *session, con
                                   sha256 ? sha256 : "", err);
 }
 
-int bp_sync_add_file(struct bp_sync *s, const char *session, const char *name,
-                     enum bp_sync_kind kind, const char *sha256, struct bp_error *err) {
+int bp_sync_dir_of(struct bp_sync *s, const char *session, char **ret, struct bp_error *err) {
     struct find_dir f = { .session = session };
     int r = bp_sync_queue_sessions(s->queue, match_dir, &f, err);
 
     if (r >= 0 && !f.dir)
-        r = bp_fail(err, -ENOENT, "the upload queue knows no session '%s'", session);
+        return bp_fail(err, r == 1 ? -ENOMEM : -ENOENT, "the upload queue knows no session '%s'",
+                       session);
+    *ret = f.dir;
+    return r < 0 ? r : 0;
+}
+
+int bp_sync_add_file(struct bp_sync *s, const char *session, const char *name,
+                     enum bp_sync_kind kind, const char *sha256, struct bp_error *err) {
+    BP_AUTO_FREE char *dir = NULL;
+    int r = bp_sync_dir_of(s, session, &dir, err);
+
     if (r >= 0)
-        r = put_file(s, f.dir, session, name, kind, sha256, err);
-    free(f.dir);
+        r = bp_sync_put_file(s, dir, session, name, kind, sha256, err);
     if (r >= 0)
         bp_sync_kick(s);
     return r;
@@ -181,7 +189,7 @@ static enum bp_sync_kind kind_of(const char *name) {
 static int add_if_there(struct bp_sync *s, const char *dir, const char *id, const char *name,
                         struct bp_error *err) {
     struct bp_error ignored;
-    int r = put_file(s, dir, id, name, kind_of(name), NULL, &ignored);
+    int r = bp_sync_put_file(s, dir, id, name, kind_of(name), NULL, &ignored);
 
     if (r < 0 && r != -ENOENT && err)
         *err = ignored;
@@ -195,9 +203,9 @@ static int add_listed(struct bp_sync *s, const char *dir, const struct bp_manife
 
     for (size_t i = 0; r >= 0 && i < BP_COUNT(besides); i++)
         r = add_if_there(s, dir, m->id, besides[i], err);
-    for (size_t i = 0; r >= 0 && i < m->nsegments; i++)
-        r = put_file(s, dir, m->id, m->segments[i].file, BP_SYNC_SEGMENT,
-                     m->segments[i].sha256[0] ? m->segments[i].sha256 : NULL, err);
+    for (size_t i = 0; r >= 0 && !s->selective && i < m->nsegments; i++)
+        r = bp_sync_put_file(s, dir, m->id, m->segments[i].file, BP_SYNC_SEGMENT,
+                             m->segments[i].sha256[0] ? m->segments[i].sha256 : NULL, err);
     return r;
 }
 
@@ -214,7 +222,7 @@ static int add_all(struct bp_sync *s, const char *dir, const char *id, struct bp
 
         if (e->d_name[0] == '.' || !bp_sync_is_inside(e->d_name))
             continue;
-        r = put_file(s, dir, id, e->d_name, kind_of(e->d_name), NULL, &why);
+        r = bp_sync_put_file(s, dir, id, e->d_name, kind_of(e->d_name), NULL, &why);
         if (r == -EINVAL || r == -ENOENT) /* a folder, or gone */
             r = 0;
         else if (r < 0 && err)
@@ -285,7 +293,7 @@ static int add_folder(struct bp_sync *s, const char *dir, const struct bp_manife
     if (r < 0)
         return r;
     r = listed ? add_listed(s, dir, m, err) : add_all(s, dir, m->id, err);
-    if (r >= 0)
+    if (r >= 0 && !(listed && s->selective))
         r = bp_sync_queue_close_session(s->queue, m->id, err);
     return bp_sync_queue_end(s->queue, r, err);
 }

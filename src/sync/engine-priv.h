@@ -102,7 +102,7 @@ struct bp_sync {
     unsigned parallel;
     uint64_t part_bytes;
     struct bp_sync_words metered_links, roots;
-    bool no_hints, no_priority;
+    bool no_hints, no_priority, selective;
     void (*on_event)(void *ctx, const struct bp_sync_event *e);
     void *ctx;
     pthread_t keeper, listener;
@@ -138,6 +138,8 @@ static inline void bp_sync_wait_locked(struct bp_sync *s, bp_ns_t mono_until) BP
 
 /** Something may have made a line less dry. */
 void bp_sync_kick(struct bp_sync *s);
+/** Probes again and, by hand, ends waits that the target imposed. @param target  NULL = all */
+void bp_sync_revive(struct bp_sync *s, const char *target, bool by_hand);
 /** Tells, with the time set; without the lock. */
 void bp_sync_emit(struct bp_sync *s, struct bp_sync_event e);
 /** Tells of a failure of the engine itself. */
@@ -155,6 +157,14 @@ void bp_sync_words_done(struct bp_sync_words *w);
 
 /** A new queue from the session folders below the roots. */
 int bp_sync_rebuild(struct bp_sync *s, struct bp_error *err);
+
+/** Adds a file of the session in `dir`. @param sha256  or NULL */
+BP_MUST_CHECK int bp_sync_put_file(struct bp_sync *s, const char *dir, const char *session,
+                                   const char *name, enum bp_sync_kind kind, const char *sha256,
+                                   struct bp_error *err);
+/** The folder of a session. @param ret  owned by the caller; @return 0, -ENOENT */
+BP_MUST_CHECK int bp_sync_dir_of(struct bp_sync *s, const char *session, char **ret,
+                                 struct bp_error *err);
 
 /* ---- work.c ---- */
 

@@ -177,6 +177,7 @@ static int take_options(struct bp_sync *s, const struct bp_sync_opts *o, struct 
     s->clock = o->clock ? *o->clock : bp_sync_real_clock;
     s->no_hints = o->no_hints;
     s->no_priority = o->no_priority;
+    s->selective = o->selective;
     s->on_event = o->on_event;
     s->ctx = o->ctx;
     s->rng = o->seed;
@@ -403,8 +404,7 @@ static bool is_meant(const struct bp_sync_line *l, const char *target) {
     return !target || bp_streq(l->name, target);
 }
 
-/* Probes again, and ends waits that the target imposed. */
-static void revive(struct bp_sync *s, const char *target, bool by_hand) {
+void bp_sync_revive(struct bp_sync *s, const char *target, bool by_hand) {
     bp_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->nlines; i++) {
         struct bp_sync_line *l = &s->lines[i];
@@ -427,7 +427,7 @@ static void revive(struct bp_sync *s, const char *target, bool by_hand) {
 }
 
 void bp_sync_hint(struct bp_sync *s) {
-    revive(s, NULL, false);
+    bp_sync_revive(s, NULL, false);
 }
 
 int bp_sync_now(struct bp_sync *s, const char *target, const char *session, struct bp_error *err) {
@@ -443,7 +443,7 @@ int bp_sync_now(struct bp_sync *s, const char *target, const char *session, stru
             if (is_meant(&s->lines[i], target) && (!session || bp_streq(t->job.session, session)))
                 t->job.now = true;
     bp_mutex_unlock(&s->lock);
-    revive(s, target, true);
+    bp_sync_revive(s, target, true);
     return 0;
 }
 
@@ -490,7 +490,7 @@ int64_t bp_sync_retry(struct bp_sync *s, const char *target, const char *session
     if (n >= 0)
         n = bp_sync_queue_retry(s->queue, target, session, true, err);
     if (n >= 0)
-        revive(s, target, true);
+        bp_sync_revive(s, target, true);
     return n;
 }
 

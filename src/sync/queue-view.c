@@ -28,6 +28,32 @@ int bp_sync_queue_now(struct bp_sync_queue *q, const char *target, const char *s
     return bp_sync_queue_end(q, r, err);
 }
 
+int bp_sync_queue_now_file(struct bp_sync_queue *q, const char *session, const char *name,
+                           struct bp_error *err) {
+    int r;
+
+    bp_sync_turn_begin(q);
+    r = bp_sync_queue_run(q, err,
+                          "UPDATE uploads SET now = 1, state = 0, tries = 0, next_mono = 0"
+                          " WHERE state IN (0, 1, 2) AND file ="
+                          " (SELECT file FROM files WHERE session = ?1 AND name = ?2)",
+                          "tt", session, name);
+    bp_sync_turn_end(q);
+    return r;
+}
+
+int bp_sync_queue_segments(struct bp_sync_queue *q, const char *session, int64_t *ret,
+                           struct bp_error *err) {
+    int r;
+
+    bp_sync_turn_begin(q);
+    r = bp_sync_queue_number(q, 0, ret, err,
+                             "SELECT count(*) FROM files WHERE session = ?1 AND kind = 'segment'",
+                             "t", session);
+    bp_sync_turn_end(q);
+    return r;
+}
+
 int64_t bp_sync_queue_retry(struct bp_sync_queue *q, const char *target, const char *session,
                             bool failed, struct bp_error *err) {
     int64_t n = 0;

@@ -148,6 +148,12 @@ BP_MUST_CHECK int bp_sync_queue_set_json(struct bp_sync_queue *q, const char *se
 
 BP_MUST_CHECK int bp_sync_queue_now(struct bp_sync_queue *q, const char *target,
                                     const char *session, struct bp_error *err);
+/** The same of one file, at every target; failed ones, too. */
+BP_MUST_CHECK int bp_sync_queue_now_file(struct bp_sync_queue *q, const char *session,
+                                         const char *name, struct bp_error *err);
+/** How many segments of a session there are in the queue. */
+BP_MUST_CHECK int bp_sync_queue_segments(struct bp_sync_queue *q, const char *session, int64_t *ret,
+                                         struct bp_error *err);
 /** Parked ones, failed ones too when `failed`, and those that pause between tries wait again with
  *  fresh tries. @return how many */
 BP_MUST_CHECK int64_t bp_sync_queue_retry(struct bp_sync_queue *q, const char *target,

@@ -82,6 +82,7 @@ struct bp_sync_opts {
     const char *metered_rates; /* the same on metered links */
     const char *windows;       /* "22:00-06:00, Sat-Sun 00:00-24:00": when to send; NULL = always */
     const char *const *metered_links; /* patterns of interface names; NULL = wwan*, ppp*, rmnet* */
+    bool selective;                   /* folders: what describes them; segments when fetched */
     bool no_hints;                    /* do not listen to netlink */
     bool no_priority;                 /* threads as they are, not nice and idle */
     void (*on_event)(void *ctx, const struct bp_sync_event *e); /* on our threads, no lock held; may
@@ -143,7 +144,8 @@ BP_MUST_CHECK int bp_sync_close_session(struct bp_sync *s, const char *session,
                                         struct bp_error *err);
 /**
  * Adds a finished session folder whole: what its manifest.json lists, the manifest, signature and
- * metadata, and closes it. Without a manifest every file in it.
+ * metadata, and closes it. Without a manifest every file in it. With `selective` the segments are
+ * left to bp_sync_fetch(), and it is closed with the last of them.
  *
  * @param extra  what the folder does not tell (tags, JSON …); or NULL. id and dir are not used
  * @param ret_id  of BP_ULID_TEXT bytes, or NULL
@@ -151,6 +153,25 @@ BP_MUST_CHECK int bp_sync_close_session(struct bp_sync *s, const char *session,
 BP_MUST_CHECK int bp_sync_add_folder(struct bp_sync *s, const char *dir,
                                      const struct bp_sync_session *extra, char *ret_id,
                                      struct bp_error *err);
+struct bp_sync_fetch {
+    const char *session;
+    bp_ns_t from_ns, to_ns;    /* log time, both included; to_ns 0 = to the end */
+    const char *const *topics; /* NULL-ended patterns; or NULL: any. A session that has none of them
+                                  gives nothing; segments go whole */
+};
+struct bp_sync_fetched {
+    unsigned segments; /* that overlap */
+    uint64_t bytes;    /* of these */
+};
+/**
+ * Somebody wants a part of a finished session: the segments that overlap go to every target of the
+ * session, before everything else and outside of windows; those that are there already do not go
+ * again.
+ *
+ * @return 0; -ENOENT when the session is not known, or has no manifest (it still runs)
+ */
+BP_MUST_CHECK int bp_sync_fetch(struct bp_sync *s, const struct bp_sync_fetch *f,
+                                struct bp_sync_fetched *ret, struct bp_error *err);
 /** Forgets a session and what is waiting of it; what is being sent of it is given up. @return 0 or
  *  -ENOENT */
 BP_MUST_CHECK int bp_sync_forget(struct bp_sync *s, const char *session, struct bp_error *err);

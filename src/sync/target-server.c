@@ -6,7 +6,11 @@
  *
  * Between us and the server may be things that answer in its place: proxies, captive portals. The
  * server tells of its own refusals as problem+json; any other refusal says nothing about our
- * credentials or files, and is tried again like a link that does not work. */
+ * credentials or files, and is tried again like a link that does not work.
+ *
+ * A server that wants to know who we are answers 401. Without a token that was given, the device
+ * proves it by its key and gets one that is good for minutes; another 401 is one that the server
+ * has forgotten, so one more is got, once. */
 
 #include <errno.h>
 #include <jansson.h>
@@ -16,6 +20,8 @@
 #include <strings.h>
 
 #include "base/buf.h"
+#include "crypt/secret.h"
+#include "net/device-token.h"
 #include "net/fetch.h"
 #include "sync/part-map.h"
 #include "sync/target-net.h"
@@ -24,13 +30,16 @@
 enum {
     PATIENCE_RATE = 10 << 20, /* bytes a second that a slow disk digests at least */
     JSON_MAX = 8 << 20,       /* bytes of an answer */
+    ADMIN_S = 30,             /* how often we look whether somebody has let us in */
 };
 
 struct server {
     struct bp_fetch *fetch;
-    struct bp_fetch *patient; /* for answers that take long: digesting a whole file */
-    char *base;               /* "http://host:port", "unix:/path.sock:"; owned */
-    struct bp_secret auth;    /* "Authorization: Bearer …", or empty */
+    struct bp_fetch *patient;              /* for answers that take long: digesting a whole file */
+    char *base;                            /* "http://host:port", "unix:/path.sock:"; owned */
+    struct bp_secret auth;                 /* "Authorization: Bearer …", or empty */
+    struct bp_device_tokens *tokens, *own; /* of the device, or NULL; own: to be closed */
+    _Atomic bool proves;                   /* the server wants to know who we are */
     bp_ns_t stall;
 };
 
@@ -41,6 +50,7 @@ static void server_free(void *self) {
         return;
     bp_fetch_close(s->fetch);
     bp_fetch_close(s->patient);
+    bp_device_tokens_close(s->own);
     bp_secret_done(&s->auth);
     free(s->base);
     free(s);
@@ -139,10 +149,35 @@ static int refused(const struct ask *a, const struct bp_fetch_reply *reply,
     return r;
 }
 
-/* @return the status (2xx), or as a target's functions; `reply` is filled also then */
-static int call(struct server *s, const struct ask *a, struct bp_fetch_reply *reply,
-                struct bp_sync_failure *f) {
+/* Why the device has no token. */
+static int unproven(struct bp_sync_failure *f, int r, const struct bp_error *err) {
+    switch (r) {
+    case -EPERM: /* somebody may let it in at any time */
+        r = bp_sync_fail(f, BP_SYNC_AUTH, "%s", err->text);
+        if (f)
+            f->retry_after = ADMIN_S * BP_SEC;
+        return r;
+    case -EACCES:
+    case -EEXIST:
+        return bp_sync_fail(f, BP_SYNC_AUTH, "%s", err->text);
+    case -ENOENT:
+        return bp_sync_fail(f, BP_SYNC_AUTH,
+                            "the server wants a token, and devices cannot prove themselves to it");
+    case -EAGAIN:
+        return bp_sync_fail(f, BP_SYNC_THROTTLED, "%s", err->text);
+    case -EIO:
+    case BP_EFORMAT:
+        return bp_sync_fail(f, BP_SYNC_SERVER, "%s", err->text);
+    default:
+        return bp_sync_net_failed(f, r, err);
+    }
+}
+
+/* @param token  of the device, or ""; @return 0 whatever the status, or as a target's functions */
+static int send_once(struct server *s, const struct ask *a, const char *token,
+                     struct bp_fetch_reply *reply, struct bp_sync_failure *f) {
     BP_AUTO_FREE char *url = NULL;
+    char bearer[BP_DEVICE_TOKEN_MAX + 32];
     const char *headers[4] = { 0 };
     struct bp_fetch_file file;
     struct bp_error err = { 0 };
@@ -153,8 +188,9 @@ static int call(struct server *s, const struct ask *a, struct bp_fetch_reply *re
         url = NULL;
         return bp_sync_fail(f, BP_SYNC_LOCAL, "out of memory");
     }
-    if (s->auth.n)
-        headers[n++] = (const char *) s->auth.p;
+    (void) snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", token);
+    if (s->auth.n || *token)
+        headers[n++] = s->auth.n ? (const char *) s->auth.p : bearer;
     if (a->body)
         headers[n++] = "Content-Type: application/json";
     if (a->header)
@@ -178,8 +214,37 @@ static int call(struct server *s, const struct ask *a, struct bp_fetch_reply *re
                      .timeout = a->timeout,
                  },
                  reply, &err);
+    bp_wipe(bearer, sizeof bearer);
+    return r < 0 ? bp_sync_net_failed(f, r, &err) : 0;
+}
+
+/* @return the status (2xx), or as a target's functions; `reply` is filled also then */
+static int call(struct server *s, const struct ask *a, struct bp_fetch_reply *reply,
+                struct bp_sync_failure *f) {
+    char token[BP_DEVICE_TOKEN_MAX] = "";
+    bool renewed = false;
+    int r;
+
+    for (;;) {
+        struct bp_error err = { 0 };
+
+        if (s->tokens && atomic_load(&s->proves)) {
+            r = bp_device_token(s->tokens, a->part ? a->part->cancel : NULL, token, &err);
+            if (r < 0)
+                return unproven(f, r, &err);
+        }
+        r = send_once(s, a, token, reply, f);
+        if (r < 0 || reply->status != 401 || !s->tokens || renewed || !is_problem(reply))
+            break;
+        renewed = *token != '\0';
+        if (renewed)
+            bp_device_token_forget(s->tokens, token);
+        atomic_store(&s->proves, true);
+        bp_fetch_reply_done(reply);
+    }
+    bp_wipe(token, sizeof token);
     if (r < 0)
-        return bp_sync_net_failed(f, r, &err);
+        return r;
     return reply->status < 300 ? reply->status : refused(a, reply, f);
 }
 
@@ -388,6 +453,20 @@ static const struct bp_sync_target_ops server_ops = {
 
 /* ---- opening ---- */
 
+static int open_tokens(struct server *s, const struct bp_sync_target_opts *o,
+                       struct bp_error *err) {
+    s->tokens = s->auth.n ? NULL : o->tokens;
+    if (s->auth.n || o->tokens || !o->key || !o->device || !*o->device ||
+        !bp_starts_with(s->base, "http"))
+        return 0;
+    return bp_device_tokens_open(&(struct bp_device_tokens_options){ .url = s->base,
+                                                                     .device = o->device,
+                                                                     .key = o->key,
+                                                                     .ca_file = o->ca_file,
+                                                                     .proxy = o->proxy },
+                                 &s->own, err);
+}
+
 static int server_open(const struct bp_sync_target_opts *o, void **ret_self, struct bp_error *err) {
     BP_CLEANUP(server_freep) struct server *s = calloc(1, sizeof *s);
     struct bp_fetch_options fetch = { .ca_file = o->ca_file,
@@ -404,6 +483,10 @@ static int server_open(const struct bp_sync_target_opts *o, void **ret_self, str
     r = bp_sync_net_base(o->url, &s->base, err);
     if (r == 0)
         r = bp_sync_net_auth(o->token, &s->auth, err);
+    if (r == 0)
+        r = open_tokens(s, o, err);
+    if (s->own)
+        s->tokens = s->own;
     if (r == 0)
         r = bp_fetch_open(&fetch, &s->fetch, err);
     fetch.stall_timeout = 3600 * BP_SEC; /* each has a timeout of its own */

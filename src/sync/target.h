@@ -203,12 +203,16 @@ struct bp_sync_target_ops {
 };
 
 struct bp_sign_key;
+struct bp_device_tokens;
 
 /* How a target is reached; texts are borrowed for the call, NULL = default. */
 struct bp_sync_target_opts {
     const char *url;               /* file:///mnt/usb, http(s)://host[:port], s3://bucket/prefix */
     const char *device;            /* who we are */
     const struct bp_sign_key *key; /* the device's, or NULL; must outlive the target */
+    /* net/device-token.h: how a server is told who we are when there is no `token`, or NULL: a
+     * server gets some of its own made of device and key. Must outlive the target. */
+    struct bp_device_tokens *tokens;
     const char *ca_file, *proxy, *token;
     const char *const *settings; /* "key=value" of the kind's own (region=, endpoint=, profile=,
                                     template= …), NULL-ended; or NULL */

@@ -100,7 +100,7 @@ void bp_sync_line_failed(struct bp_sync_line *l, const struct bp_sync_failure *f
         break;
     case BP_SYNC_AUTH:
     case BP_SYNC_QUOTA:
-        wait_locked(l, f, RECHECK);
+        wait_locked(l, f, f->retry_after > 0 ? 0 : RECHECK);
         break;
     case BP_SYNC_SERVER:
         if (f->retry_after > 0)
@@ -155,7 +155,10 @@ static void probe(struct bp_sync_line *l) {
         online_locked(l, &returned);
     else if (f.class == BP_SYNC_AUTH || f.class == BP_SYNC_QUOTA || f.class == BP_SYNC_THROTTLED) {
         l->want_probe = false;
-        wait_locked(l, &f, f.class == BP_SYNC_THROTTLED ? PROBE_MAX : RECHECK);
+        wait_locked(l, &f,
+                    f.class == BP_SYNC_THROTTLED ? PROBE_MAX
+                    : f.retry_after > 0          ? 0
+                                                 : RECHECK);
     } else
         offline_locked(l, &f);
     bp_mutex_unlock(&s->lock);

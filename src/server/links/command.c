@@ -175,7 +175,7 @@ static json_t *reply_of(struct bp_links_cmd *c) {
     json_t *reply;
 
     bp_mutex_lock(&c->lock);
-    reply = c->done ? json_incref(c->reply) : NULL;
+    reply = c->done ? json_deep_copy(c->reply) : NULL;
     bp_mutex_unlock(&c->lock);
     return reply ? reply : report(c, c->sent ? "sent" : "waiting", 202, NULL);
 }

@@ -136,15 +136,20 @@ static bp_ns_t age_of(const struct bp_links_dev *d) {
     return d->mono_seen ? bp_mono_ns() - d->mono_seen : BP_MAX(bp_wall_ns() - d->wall_seen, 0);
 }
 
+/* What leaves the loop is a copy: only who owns a JSON value looks at its count of references. */
+static json_t *copy_of(const json_t *o, const char *key) {
+    return json_deep_copy(json_object_get(o, key));
+}
+
 static json_t *brief(const struct bp_links *l, const struct bp_links_dev *d) {
     const json_t *h = d->hello;
 
-    return json_pack("{s:s, s:O?, s:s, s:f, s:o, s:O?, s:O?, s:O?, s:O?, s:O?}", "device", d->id,
-                     "name", json_object_get(h, "name"), "state", bp_links_state(l, d), "age_s",
+    return json_pack("{s:s, s:o?, s:s, s:f, s:o, s:o?, s:o?, s:o?, s:o?, s:o?}", "device", d->id,
+                     "name", copy_of(h, "name"), "state", bp_links_state(l, d), "age_s",
                      (double) age_of(d) / 1e9, "seen_ns", bp_json_time(d->wall_seen), "version",
-                     json_object_get(h, "version"), "robots", json_object_get(h, "robots"), "does",
-                     json_object_get(d->status, "state"), "clock_off_s",
-                     json_object_get(h, "clock_off_s"), "dropped", json_object_get(h, "dropped"));
+                     copy_of(h, "version"), "robots", copy_of(h, "robots"), "does",
+                     copy_of(d->status, "state"), "clock_off_s", copy_of(h, "clock_off_s"),
+                     "dropped", copy_of(h, "dropped"));
 }
 
 void bp_links_tell(struct bp_links *l, const struct bp_links_dev *d, const char *event) {
@@ -407,8 +412,9 @@ static void get_device(void *a, void *b) {
     /* copies: a later delta changes the loop's own */
     (void) json_object_set_new(ask->ret, "status",
                                d->status ? json_deep_copy(d->status) : json_null());
-    (void) json_object_set(ask->ret, "alerts", d->alerts ? d->alerts : json_null());
-    (void) json_object_set(ask->ret, "sync", d->sync ? d->sync : json_null());
+    (void) json_object_set_new(ask->ret, "alerts",
+                               d->alerts ? json_deep_copy(d->alerts) : json_null());
+    (void) json_object_set_new(ask->ret, "sync", d->sync ? json_deep_copy(d->sync) : json_null());
     (void) json_object_set_new(
         ask->ret, "link",
         json_pack("{s:s, s:I, s:s?, s:i}", "log", d->log, "acknowledged", (json_int_t) d->acked,
@@ -432,7 +438,7 @@ static void get_topics(void *a, void *b) {
         return;
     d->mono_topics_until = bp_mono_ns() + TOPICS_S * BP_SEC;
     want_topics(ask->links, d, bp_mono_ns());
-    ask->ret = json_incref(d->topics);
+    ask->ret = json_deep_copy(d->topics);
 }
 
 int bp_links_topics(struct bp_links *l, const char *device, json_t **ret, struct bp_error *err) {
