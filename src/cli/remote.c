@@ -3,6 +3,7 @@
 #include "cli/remote.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,8 +124,8 @@ static int ask(struct piece *x, uint64_t off, bp_ns_t *ret_wait, struct bp_error
                                               .cancel = &stopped };
     int r;
 
-    (void) snprintf(range, sizeof range, "Range: bytes=%llu-%llu",
-                    (unsigned long long) (off + x->got), (unsigned long long) (off + x->n - 1));
+    (void) snprintf(range, sizeof range, "Range: bytes=%" PRIu64 "-%" PRIu64, off + x->got,
+                    off + x->n - 1);
     (void) snprintf(match, sizeof match, "If-Match: %s", x->file->etag);
     r = bp_fetch(fetch, &request, &reply, err);
     *ret_wait = reply.retry_after;
@@ -145,7 +146,7 @@ static int ask(struct piece *x, uint64_t off, bp_ns_t *ret_wait, struct bp_error
 }
 
 /* A range, however often the link breaks. */
-static int get(const struct file *f, uint8_t *p, size_t n, uint64_t off, struct bp_error *err) {
+static int get(const struct file *f, void *p, size_t n, uint64_t off, struct bp_error *err) {
     struct piece x = { .file = f, .p = p, .n = n };
     bp_ns_t until = bp_mono_ns() + PATIENCE, wait = 200 * BP_MS, asked = 0;
 
