@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "bag/metadata.h"
+#include "bag/remote.h"
 
 void bp_paths_done(struct bp_paths *p) {
     for (size_t i = 0; i < p->n; i++)
@@ -166,6 +167,10 @@ static int add_folder(struct bp_paths *p, const char *dir, int depth, struct bp_
     return r;
 }
 
+static int add_remote(void *ctx, const char *file) {
+    return add_file(ctx, NULL, file, SIZE_MAX);
+}
+
 int bp_paths_add(struct bp_paths *p, const char *path, struct bp_error *err) {
     BP_AUTO_FREE char *dir = strdup(path);
     struct stat st;
@@ -174,6 +179,8 @@ int bp_paths_add(struct bp_paths *p, const char *path, struct bp_error *err) {
 
     if (!dir)
         return bp_fail(err, -ENOMEM, "no memory");
+    if (bp_remote_for(path))
+        return bp_remote_for(path)->list(path, add_remote, p, err);
     if (stat(path, &st) < 0)
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
 

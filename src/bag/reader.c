@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "bag/mcap-priv.h"
 #include "bag/metadata.h"
 #include "bag/paths.h"
+#include "bag/remote.h"
 #include "bag/source-priv.h"
 #include "base/compress.h"
 
@@ -65,11 +67,26 @@ void bp_bag_close(struct bp_bag *b) {
     free(b);
 }
 
+static int open_remote(const char *url, struct bp_source **ret, struct bp_error *err) {
+    struct mcap_source *m = NULL;
+    struct bp_reads reads;
+    int r = bp_remote_for(url)->open(url, &reads, err);
+
+    if (r == 0)
+        r = mcap_open_reads(url, &reads, &m, err);
+    if (r == 0)
+        *ret = &m->s;
+    return r;
+}
+
 static int open_source(const char *path, struct bp_source **ret, struct bp_error *err) {
-    BP_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    BP_AUTO_FD int fd = -1;
     uint8_t head[16];
     ssize_t n;
 
+    if (bp_remote_for(path))
+        return open_remote(path, ret, err);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return bp_fail(err, -errno, "cannot open '%s': %s", path, bp_strerror(-errno));
     n = pread(fd, head, sizeof head, 0);

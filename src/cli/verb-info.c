@@ -9,6 +9,7 @@
 #include "bag/reader.h"
 #include "base/units.h"
 #include "cli/keys.h"
+#include "cli/remote.h"
 #include "cli/verb.h"
 
 struct opts {
@@ -516,6 +517,7 @@ static int info_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     BP_CLEANUP(view_done) struct view v = { .o = opts };
     int r = bp_cli_add_keys(v.o->key, err);
 
+    bp_cli_remote();
     if (r >= 0)
         r = gather(&v, argc, argv, err);
     if (r < 0)

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/domains.h"
 #include "cli/keys.h"
+#include "cli/remote.h"
 #include "cli/signals.h"
 #include "cli/verb.h"
 #include "play/player.h"
@@ -472,8 +473,10 @@ static int play_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     BP_CLEANUP(run_done) struct run r = { .o = opts, .signals = -1 };
     struct bp_player_stats s;
     bp_ns_t start;
-    int k = prepare(&r, argc, argv, err);
+    int k;
 
+    bp_cli_remote();
+    k = prepare(&r, argc, argv, err);
     if (k < 0)
         return k;
     if (r.o->dry_run) {
@@ -500,6 +503,8 @@ static int play_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     if (k < 0)
         return k;
 
+    if (!bp_player_over(r.player))
+        bp_cli_remote_stop();
     k = bp_player_stop(r.player, err);
     bp_player_stats(r.player, &s);
     if (r.o->json)
@@ -519,7 +524,8 @@ const struct bp_verb bp_verb_play = {
         "Each PATH is a file, a session folder or a folder of sessions; several are merged by the "
         "time they were recorded. Topics are offered with the recorded QoS: latched ones stay "
         "latched, where writers differed the strongest offer is made. Reliable writers keep at "
-        "least a second of messages for readers that missed one. Services are never played.\n\n"
+        "least a second of messages for readers that missed one. Services are never played.\n\n" BP_CLI_REMOTE_DESCRIPTION
+        "\n\n"
         "Keys: space pauses, s or right arrow publishes one message while paused, up and down "
         "change the speed by a tenth.",
     .examples = "bagpipe play run1                                     as it was\n"

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "ingest/ingest-priv.h"
+#include "ingest/overview.h"
 
 /* What happens to a recording after it has arrived: somebody looks into it. Objects have no names
  * that say what they are, so each is looked at through a link of its name in a folder of its own,
@@ -146,6 +147,9 @@ static int check_and_say(struct checker *c, const struct job *j, struct bp_error
     } else if (r < 0) {
         return r;
     }
+    r = bp_ingest_overview(g->o.archive, g->o.store, j->sha256, j->file, err);
+    if (r < 0)
+        return r;
     r = bp_archive_set_verified(g->o.archive, j->sha256,
                                 damaged ? BP_ARCHIVE_FILE_DAMAGED : BP_ARCHIVE_FILE_VERIFIED,
                                 damaged ? c->first.text : "", bp_wall_ns(), err);

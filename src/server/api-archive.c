@@ -497,18 +497,49 @@ static int get_topics(struct bp_http_req *req, struct bp_http_reply *reply, stru
     return 0;
 }
 
+/* From how it is stored to how it is told: times are texts, marks those of now. */
+static void dress_overview(json_t *o, json_t *marks) {
+    json_int_t bin = json_integer_value(json_object_get(o, "bin_ns"));
+    json_int_t first = json_integer_value(json_object_get(o, "first"));
+    json_t *merged = json_object_get(o, "merged"), *v;
+    size_t i;
+
+    (void) json_object_set_new(o, "segments", json_integer((json_int_t) json_array_size(merged)));
+    (void) json_object_set_new(o, "from_ns", bp_json_time(first * bin));
+    (void) json_object_set_new(o, "bin_s", json_integer(bin / BP_SEC));
+    json_array_foreach(json_object_get(o, "losses"), i, v) {
+        static const char *const times[] = { "from_ns", "to_ns" };
+
+        for (size_t k = 0; k < BP_COUNT(times); k++)
+            (void) json_object_set_new(
+                v, times[k], bp_json_time(json_integer_value(json_object_get(v, times[k]))));
+    }
+    (void) json_object_set(o, "marks", marks);
+    (void) json_object_del(o, "merged");
+    (void) json_object_del(o, "first");
+    (void) json_object_del(o, "bin_ns");
+}
+
 static int get_overview(struct bp_http_req *req, struct bp_http_reply *reply,
                         struct bp_error *err) {
+    struct bp_archive *a = bp_server_of(req)->archive;
     BP_AUTO_ARCHIVE_SESSION row = { 0 };
     BP_AUTO_FREE char *text = NULL;
+    json_t *marks = json_array(), *o = NULL;
     int r = session_of(req, &row, err);
 
     if (r == 0)
-        r = bp_archive_overview(bp_server_of(req)->archive, row.id, &text, err);
+        r = bp_archive_overview(a, row.id, &text, err);
     if (r == 0 && !*text)
         r = bp_fail(err, -ENOENT, "session '%s' has no overview yet", row.id);
     if (r == 0)
-        bp_api_reply_known(reply, json_loads(text, 0, NULL));
+        r = bp_archive_each_mark(a, row.id, put_mark, marks, err);
+    if (r == 0) {
+        o = json_loads(text, 0, NULL);
+        dress_overview(o, marks);
+        bp_api_reply_known(reply, o);
+    }
+    json_decref(marks);
     return r;
 }
 

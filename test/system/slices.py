@@ -289,7 +289,40 @@ def answers(s, session, name):
     bp.check(len(s.get(f"/sessions/{session}/topics")[1]["topics"]) > 5, "topics")
 
 
-def made_anew(folder, s, session, everything):
+def overview(s, session, files, marks):
+    """Counts and bytes of each topic in each second, against what pip mcap reads."""
+    bp.until(lambda: s.get(f"/sessions/{session}/overview")[1].get("segments") == len(files), 20, "the overview")
+    status, o, headers = s.get(f"/sessions/{session}/overview")
+    bp.check(status == 200 and headers["ETag"] and o["without"] == 0, f"overview: {status} {str(o)[:200]}")
+    width, base = o["bin_s"] * 10**9, int(o["from_ns"])
+    bp.check(o["bin_s"] == 1 and o["bins"] <= 2000, "bins of a second")
+    want, got, seen = {}, {}, set()
+    for f in files:
+        here = set()
+        with open(f, "rb") as fd:
+            for schema, channel, m in NonSeekingReader(fd).iter_messages(log_time_order=False):
+                k = key(schema, channel, m)
+                here.add(k[:2] + k[3:])
+                if k[:2] + k[3:] not in seen:
+                    n = want.setdefault((channel.topic, (m.log_time - base) // width), [0, 0])
+                    n[0] += 1
+                    n[1] += len(m.data)
+        seen |= here
+    for t in o["topics"]:
+        for i, (n, size) in enumerate(zip(t["messages_per_bin"], t["bytes_per_bin"])):
+            if n:
+                got[(t["topic"], t["at"] + i)] = [n, size]
+        bp.check(sum(t["messages_per_bin"]) == t["messages"] and sum(t["bytes_per_bin"]) == t["bytes"], f"sums of {t['topic']}")
+    other = [(k, got.get(k), want.get(k)) for k in got.keys() | want.keys() if got.get(k) != want.get(k)]
+    bp.check(not other, f"{len(want)} bins as mcap reads them: {other[:5]}")
+    counts = {t["topic"]: t["messages"] for t in s.get(f"/sessions/{session}/topics")[1]["topics"] if t["messages"]}
+    bp.check(counts == {t["topic"]: t["messages"] for t in o["topics"] if t["messages"]}, "sums are those of the manifest")
+    bp.check(len(o["marks"]) == marks, f"{len(o['marks'])} marks")
+    status, _, _ = s.ask("GET", f"/sessions/{session}/overview", headers={"If-None-Match": headers["ETag"]})
+    bp.check(status == 304, f"who has it is told so: {status}")
+
+
+def made_anew(folder, s, session, files, everything):
     """The archive is lost; what is stored makes it again, and people's words stay where it is not."""
     bp.check(s.p.stop() == 0, "it ends well")
     for lost in (False, True):
@@ -303,6 +336,7 @@ def made_anew(folder, s, session, everything):
         bp.check(got.get("state") == "complete" and got["segments"] > 2, f"complete again: {str(got)[:300]}")
         bp.check((got["tags"] == ["lab", "wet"] and got["device"] == "robot7") != lost, f"what people wrote: {got['tags']}")
         by_http("made anew", s, session, everything)
+        overview(s, session, files, 0 if lost else 1)
         if not lost:
             bp.check(s.p.stop() == 0, "it ends well")
     return s
@@ -333,14 +367,16 @@ def served(folder):
     for query in ({"format": "xml"}, {"from": "soon"}, {"from": "9", "to": "8"}, {"max_bytes": "-1"}):
         bp.check(s.get(f"/sessions/{session}/data", **query)[0] == 400, f"{query} is refused")
     bp.check(s.get("/sessions/nobody/data")[0] == 404, "no such session")
+    overview(s, session, files, 0)
     answers(s, session, out.name)
+    overview(s, session, files, 1)
     for _ in range(20):  # who goes away early leaves no thread behind
         c = http.client.HTTPConnection("127.0.0.1", s.port)
         c.request("GET", f"/api/v1/sessions/{session}/data")
         c.getresponse().read(100)
         c.close()
     bp.until(lambda: s.metric("bagpipe_slices_active") == 0, 10, "no slice runs")
-    s = made_anew(folder, s, session, everything)
+    s = made_anew(folder, s, session, files, everything)
     push(s, out, second, False)
     bp.check(s.ask("DELETE", f"/sessions/{session}")[0] == 204 and s.ids("tag:lab") == [], "deleted")
     bp.check(by_http("the other one", s, second, everything) == 0, "shared objects stay")

@@ -1,0 +1,114 @@
+"""A session on a server is played without being downloaded: what comes is what was recorded, also over a link
+that breaks again and again, and of a part only a part is read."""
+import os
+import socket
+import sys
+import threading
+import time
+
+import bp
+import playing
+from playing import LATCHED, PLAIN, make, stream
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import slices  # noqa: E402
+
+DOMAIN = 44
+
+
+class Link:
+    """Passes TCP on, counts what comes back, and cuts after some of it."""
+
+    def __init__(self, port, cut=0):
+        self.port, self.cut, self.bytes, self.cuts, self.down = port, cut, 0, 0, False
+        self.s = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.s.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            c, _ = self.s.accept()
+            threading.Thread(target=self.one, args=(c,), daemon=True).start()
+
+    def one(self, c):
+        if self.down:
+            c.close()
+            return
+        up = socket.create_connection(("127.0.0.1", self.port))
+        threading.Thread(target=self.pump, args=(c, up), daemon=True).start()
+        left = self.cut or 1 << 60
+        while left > 0 and (data := up.recv(min(65536, left))):
+            self.bytes += len(data)
+            left -= len(data)
+            try:
+                c.sendall(data)
+            except OSError:
+                break
+        if left == 0:
+            self.cuts += 1
+        for s in (c, up):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+
+    @staticmethod
+    def pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+
+
+def test():
+    d = bp.SCRATCH
+    out = d / "drive"
+    out.mkdir()
+    for i in range(3):
+        make(out / f"drive_{i}.mcap", ("/a", stream(f"a{i}_", 50, 1, i * 10**9), [PLAIN]),
+             ("/big", [(t, n + os.urandom(10000).hex()) for t, n in stream(f"b{i}_", 50, 1, i * 10**9)], [PLAIN]),
+             *([("/map", [(0, "the map")], [LATCHED])] if i == 0 else []))
+    total = sum(f.stat().st_size for f in out.glob("*.mcap"))
+    s = slices.Server(d)
+    session = "01JDRJ6WQGXN6Q8Z3V5T7Y9B1C"
+    slices.push(s, out, session, manifest=False)
+
+    _, local = playing.play(d, "local", out, domain=DOMAIN)
+    bp.check(len(local.texts["/a"]) == 150 and len(local.texts["/big"]) == 150, "the recording itself")
+    link = Link(s.port, cut=150_000)
+    _, h = playing.play(d, "remote", f"{link.url}/sessions/drive", domain=DOMAIN)
+    bp.check(h.texts == local.texts, f"replay equals the recording: { {k: len(v) for k, v in h.texts.items()} }")
+    bp.check(link.cuts > 5, f"the link broke {link.cuts} times")
+    bp.check(link.bytes < 2 * total + 2_000_000, f"{link.bytes} of {total} bytes: nothing was begun anew")
+    bp.say(f"{link.cuts} breaks, {link.bytes} bytes for {total}")
+
+    whole = Link(s.port)
+    _, h = playing.play(d, "part", f"{whole.url}/api/v1/sessions/{session}", "--topics", "/a", "--start-offset", "2100ms",
+                        domain=DOMAIN)
+    bp.check(h.texts["/a"] == [f"a2_{i}" for i in range(5, 50)], f"a part: {h.texts['/a'][:3]}")
+    status, text, _ = bp.bagpipe("info", f"{whole.url}/sessions/drive")
+    bp.check("/big" in text and "301" in text, f"info: {text}")
+
+    status, _, err = bp.bagpipe("info", f"{link.url}/sessions/nobody", ok=None)
+    bp.check(status != 0 and "404" in err, f"no such session: {err}")
+    bp.check(bp.bagpipe("info", f"{link.url}/elsewhere", ok=None)[0] != 0, "no session")
+
+    def away():
+        bp.until(lambda: link.bytes > before + 500_000, 40, "half of it")
+        link.down = True
+        time.sleep(2)
+        link.down = False
+    before = link.bytes
+    threading.Thread(target=away, daemon=True).start()
+    _, h = playing.play(d, "gone", f"{link.url}/sessions/drive", "--read-ahead", "64KiB", domain=DOMAIN)
+    bp.check(not link.down and h.texts == local.texts, "away for two seconds")
+    left = [f for f in os.listdir(d) if "sessions" in f]
+    bp.check(not left, f"nothing is kept: {left}")
+    bp.check(s.p.stop() == 0, "the server ends well")
+
+
+if __name__ == "__main__":
+    bp.SCRATCH = bp.scratch()
+    bp.main(test)
