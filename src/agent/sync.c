@@ -220,6 +220,8 @@ static int feed(struct bp_agent_sync *s, const char *id, const char *path, struc
         return bp_sync_add_folder(s->engine, t.dir, &x, NULL, err);
     if (!t.running || !s->while_recording)
         return 0;
+    if (!path && !t.robots[0]) /* nobody has spoken yet, and targets name folders by the robot */
+        return 0;
     r = bp_sync_add_session(s->engine, &x, err);
     if (r >= 0 && path)
         r = bp_sync_add_file(s->engine, id, strrchr(path, '/') ? strrchr(path, '/') + 1 : path,
@@ -439,6 +441,7 @@ static int open_engine(struct bp_agent_sync *s, struct bp_error *err) {
                 .nroots = 1,
                 .device = s->device,
                 .selective = c->sync.selective,
+                .own = true,
                 .parallel = (unsigned) c->sync.parallel,
                 .part_bytes = c->sync.part_size,
                 .rates = c->sync.bandwidth,

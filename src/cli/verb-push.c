@@ -255,12 +255,13 @@ static int wait_for_end(struct pushing *p, int signals, struct bp_error *err) {
 
     p->last_good_mono = bp_mono_ns();
     for (;;) {
-        r = bp_sync_wait(p->engine, 200 * BP_MS, NULL, err);
-        if (r != -ETIMEDOUT)
+        int end = bp_sync_wait(p->engine, 200 * BP_MS, NULL, err);
+
+        r = end == -ETIMEDOUT || end == BP_EMISMATCH ? look(p, &bar, err) : end;
+        if (r < 0 || end != -ETIMEDOUT) { /* who was refused at once hears why */
+            r = r < 0 ? r : end;
             break;
-        r = look(p, &bar, err);
-        if (r < 0)
-            break;
+        }
         if (poll(&quit, 1, 0) > 0) {
             r = bp_fail(err, -EINTR, "interrupted at %s of %s; the same command goes on from here",
                         bp_cli_bytes((double) p->sent, a, sizeof a),

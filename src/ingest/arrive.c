@@ -159,6 +159,28 @@ static int put_manifest(struct bp_ingest *g, const char *session, const struct b
     return bp_archive_put_manifest(g->o.archive, session, &row, bp_wall_ns(), ret_complete, err);
 }
 
+/* A recorder that does not hash leaves digests out of its manifest: they are those of the segments
+ * that were received under those names, each proven at its upload. @return 1 when one is not here
+ */
+static int bind_digests(struct bp_ingest *g, const char *session, struct bp_manifest *m,
+                        struct bp_error *err) {
+    for (size_t i = 0; i < m->nsegments; i++) {
+        struct bp_manifest_segment *s = &m->segments[i];
+        BP_AUTO_ARCHIVE_FILE f = { 0 };
+        int r;
+
+        if (s->sha256[0] || !s->file)
+            continue;
+        r = get_file(g, session, s->file, &f, err);
+        if (r < 0)
+            return r == -ENOENT ? 1 : r;
+        if (s->bytes && f.bytes != s->bytes)
+            return bp_fail(err, BP_EFORMAT, "'%s' is not as long as the manifest says", s->file);
+        (void) bp_sha256_hex(f.sha256, s->sha256);
+    }
+    return 0;
+}
+
 /* The manifest that is here, with the signature that is here, if any. @return 0 also when there is
  * no manifest yet */
 static int read_session(struct bp_ingest *g, const char *session, bool *ret_complete,
@@ -175,6 +197,10 @@ static int read_session(struct bp_ingest *g, const char *session, bool *ret_comp
     if (r == 0)
         r = bp_manifest_parse((struct bp_str){ (const char *) text.p, text.n }, BP_MANIFEST_FILE,
                               &m, err);
+    if (r == 0)
+        r = bind_digests(g, session, &m, err);
+    if (r > 0) /* the segment that brings the last of them comes by here, too */
+        return 0;
     if (r == 0)
         r = judge_signature(g, session, f.sha256, &signature, err);
     return r == 0 ? put_manifest(g, session, &m, signature, ret_complete, err) : r;
@@ -213,9 +239,16 @@ static int put_row(struct bp_ingest *g, const struct bp_spool_meta *meta, enum b
     return r < 0 ? r : 0;
 }
 
+/* A segment of which no manifest has said anything: one without digests may have waited for it. */
+static bool is_unexpected(struct bp_ingest *g, const struct bp_spool_meta *meta) {
+    BP_AUTO_ARCHIVE_FILE f = { 0 };
+
+    return bp_archive_get_file(g->o.archive, meta->session, meta->file, &f, NULL) == -ENOENT;
+}
+
 int bp_ingest_arrived(struct bp_ingest *g, const struct bp_spool_meta *meta, struct bp_error *err) {
     int kind = bp_archive_kind_from_name(meta->kind), r;
-    bool complete = false;
+    bool complete = false, unexpected = kind == BP_ARCHIVE_SEGMENT && is_unexpected(g, meta);
 
     r = put_row(g, meta, kind < 0 ? BP_ARCHIVE_OTHER : (enum bp_archive_kind) kind, &complete, err);
     if (r == 0 && (kind == BP_ARCHIVE_MANIFEST || kind == BP_ARCHIVE_SIGNATURE)) {
@@ -226,6 +259,11 @@ int bp_ingest_arrived(struct bp_ingest *g, const struct bp_spool_meta *meta, str
             r = put_damaged(g, meta, why.text, err);
         else if (r < 0)
             return bp_fail(err, r, "%s", why.text);
+    }
+    if (r == 0 && unexpected) {
+        r = read_session(g, meta->session, &complete, err);
+        if (r == BP_EFORMAT || r == BP_EUNSUPPORTED || r == -EINVAL) /* not for this file */
+            r = 0;
     }
     if (r == 0 && complete) {
         bp_counter_add(&bp_ingest_stats.complete, 1);

@@ -54,6 +54,7 @@ struct bp_sync_transfer {
     struct bp_sync_failure failure; /* [lock] the first one */
     bool progressed;                /* [lock] a part has arrived */
     bool begun;                     /* [taken] up.ctx is the target's */
+    bp_ns_t mtime_ns;               /* [taken] of the file at `fd`: what it was when it was begun */
     bool spoiled;                   /* [taken] its parts make another file: none is of use */
     bool cancel;                    /* [atomic] */
     uint64_t done;                  /* [lock] bytes there */
@@ -83,8 +84,8 @@ struct bp_sync_line {
     bool paused, want_probe, probing, picking, telling, now_pending;
     bool dry; /* the queue had nothing for it, until dry_until or a kick */
     bp_ns_t dry_until, next_probe, probe_pause, last_probe, wait_until;
-    uint64_t kicks; /* counts what may have made it less dry */
-    unsigned throttled, clock_tries;
+    uint64_t kicks;                           /* counts what may have made it less dry */
+    unsigned throttled, clock_tries, refused; /* since a part arrived */
     bp_ns_t clock_offset;
     struct bp_sync_transfer *transfers;
     struct bp_sync_meter meter;
@@ -102,7 +103,7 @@ struct bp_sync {
     unsigned parallel;
     uint64_t part_bytes;
     struct bp_sync_words metered_links, roots;
-    bool no_hints, no_priority, selective;
+    bool no_hints, no_priority, selective, own; /* constant */
     void (*on_event)(void *ctx, const struct bp_sync_event *e);
     void *ctx;
     pthread_t keeper, listener;
@@ -194,6 +195,10 @@ enum { BP_SYNC_READ = 256 << 10 };
 /* ---- tell.c ---- */
 
 void bp_sync_tell(struct bp_sync_line *l, const struct bp_sync_due *d);
+/** Are the segments that the manifest in `dir` lists there, each with the digest it says? Only then
+ *  may anything tell the target that the session is whole. @return 0 or -EIO */
+int bp_sync_check_manifest(struct bp_sync_line *l, const char *session, const char *dir,
+                           struct bp_sync_failure *f);
 /** A file's name is taken by another content. */
 void bp_sync_file_conflict(struct bp_sync_transfer *t, const char *their_sha256);
 

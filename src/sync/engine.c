@@ -178,6 +178,7 @@ static int take_options(struct bp_sync *s, const struct bp_sync_opts *o, struct 
     s->no_hints = o->no_hints;
     s->no_priority = o->no_priority;
     s->selective = o->selective;
+    s->own = o->own;
     s->on_event = o->on_event;
     s->ctx = o->ctx;
     s->rng = o->seed;

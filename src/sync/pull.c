@@ -328,7 +328,7 @@ static int check_manifest(struct pulling *p, struct bp_error *err) {
         memcpy(f.sha256, m.segments[i].sha256, sizeof f.sha256);
         for (size_t k = 0; k < p->list.n; k++)
             known |= bp_streq(p->list.v[k].name, m.segments[i].file) &&
-                     bp_streq(p->list.v[k].sha256, f.sha256);
+                     (!*f.sha256 || bp_streq(p->list.v[k].sha256, f.sha256));
         (void) snprintf(path, sizeof path, "%s/%s", p->dir, m.segments[i].file);
         if (!known && !is_there(&f, path))
             return bp_fail(err, BP_EMISMATCH,

@@ -51,7 +51,8 @@ static int put_session(struct bp_sync_queue *q, const struct bp_sync_session *x,
             " marked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
             " ON CONFLICT (id) DO UPDATE SET dir = excluded.dir, name = excluded.name,"
             " revision = revision + (json <> excluded.json), json = excluded.json,"
-            " robot = excluded.robot, tags = excluded.tags, robots = excluded.robots,"
+            /* robot stays: it is part of keys, and a session is looked for in one folder */
+            " tags = excluded.tags, robots = excluded.robots,"
             " topics = excluded.topics, started_ns = excluded.started_ns, marked = excluded.marked",
             "ttttttttii", x->id, x->dir, x->name, x->json, robot, packed[0], packed[1], packed[2],
             (int64_t) x->started_ns, (int64_t) x->marked);
@@ -260,7 +261,8 @@ static int read_job(sqlite3_stmt *s, struct bp_sync_job *ret, struct bp_error *e
                            .tries = (unsigned) sqlite3_column_int64(s, 16),
                            .closed = sqlite3_column_int(s, 17) != 0,
                            .force = sqlite3_column_int(s, 18) != 0,
-                           .now = sqlite3_column_int(s, 19) != 0 };
+                           .now = sqlite3_column_int(s, 19) != 0,
+                           .mtime_ns = sqlite3_column_int64(s, 20) };
     int kind = bp_sync_kind_from_name(text_at(s, 11));
 
     if (!j.session_name || !j.dir || !j.json || !j.robot || !j.name || !j.remote || !j.token)
@@ -277,7 +279,7 @@ static int read_job(sqlite3_stmt *s, struct bp_sync_job *ret, struct bp_error *e
 static const char next_sql[] =
     "SELECT u.upload, u.file, f.sha256, f.session, s.name, s.dir, s.json, s.robot, f.name,"
     " u.remote, u.token, f.kind, f.bytes, u.part_bytes, u.done, s.started_ns, u.tries, s.closed,"
-    " u.forced, u.now FROM uploads u CROSS JOIN files f ON f.file = u.file"
+    " u.forced, u.now, f.mtime_ns FROM uploads u CROSS JOIN files f ON f.file = u.file"
     " CROSS JOIN sessions s ON s.id = f.session"
     " CROSS JOIN goes g ON g.session = f.session AND g.target = u.target"
     " WHERE u.target = ?1 AND u.state = 0 AND u.next_mono <= ?2 AND (?3 = 0 OR u.now = 1)"
@@ -288,7 +290,7 @@ static const char next_sql[] =
     " u.started_ns DESC, u.file";
 
 int bp_sync_queue_next(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono, bool only_now,
-                       bool (*skip)(void *ctx, int64_t upload, const char *sha256), void *ctx,
+                       bool (*skip)(void *ctx, int64_t file, const char *sha256), void *ctx,
                        struct bp_sync_job *ret, struct bp_error *err) {
     sqlite3_stmt *s = NULL;
     int r;
@@ -298,7 +300,7 @@ int bp_sync_queue_next(struct bp_sync_queue *q, const char *target, bp_ns_t now_
                            (int64_t) only_now);
     if (r >= 0)
         r = bp_sync_queue_step(q, s, err);
-    while (r > 0 && skip && skip(ctx, sqlite3_column_int64(s, 0), text_at(s, 2)))
+    while (r > 0 && skip && skip(ctx, sqlite3_column_int64(s, 1), text_at(s, 2)))
         r = bp_sync_queue_step(q, s, err);
     if (r > 0)
         r = read_job(s, ret, err);
@@ -385,7 +387,7 @@ int bp_sync_queue_due(struct bp_sync_queue *q, const char *target, bp_ns_t now_m
 /* ---- what became of it ---- */
 
 static int set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j, uint64_t bytes,
-                      const char *sha256, struct bp_error *err) {
+                      bp_ns_t mtime_ns, const char *sha256, struct bp_error *err) {
     int64_t other = 0;
     int r = bp_sync_queue_number(q, 0, &other, err,
                                  "SELECT bytes <> ?2 OR (sha256 <> '' AND sha256 <> ?3)"
@@ -393,18 +395,19 @@ static int set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j, uint
                                  "iit", j->file, (int64_t) bytes, sha256);
 
     if (r >= 0)
-        r = bp_sync_queue_run(q, err, "UPDATE files SET bytes = ?2, sha256 = ?3 WHERE file = ?1",
-                              "iit", j->file, (int64_t) bytes, sha256);
+        r = bp_sync_queue_run(
+            q, err, "UPDATE files SET bytes = ?2, sha256 = ?3, mtime_ns = ?4 WHERE file = ?1",
+            "iiti", j->file, (int64_t) bytes, sha256, (int64_t) mtime_ns);
     if (r >= 0 && other)
         r = restart_file(q, j->file, j->session, err);
     return r < 0 ? r : (int) other;
 }
 
 int bp_sync_queue_set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j, uint64_t bytes,
-                             const char *sha256, struct bp_error *err) {
+                             bp_ns_t mtime_ns, const char *sha256, struct bp_error *err) {
     int r = bp_sync_queue_begin(q, err);
 
-    return r < 0 ? r : bp_sync_queue_end(q, set_digest(q, j, bytes, sha256, err), err);
+    return r < 0 ? r : bp_sync_queue_end(q, set_digest(q, j, bytes, mtime_ns, sha256, err), err);
 }
 
 static int forget_parts(struct bp_sync_queue *q, int64_t upload, struct bp_error *err) {

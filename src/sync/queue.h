@@ -26,7 +26,8 @@ BP_DEFINE_CLEANUP(struct bp_sync_queue, bp_sync_queue_close)
 
 /* ---- what there is ---- */
 
-/** Adds or replaces. @param ret_changed  the JSON is another; or NULL */
+/** Adds or replaces, but for the first robot: targets name folders by it, so it is what it was when
+ *  the session was added. @param ret_changed  the JSON is another; or NULL */
 BP_MUST_CHECK int bp_sync_queue_put_session(struct bp_sync_queue *q,
                                             const struct bp_sync_session *x, bool *ret_changed,
                                             struct bp_error *err);
@@ -57,7 +58,7 @@ struct bp_sync_job {
                                                                         over there */
     enum bp_sync_kind kind;
     uint64_t bytes, part_bytes, done;
-    bp_ns_t started_ns;
+    bp_ns_t started_ns, mtime_ns; /* of the file, when the digest was taken */
     unsigned tries;
     bool closed, force, now;
 };
@@ -73,7 +74,7 @@ void bp_sync_job_done(struct bp_sync_job *j);
  */
 BP_MUST_CHECK int bp_sync_queue_next(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono,
                                      bool only_now,
-                                     bool (*skip)(void *ctx, int64_t upload, const char *sha256),
+                                     bool (*skip)(void *ctx, int64_t file, const char *sha256),
                                      void *ctx, struct bp_sync_job *ret, struct bp_error *err);
 /** When the next one that waits for its time may be tried, INT64_MAX = there is none. */
 BP_MUST_CHECK int bp_sync_queue_next_mono(struct bp_sync_queue *q, const char *target,
@@ -96,10 +97,10 @@ BP_MUST_CHECK int bp_sync_queue_due(struct bp_sync_queue *q, const char *target,
 
 /* ---- what became of it ---- */
 
-/** Size and digest as read from the disk. @return 0; 1 when they are others than before: all
+/** Size, time and digest as read from the disk. @return 0; 1 when they are others than before: all
  * uploads of the file begin anew, the job's is none any more */
 BP_MUST_CHECK int bp_sync_queue_set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j,
-                                           uint64_t bytes, const char *sha256,
+                                           uint64_t bytes, bp_ns_t mtime_ns, const char *sha256,
                                            struct bp_error *err);
 /** The upload has this token and part size; of others, parts are forgotten. */
 BP_MUST_CHECK int bp_sync_queue_begun(struct bp_sync_queue *q, int64_t upload, const char *token,

@@ -75,6 +75,8 @@ struct bp_sync_opts {
     const char *const *roots; /* folders of session folders, to rebuild a damaged queue from */
     size_t nroots;
     const char *device;
+    bool own; /* it recorded the sessions it adds: when a file of one has changed (recovery may
+                 complete a segment), ours replaces the former content, whatever the policy */
     unsigned parallel;   /* parts at once and target; 0 = 4, at most 64 */
     uint64_t part_bytes; /* power of two from 64 KiB on; 0 = 16 MiB */
     /* As bp_sync_rates_parse() reads them; NULL = no limit. */

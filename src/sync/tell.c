@@ -2,8 +2,10 @@
 #include "sync/engine-priv.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 
+#include "bag/manifest.h"
 #include "sync/merge.h"
 
 static void note(struct bp_sync_line *l, const char *session, const char *file, const char *text,
@@ -187,6 +189,42 @@ static void is_safe_now(struct bp_sync_line *l, const char *session) {
         bp_sync_emit(l->s, (struct bp_sync_event){ .kind = BP_SYNC_EV_SAFE, .session = session });
 }
 
+/* ---- the manifest against what was confirmed ---- */
+
+static int keep_digest(void *ctx, const struct bp_sync_row *r) {
+    json_t *confirmed = ctx;
+
+    if (r->state != BP_SYNC_ROW_DONE && r->state != BP_SYNC_ROW_KEPT)
+        return 0;
+    return json_object_set_new(confirmed, r->sha256, json_true()) < 0 ? -ENOMEM : 0;
+}
+
+int bp_sync_check_manifest(struct bp_sync_line *l, const char *session, const char *dir,
+                           struct bp_sync_failure *f) {
+    BP_AUTO_MANIFEST m = { 0 };
+    struct bp_sync_query q = {
+        .target = l->name, .session = session, .state = -1, .limit = UINT32_MAX
+    };
+    struct bp_error err = { 0 };
+    json_t *confirmed;
+    int r = 0;
+
+    if (bp_manifest_read(&bp_io_posix, dir, &m, &err) < 0)
+        return 0; /* a folder of something else: it promises nothing */
+    confirmed = json_object();
+    r = confirmed ? bp_sync_queue_list(l->s->queue, &q, keep_digest, confirmed, &err) : -ENOMEM;
+    if (r < 0)
+        r = bp_sync_fail(f, BP_SYNC_LOCAL, "cannot list a session: %s",
+                         err.text[0] ? err.text : bp_strerror(r));
+    for (size_t i = 0; r >= 0 && i < m.nsegments; i++)
+        if (m.segments[i].sha256[0] && !json_object_get(confirmed, m.segments[i].sha256))
+            r = bp_sync_fail(f, BP_SYNC_MISMATCH,
+                             "the manifest waits: '%.200s' is not there as it says",
+                             m.segments[i].file);
+    json_decref(confirmed);
+    return r < 0 ? r : 0;
+}
+
 struct listing {
     struct bp_sync_listed *v; /* texts owned */
     size_t n;
@@ -227,10 +265,10 @@ static int tell_finish(struct bp_sync_line *l, const struct bp_sync_due *d,
         .target = l->name, .session = d->session, .state = -1, .limit = UINT32_MAX
     };
     struct bp_error err = { 0 };
-    int r;
+    int r = bp_sync_check_manifest(l, d->session, d->dir, f);
 
-    if (!l->t.ops->finish)
-        return 0;
+    if (r < 0 || !l->t.ops->finish)
+        return r;
     r = bp_sync_queue_list(l->s->queue, &q, list_one, &files, &err);
     if (r < 0)
         return bp_sync_fail(f, BP_SYNC_LOCAL, "cannot list a session: %s",
@@ -316,6 +354,11 @@ void bp_sync_file_conflict(struct bp_sync_transfer *t, const char *their_sha256)
     struct bp_error err = { 0 };
     int r;
 
+    if (l->s->own && !t->job.force) { /* what we sent before the file changed: nothing to decide */
+        r = bp_sync_queue_redirect(l->s->queue, t->job.upload, NULL, true, &err);
+        end_with(t, r < 0 ? BP_SYNC_END_FAILED : BP_SYNC_END_MOOT, &err);
+        return;
+    }
     rename_with_device(t->job.remote, l->s->device, remote, sizeof remote);
     if (other)
         d.result = remote;

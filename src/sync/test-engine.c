@@ -520,29 +520,6 @@ static void send_one_content_once(void **state) {
     assert_int_equal(mem.nfinished, 1);
 }
 
-static void notice_a_changed_file(void **state) {
-    char id[BP_ULID_TEXT], path[400];
-    struct bp_error err = { 0 };
-
-    (void) state;
-    open_engine(&(struct with){ 0 });
-    add("a", 2, 2 * PART, id);
-    /* as long as before, of another content than the manifest says */
-    (void) snprintf(path, sizeof path, "%s/rec/a/a_1.mcap", test_dir);
-    write_random(path, 99, 2 * PART + 1);
-    run(0);
-    all_stored(&mem, 3);
-    assert_int_equal(bp_sync_is_safe(engine, id, &err), 1);
-    must(bp_sync_pause(engine, "site", &err), &err);
-    write_random(path, 100, 17);
-    must(bp_sync_add_file(engine, id, "a_1.mcap", BP_SYNC_SEGMENT, NULL, &err), &err);
-    assert_int_equal(bp_sync_is_safe(engine, id, &err), 0);
-    must(bp_sync_resume(engine, "site", &err), &err);
-    must(bp_sync_wait(engine, 60 * BP_SEC, NULL, &err), &err);
-    assert_int_equal(bp_sync_is_safe(engine, id, &err), 1);
-    all_stored(&mem, 3);
-}
-
 static void refuse_names_that_lead_out(void **state) {
     static const char *const names[] = { "../x", "/etc/passwd", "a/../../x", "",  ".",
                                          "a//b", "a\\b",        "a\nb",      "a/" };
@@ -736,7 +713,6 @@ int main(void) {
         T(correct_the_clock),
         T(stand_a_jumping_clock),
         T(send_one_content_once),
-        T(notice_a_changed_file),
         T(refuse_names_that_lead_out),
         T(send_to_two_and_filter),
         T(need_every_required_target),

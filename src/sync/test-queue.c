@@ -72,6 +72,21 @@ static void put_three(void) {
     put_file(2, "marked_m", BP_SYNC_MANIFEST, 10);
 }
 
+/* A robot that is known later must not move what is still to be sent into another folder. */
+static void keep_the_robot_that_folders_are_named_by(void **state) {
+    struct bp_sync_session x = { .id = ids[0], .dir = "/d", .name = "n", .json = "{}" };
+    BP_AUTO_SYNC_JOB j = { 0 };
+
+    (void) state;
+    must(bp_sync_queue_put_session(q, &x, NULL, &err), &err);
+    put_file(0, "n_0.mcap", BP_SYNC_SEGMENT, 10);
+    want(0, "t", true);
+    x.robots = (const char *const[]){ "r1", NULL };
+    must(bp_sync_queue_put_session(q, &x, NULL, &err), &err);
+    assert_int_equal(bp_sync_queue_next(q, "t", 1, false, NULL, NULL, &j, &err), 1);
+    assert_string_equal(j.robot, "");
+}
+
 static void keep_the_order(void **state) {
     (void) state;
     put_three();
@@ -181,8 +196,8 @@ static void begin_a_changed_file_anew(void **state) {
     assert_true(k.upload != j.upload);
     assert_string_equal(k.sha256, "bb");
     assert_int_equal(k.done, 0);
-    assert_int_equal(bp_sync_queue_set_digest(q, &k, 10, "bb", &err), 0);
-    assert_int_equal(bp_sync_queue_set_digest(q, &k, 11, "cc", &err), 1);
+    assert_int_equal(bp_sync_queue_set_digest(q, &k, 10, 7, "bb", &err), 0);
+    assert_int_equal(bp_sync_queue_set_digest(q, &k, 11, 8, "cc", &err), 1);
 }
 
 static void pause_between_tries(void **state) {
@@ -253,6 +268,7 @@ static void refuse_what_is_no_queue(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        T(keep_the_robot_that_folders_are_named_by),
         T(keep_the_order),
         T(put_what_goes_by_hand_first),
         T(tell_before_files_go),

@@ -116,12 +116,33 @@ static int keep_on(void *ctx, uint64_t bytes) {
     return __atomic_load_n(&t->cancel, __ATOMIC_RELAXED);
 }
 
+static bp_ns_t mtime_of(const struct stat *st) {
+    return st->st_mtim.tv_sec * BP_SEC + st->st_mtim.tv_nsec;
+}
+
+/* Is what was opened still what has this name? A recording's files are written beside and swapped,
+ * or, by somebody else, in place. */
+static bool is_as_opened(const struct bp_sync_transfer *t) {
+    struct stat mine, now;
+
+    if (fstat(t->fd, &mine) < 0 || mtime_of(&mine) != t->mtime_ns ||
+        (uint64_t) mine.st_size != t->file.bytes)
+        return false;
+    if (stat(t->path, &now) < 0)
+        return errno == ENOENT; /* deleted is not changed */
+    return mine.st_dev == now.st_dev && mine.st_ino == now.st_ino;
+}
+
 /* Reads the whole file; the digest goes into queue and file. @return false when it has ended */
 static bool hash_file(struct bp_sync_transfer *t) {
     struct bp_error err = { 0 };
+    struct stat st = { 0 };
     char hex[65] = "";
     uint64_t bytes = 0;
-    int r = bp_manifest_hash_file(&bp_io_posix, t->path, &bytes, hex, keep_on, t, &err);
+    int r = stat(t->path, &st) < 0 ? -errno : 0; /* before: a change while reading is one, too */
+
+    if (r == 0)
+        r = bp_manifest_hash_file(&bp_io_posix, t->path, &bytes, hex, keep_on, t, &err);
 
     if (r == -ECANCELED) {
         fail_as(t, &(struct bp_sync_failure){ .class = BP_SYNC_CANCELED });
@@ -131,7 +152,7 @@ static bool hash_file(struct bp_sync_transfer *t) {
         fail_local(t, r, "cannot read");
         return false;
     }
-    r = bp_sync_queue_set_digest(t->line->s->queue, &t->job, bytes, hex, &err);
+    r = bp_sync_queue_set_digest(t->line->s->queue, &t->job, bytes, mtime_of(&st), hex, &err);
     if (r < 0)
         fail_queue(t, &err);
     if (r > 0)
@@ -155,8 +176,15 @@ static bool open_file(struct bp_sync_transfer *t) {
         fail_local(t, -EINVAL, "is no file:");
         return false;
     }
-    if ((!t->job.sha256[0] || (uint64_t) st.st_size != t->job.bytes) && !hash_file(t))
+    t->mtime_ns = mtime_of(&st);
+    if ((!t->job.sha256[0] || (uint64_t) st.st_size != t->job.bytes ||
+         t->mtime_ns != t->job.mtime_ns) &&
+        !hash_file(t))
         return false;
+    if (!is_as_opened(t)) { /* it was swapped between: the next try has one file for both */
+        fail_as(t, &(struct bp_sync_failure){ .class = BP_SYNC_CANCELED });
+        return false;
+    }
     memcpy(t->file.hex, t->job.sha256, sizeof t->file.hex);
     if (bp_key_digits(bp_str_of(t->file.hex), t->file.sha256, sizeof t->file.sha256) < 0) {
         fail_local(t, -EINVAL, "has no digest:");
@@ -274,6 +302,11 @@ static bool prepare(struct bp_sync_transfer *t) {
 
     if (!open_file(t))
         return false;
+    if (t->job.kind == BP_SYNC_MANIFEST && (l->t.ops->flags & BP_SYNC_MANIFEST_LAST) &&
+        bp_sync_check_manifest(l, t->job.session, t->job.dir, &f) < 0) {
+        fail_as(t, &f);
+        return false;
+    }
     r = l->t.ops->have && !t->job.token[0] ? l->t.ops->have(l->t.self, &t->file, &f) : 0;
     if (r < 0)
         fail_as(t, &f);
@@ -350,6 +383,7 @@ static void arrived(struct bp_sync_transfer *t, uint32_t n, const char *etag, ui
     t->progressed = true;
     t->line->throttled = 0;
     t->line->clock_tries = 0;
+    t->line->refused = 0;
     bp_mutex_unlock(&s->lock);
 }
 
@@ -415,15 +449,15 @@ void bp_sync_complete(struct bp_sync_transfer *t) {
         r = bp_sync_fail(&f, BP_SYNC_MISMATCH,
                          "'%s' says it has another content, or none, after all parts arrived",
                          l->name);
-    if (r > 0)
-        end_as(t, BP_SYNC_END_DONE);
-    else if (f.class == BP_SYNC_MISMATCH) {
+    if (r > 0 && (is_as_opened(t) || hash_file(t))) /* changed and told: a new upload has it */
+        end_as(t, bp_streq(t->job.sha256, t->file.hex) ? BP_SYNC_END_DONE : BP_SYNC_END_MOOT);
+    else if (r <= 0 && f.class == BP_SYNC_MISMATCH) {
         wasted(t, t->file.bytes);
         t->spoiled = true;
         if (bp_sync_queue_reset(l->s->queue, t->job.upload, &err) < 0)
             bp_sync_complain(l->s, "cannot begin an upload anew", &err);
         judge_mismatch(t, &f);
-    } else
+    } else if (r <= 0)
         fail_as(t, &f);
     release(t, BP_SYNC_COMPLETE);
 }

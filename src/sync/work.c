@@ -98,7 +98,13 @@ void bp_sync_line_failed(struct bp_sync_line *l, const struct bp_sync_failure *f
         l->throttled++;
         wait_locked(l, f, bp_sync_backoff(l->throttled, &s->rng));
         break;
-    case BP_SYNC_AUTH:
+    case BP_SYNC_AUTH: /* of the answer to HEAD nobody tells why: the probe's has a body */
+        if (l->refused++ == 0 && l->state == BP_SYNC_ONLINE) {
+            l->want_probe = true;
+            l->next_probe = bp_sync_mono(s);
+            break;
+        }
+        /* fall through */
     case BP_SYNC_QUOTA:
         wait_locked(l, f, f->retry_after > 0 ? 0 : RECHECK);
         break;
@@ -174,15 +180,16 @@ static void probe(struct bp_sync_line *l) {
 
 /* ---- picking ---- */
 
-/* Those at work are not picked again, nor what has the content of one of them: the second one is
- * there as soon as the first one is. */
-static bool is_at_work(void *ctx, int64_t upload, const char *sha256) {
+/* Files at work are not picked again: one that has changed has a new upload, which must not race
+ * with that of its former content for the same name. Nor is what has the content of one of them:
+ * the second one is there as soon as the first one is. */
+static bool is_at_work(void *ctx, int64_t file, const char *sha256) {
     struct bp_sync_line *l = ctx;
     bool found = false;
 
     bp_mutex_lock(&l->s->lock);
     for (const struct bp_sync_transfer *t = l->transfers; t && !found; t = t->next)
-        found = t->job.upload == upload || (sha256[0] && bp_streq(t->job.sha256, sha256));
+        found = t->job.file == file || (sha256[0] && bp_streq(t->job.sha256, sha256));
     bp_mutex_unlock(&l->s->lock);
     return found;
 }

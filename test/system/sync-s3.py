@@ -78,9 +78,11 @@ def main():
     bp.check(reached - total <= limit, f"sent again {reached - total}, at most {limit}")
     link.faults, link.rate = {}, 0
     names = {k.rsplit("/", 1)[1] for k in keys(r)}
+    bp.check(len({k.rsplit("/", 1)[0] for k in keys(r)}) == 1, f"one folder has it all: {keys(r)}")
     ours = syncing.digests(local)
     bp.check(set(ours) | {"session.json"} == names, f"objects: {names} for {set(ours)}")
-    bp.bagpipe("pull", "s3://robots/drive", folder / "back")
+    status, out, err = bp.bagpipe("pull", "s3://robots/drive", folder / "back")
+    bp.check(status == 0, f"pull: {status} {out[-300:]} {err[-600:]}")
     bp.check(syncing.digests(folder / "back/drive") == ours, "what comes back is what was recorded")
     bp.bagpipe("verify", folder / "back/drive")
     before = len(open_uploads(r))
