@@ -121,15 +121,15 @@ static void put_maps(struct bp_buf *out, const struct bp_config_row *r,
 }
 
 /* As a file would say it. */
-void bp_values_put(struct bp_buf *out, const void *c, const struct bp_config_row *r) {
-    const void *v = member(c, r);
+void bp_values_put(struct bp_buf *out, const void *values, const struct bp_config_row *row) {
+    const void *v = member(values, row);
     struct bp_str word;
 
-    if (is_hidden(c, r)) {
+    if (is_hidden(values, row)) {
         bp_buf_put_str(out, "\"********\"");
         return;
     }
-    switch (r->type) {
+    switch (row->type) {
     case BP_CONFIG_BOOL:
         bp_buf_put_str(out, *(const bool *) v ? "true" : "false");
         break;
@@ -147,17 +147,17 @@ void bp_values_put(struct bp_buf *out, const void *c, const struct bp_config_row
                   (uint64_t) * (const bp_ns_t *) v); /* no row allows negative ones */
         break;
     case BP_CONFIG_CHOICE:
-        word = choice(r->choices, *(const int *) v);
+        word = choice(row->choices, *(const int *) v);
         bp_buf_put(out, word.p, word.n);
         break;
     case BP_CONFIG_LIST:
-        put_list(out, r, v);
+        put_list(out, row, v);
         break;
     case BP_CONFIG_MAPS:
-        put_maps(out, r, v);
+        put_maps(out, row, v);
         break;
     default:
-        put_text(out, r, text_of(c, r));
+        put_text(out, row, text_of(values, row));
         break;
     }
 }
@@ -171,13 +171,13 @@ static json_t *list_json(const struct bp_config_row *r, const struct bp_config_l
 }
 
 /* Sizes in bytes, durations in seconds. */
-json_t *bp_values_json(const void *c, const struct bp_config_row *r) {
-    const void *v = member(c, r);
+json_t *bp_values_json(const void *values, const struct bp_config_row *row) {
+    const void *v = member(values, row);
     struct bp_str word;
 
-    if (is_hidden(c, r))
+    if (is_hidden(values, row))
         return json_string("********");
-    switch (r->type) {
+    switch (row->type) {
     case BP_CONFIG_BOOL:
         return json_boolean(*(const bool *) v);
     case BP_CONFIG_INT:
@@ -189,13 +189,13 @@ json_t *bp_values_json(const void *c, const struct bp_config_row *r) {
     case BP_CONFIG_DURATION:
         return json_real((double) *(const bp_ns_t *) v / 1e9);
     case BP_CONFIG_CHOICE:
-        word = choice(r->choices, *(const int *) v);
+        word = choice(row->choices, *(const int *) v);
         return json_stringn(word.p, word.n);
     case BP_CONFIG_LIST:
-        return list_json(r, v);
+        return list_json(row, v);
     case BP_CONFIG_MAPS:
-        return maps_json(r, v);
+        return maps_json(row, v);
     default:
-        return text_json(r, text_of(c, r));
+        return text_json(row, text_of(values, row));
     }
 }

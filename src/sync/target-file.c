@@ -409,9 +409,10 @@ static int note_part(const struct disk *d, struct writing *w, uint32_t n) {
     return r;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): `etag` is of the table's type */
 static int disk_put(void *self, const struct bp_sync_upload *u, uint32_t n,
-                    const struct bp_sync_body *body, char *etag, struct bp_sync_failure *f) {
+                    const struct bp_sync_body *body,
+                    char *etag, /* NOLINT(readability-non-const-parameter): the table's type */
+                    struct bp_sync_failure *f) {
     struct disk *d = self;
     struct writing *w = u->ctx;
     BP_CLEANUP(bp_sha256_freep) struct bp_sha256 *h = bp_sha256_new();
