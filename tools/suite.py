@@ -41,6 +41,7 @@ VARIANTS = {v.name: v for v in (
     Variant("gcc", "gcc, release", ["unit", "system"]),
     Variant("asan", "address and undefined behaviour sanitizers", ["unit"],
             ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined"], patience=4,
+            without=["examples/*"],  # a program without sanitizers that loads a library with them
             test_env={"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=1",
                       "LSAN_OPTIONS": f"suppressions={supp('lsan')}:print_suppressions=0",
                       "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1"}),
@@ -49,7 +50,8 @@ VARIANTS = {v.name: v for v in (
             ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread", "-Dc_args=-Wno-tsan"],
             wrapper="setarch -R", patience=6,
             # one thread each
-            without=["wire/*", "*/corpus-*", "base/decimal", "bag/verify", "bag/sqlite", "bag/metadata"],
+            without=["wire/*", "*/corpus-*", "base/decimal", "bag/verify", "bag/sqlite", "bag/metadata",
+                     "examples/*"],  # a program without the sanitizer that loads a library with it
             test_env={"TSAN_OPTIONS": f"halt_on_error=1:suppressions={supp('tsan')}"}),
     Variant("clang", "clang, -Wthread-safety", ["unit"], env={"CC": "clang"}, patience=2),
     # qemu-user shows its own memory map, runs children natively, and is too slow for all failures twice

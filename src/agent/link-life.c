@@ -38,12 +38,10 @@ char *bp_agent_device_id(struct bp_agent *a, char ret[static BP_DEVICE_ID_TEXT])
         (void) snprintf(ret, BP_DEVICE_ID_TEXT, "%s", a->config->sync.device);
         return ret;
     }
-    if (k) {
-        bp_sha256_of(bp_sign_key_public(k), BP_PUBLIC_KEY_LEN, digest);
-    } else {
-        read_machine_id(text + n, sizeof text - n);
-        bp_sha256_of(text, strlen(text), digest);
-    }
+    if (k)
+        return bp_device_id_of_key(bp_sign_key_public(k), ret);
+    read_machine_id(text + n, sizeof text - n);
+    bp_sha256_of(text, strlen(text), digest);
     (void) snprintf(ret, BP_DEVICE_ID_TEXT, "d-%.20s", bp_sha256_hex(digest, hex));
     return ret;
 }

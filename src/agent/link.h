@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "crypt/sign.h"
 
 struct bp_agent;
 
@@ -38,5 +39,4 @@ BP_MUST_CHECK int bp_agent_tokens_open(struct bp_agent *a, struct bp_device_toke
                                        struct bp_error *err);
 
 /** The id of this device: sync.device, else made of its public key, else of the machine's id. */
-enum { BP_DEVICE_ID_TEXT = 65 };
 char *bp_agent_device_id(struct bp_agent *a, char ret[static BP_DEVICE_ID_TEXT]);

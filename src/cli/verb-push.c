@@ -19,6 +19,7 @@
 #include "cli/transfer.h"
 #include "cli/verb.h"
 #include "crypt/digest.h"
+#include "crypt/sign.h"
 #include "sync/json.h"
 #include "sync/sync.h"
 
@@ -313,6 +314,31 @@ static void report(struct pushing *p) {
     bp_sync_status_done(&st);
 }
 
+/* Whose sessions these are: the device's that signed the first of them, so that a server that has
+ * them from an agent sees the same device again; else this machine's. */
+static void find_device(struct pushing *p, const char *path, int depth) {
+    BP_AUTO_MANIFEST m = { 0 };
+    uint8_t key[BP_PUBLIC_KEY_LEN];
+    struct dirent *e;
+    DIR *d;
+
+    if (bp_manifest_read(&bp_io_posix, path, &m, NULL) >= 0) {
+        if (bp_public_key_parse(bp_str_of(m.signed_by), key) == 0)
+            (void) bp_device_id_of_key(key, p->device);
+        return;
+    }
+    d = depth < 2 ? opendir(path) : NULL;
+    while (d && !p->device[0] && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): our own */
+        char inner[1200];
+
+        (void) snprintf(inner, sizeof inner, "%s/%s", path, e->d_name);
+        if (*e->d_name != '.')
+            find_device(p, inner, depth + 1);
+    }
+    if (d)
+        (void) closedir(d);
+}
+
 static int push(struct pushing *p, char *const paths[], int n, const char *url, int signals,
                 struct bp_error *err) {
     BP_CLEANUP(bp_cli_link_done) struct bp_cli_link_ready link = { 0 };
@@ -361,7 +387,8 @@ static int push_run(void *opts, int argc, char *argv[], struct bp_error *err) {
 
     if (signals < 0)
         return signals;
-    if (gethostname(p.device, sizeof p.device - 1) < 0 || !*p.device)
+    find_device(&p, argv[0], 0);
+    if (!*p.device && (gethostname(p.device, sizeof p.device - 1) < 0 || !*p.device))
         (void) snprintf(p.device, sizeof p.device, "push");
     r = push(&p, argv, argc - 1, argv[argc - 1], signals, err);
     if (p.engine)

@@ -1,5 +1,7 @@
 #include "crypt/sign.h"
 
+#include "crypt/digest.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -342,6 +344,16 @@ int bp_sign_check(const uint8_t key[static BP_PUBLIC_KEY_LEN], const void *p, si
 }
 
 /* ---- public keys ---- */
+
+char *bp_device_id_of_key(const uint8_t key[static BP_PUBLIC_KEY_LEN],
+                          char ret[static BP_DEVICE_ID_TEXT]) {
+    uint8_t digest[BP_SHA256_LEN];
+    char hex[BP_SHA256_HEX];
+
+    bp_sha256_of(key, BP_PUBLIC_KEY_LEN, digest);
+    (void) snprintf(ret, BP_DEVICE_ID_TEXT, "d-%.20s", bp_sha256_hex(digest, hex));
+    return ret;
+}
 
 char *bp_public_key_text(const uint8_t key[static BP_PUBLIC_KEY_LEN],
                          char text[static BP_PUBLIC_KEY_TEXT]) {

@@ -56,6 +56,12 @@ BP_MUST_CHECK int bp_sign(const struct bp_sign_key *k, const void *p, size_t n,
 BP_MUST_CHECK int bp_sign_check(const uint8_t key[static BP_PUBLIC_KEY_LEN], const void *p,
                                 size_t n, const uint8_t sig[static BP_SIGNATURE_LEN]);
 
+enum { BP_DEVICE_ID_TEXT = 65 }; /* of a device's id, with its NUL; those of keys are shorter */
+/** What a device is called whose key this is: "d-" and the first 20 hex digits of its digest.
+ * @return `ret` */
+char *bp_device_id_of_key(const uint8_t key[static BP_PUBLIC_KEY_LEN],
+                          char ret[static BP_DEVICE_ID_TEXT]);
+
 /** "ed25519:" and 64 hex digits. @return `text` */
 char *bp_public_key_text(const uint8_t key[static BP_PUBLIC_KEY_LEN],
                          char text[static BP_PUBLIC_KEY_TEXT]);

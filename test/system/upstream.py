@@ -70,6 +70,7 @@ class Agent(syncing.Agent):
 def whole(server, agent, name, timeout=90):
     """All of a session is there, byte by byte, and signed by the device's own key."""
     bp.until(lambda: (server.session(name) or {}).get("state") in ("complete", "verified"), timeout, f"{name} arrives: {agent.sync()}")
+    bp.until(lambda: server.session(name)["signed"] != "unsigned", 30, "its signature may come last")
     s = server.session(name)
     got = server.admin("GET", f"/api/v1/sessions/{s['id']}/segments")
     got = {x["name"]: x["sha256"] for x in got["segments"] + got["files"]}
@@ -140,6 +141,7 @@ def on_demand(server, folder):
     id = agent.drive("frugal", 3)
     bp.until(lambda: (server.session("frugal") or {}).get("manifest"), 90, "the manifest comes by itself")
     bp.until(lambda: agent.left() == 0, 30, "and the other descriptions")
+    bp.until(lambda: server.session("frugal")["signed"] == "good", 30, "the signature among them")
     path = f"/api/v1/sessions/{id}/fetch"
     s, all_of_it = server.session("frugal"), server.admin("GET", path)
     bp.check(s["segments_here"] == 0 and s["signed"] == "good", f"no payload: {s}")
