@@ -701,7 +701,9 @@ int verify_mcap(struct verify *v, const char *path, bool want_sha256, struct ver
     f->bytes = w.size;
     s.fd = w.fd;
     if (want_sha256)
-        s.beside = streaming = pthread_create(&thread, NULL, run_stream, &s) == 0;
+        streaming = pthread_create(&thread, NULL, run_stream, &s) == 0;
+    if (!streaming) /* else it is the thread's already */
+        s.beside = false;
     r = look_inside(&w, path, err);
     if (r < 0 || f->blind)
         f->blind = true;
