@@ -281,9 +281,9 @@ void bp_link_metrics(struct bp_link *l, struct bp_buf *out) {
     bp_metrics_family(out, "bagpipe_link_up", BP_METRIC_GAUGE, "Is there a link to the server?");
     bp_metrics_sample(out, "bagpipe_link_up", NULL, 0, up);
     bp_metrics_family(out, "bagpipe_link_waiting_events", BP_METRIC_GAUGE,
-                      "News that the server does not have yet.");
+                      "News that the server does not have yet. Does it drain?");
     bp_metrics_sample(out, "bagpipe_link_waiting_events", NULL, 0, (double) waiting);
     bp_metrics_family(out, "bagpipe_link_waiting_bytes", BP_METRIC_GAUGE,
-                      "Their bytes on the disk.");
+                      "Their bytes on the disk. Does it drain?");
     bp_metrics_sample(out, "bagpipe_link_waiting_bytes", NULL, 0, (double) bytes);
 }

@@ -646,14 +646,17 @@ void bp_agent_sync_metrics(struct bp_agent_sync *s, struct bp_buf *out) {
     if (!s || bp_sync_get_status(s->engine, &st, NULL) < 0)
         return;
     put_targets(out, &st, "bagpipe_sync_target_waiting_files",
-                "Files that are not yet proven to be there.", BP_METRIC_GAUGE, waiting_files);
-    put_targets(out, &st, "bagpipe_sync_target_waiting_bytes", "What is missing of them.",
-                BP_METRIC_GAUGE, waiting_bytes);
-    put_targets(out, &st, "bagpipe_sync_target_failed_files", "Files that were refused for good.",
-                BP_METRIC_GAUGE, failed_files);
-    put_targets(out, &st, "bagpipe_sync_target_sent_bytes_total", "Payload sent since the start.",
-                BP_METRIC_COUNTER, sent_bytes);
-    put_targets(out, &st, "bagpipe_sync_target_online", "Whether it was reached the last time.",
-                BP_METRIC_GAUGE, is_online);
+                "Files that are not yet proven to be there. Does it drain?", BP_METRIC_GAUGE,
+                waiting_files);
+    put_targets(out, &st, "bagpipe_sync_target_waiting_bytes",
+                "What is missing of them. Does it drain?", BP_METRIC_GAUGE, waiting_bytes);
+    put_targets(out, &st, "bagpipe_sync_target_failed_files",
+                "Files that were refused for good. Must somebody look?", BP_METRIC_GAUGE,
+                failed_files);
+    put_targets(out, &st, "bagpipe_sync_target_sent_bytes_total",
+                "Payload sent since the start. Does it move?", BP_METRIC_COUNTER, sent_bytes);
+    put_targets(out, &st, "bagpipe_sync_target_online",
+                "Whether it was reached the last time. Is the link there?", BP_METRIC_GAUGE,
+                is_online);
     bp_sync_status_done(&st);
 }
