@@ -69,7 +69,7 @@ def table(server, server_dir, link, folders):
     again = sum(counts["parts"].values()) - total
     print(f"the link broke {len(counts['breaks'])} times; of {len(counts['parts'])} parts {human(sum(counts['parts'].values()))} "
           f"arrived whole, {human(max(again, 0))} of them again; {len(objects)} objects stored, {len(extra)} too many")
-    return 1 if bad or extra or again > 0 or not counts["breaks"] else 0
+    return 1 if bad or extra or again > 0 or not counts["breaks"] or len(counts["breaks"]) < counts["due"] else 0
 
 
 if sys.argv[1] == "wait":
