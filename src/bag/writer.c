@@ -365,7 +365,9 @@ int bp_writer_open(const struct bp_writer_opts *o, struct bp_writer **ret, struc
     }
     if (log)
         w->durable_log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    r = make_journal(w, err);
+    r = bp_writer_check_room(w, err);
+    if (r == 0)
+        r = make_journal(w, err);
     if (r == 0)
         r = bp_folder_write_metadata(&w->folder, w->io, err);
     if (r == 0) /* recovery signs only what says that it was to be signed */
