@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/help.h"
 #include "cli/opt.h"
+#include "crypt/secretmem.h"
 
 bool bp_cli_stdout_is_tty(void) {
     return isatty(STDOUT_FILENO) == 1;
@@ -127,6 +128,9 @@ int main(int argc, char *argv[]) {
 
     (void) signal(SIGPIPE, SIG_DFL); /* a parent may have left it ignored */
     set_up_log();
+    /* Asking is also what links that allocator into the program: nothing else names it. */
+    if (!bp_secret_openssl_protected())
+        bp_log(BP_LOG_DEBUG, "a core dump may show keys that OpenSSL holds");
     if (argc < 2)
         return show_program_help(stderr, BP_EXIT_INPUT);
     if (bp_streq(argv[1], "--help") || bp_streq(argv[1], "-h"))
