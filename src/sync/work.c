@@ -80,6 +80,11 @@ static void correct_clock(struct bp_sync_line *l, bp_ns_t date_ns, bool refused)
                                             .class = BP_SYNC_CLOCK });
 }
 
+/* 2 s, 4 s, 8 s, … up to an hour. */
+static bp_ns_t refused_pause(unsigned n) {
+    return n > 11 ? RECHECK : BP_MIN(RECHECK, BP_SEC << n);
+}
+
 void bp_sync_line_failed(struct bp_sync_line *l, const struct bp_sync_failure *f) {
     struct bp_sync *s = l->s;
 
@@ -104,7 +109,10 @@ void bp_sync_line_failed(struct bp_sync_line *l, const struct bp_sync_failure *f
             l->next_probe = bp_sync_mono(s);
             break;
         }
-        /* fall through */
+        /* Several at once are one refusal, and a server that begins anew refuses all: what is
+         * wrong for good is known after a few more. */
+        wait_locked(l, f, f->retry_after > 0 ? 0 : refused_pause(l->refused));
+        break;
     case BP_SYNC_QUOTA:
         wait_locked(l, f, f->retry_after > 0 ? 0 : RECHECK);
         break;
