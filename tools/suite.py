@@ -152,10 +152,29 @@ def names_of(v, suites):
     return [n for n in names if not any(fnmatch.fnmatch(n, p) for p in v.without)]
 
 
+def asked_for(v, names, counts):
+    """Full names of tests asked for by their last part or by a pattern: "sync", "system/sync", "sync/*"."""
+    cmd = ["meson", "test", "-C", str(v.dir), "--no-rebuild", "--list"]
+    out = subprocess.run(cmd, cwd=ROOT, capture_output=True, text=True).stdout
+    known = [l.split(" / ")[-1] for l in out.splitlines() if "/" in l and ": " not in l]
+    found = []
+    for name in names:
+        got = [k for k in known if fnmatch.fnmatch(k, name)] or [k for k in known if fnmatch.fnmatch(k.split("/")[-1], name)]
+        if not got:
+            counts.fail(f"{v.name}: no test is called '{name}'; meson test -C {v.dir} --list shows all")
+        found += [k for k in got if k not in found]
+    return found
+
+
 def run_tests(v, suites, names, counts, allowed, env):
     wrapped = "-" + v.wrapper.split()[0] if v.wrapper else ""
     log = v.dir / "meson-logs" / f"suite{wrapped}.json"
-    names = names or (names_of(v, suites) if v.without else [])
+    if names:
+        names = asked_for(v, names, counts)
+        if not names:
+            return
+    elif v.without:
+        names = names_of(v, suites)
     log.unlink(missing_ok=True)
     cmd = ["meson", "test", "-C", str(v.dir), "--no-rebuild", "--logbase", "suite", "--print-errorlogs"]
     cmd += [a for s in suites for a in ("--suite", s)]
