@@ -143,7 +143,7 @@ def added(rng, folder, w):
     f = sorted(w.plain.glob("*.mcap"))[0]
     name = f"signed_{rng.choice([90, 1000])}.mcap"
     shutil.copy(f, folder / name)
-    return name, name, "added: it is none of the"
+    return name, name, "added: of the segments that were signed"
 
 
 def exchanged(rng, folder, w):

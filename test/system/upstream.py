@@ -70,7 +70,11 @@ class Agent(syncing.Agent):
 def whole(server, agent, name, timeout=90):
     """All of a session is there, byte by byte, and signed by the device's own key."""
     bp.until(lambda: (server.session(name) or {}).get("state") in ("complete", "verified"), timeout, f"{name} arrives: {agent.sync()}")
-    bp.until(lambda: server.session(name)["signed"] != "unsigned", 30, "its signature may come last")
+    try:
+        bp.until(lambda: server.session(name)["signed"] != "unsigned", 90, "its signature may come last")
+    except TimeoutError:
+        bp.say(f"{json.dumps(agent.sync())}\n{agent.p.text()[-3000:]}")
+        raise
     s = server.session(name)
     got = server.admin("GET", f"/api/v1/sessions/{s['id']}/segments")
     got = {x["name"]: x["sha256"] for x in got["segments"] + got["files"]}
