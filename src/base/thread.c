@@ -28,11 +28,12 @@ int bp_thread_start(const char *name, void *(*fn)(void *arg), void *arg, pthread
 }
 
 void bp_memory_for_years(void) {
-    /* A threshold that was set no longer grows by itself, so what is large is mapped and goes back
-     * to the system when it is freed. */
+    /* A threshold that was set no longer grows by itself, so what is very large is mapped and goes
+     * back to the system when it is freed. Not what DDS receives into, which comes and goes with
+     * every megabyte: its page faults cost as much as all the rest of receiving. */
     /* NOLINTBEGIN(concurrency-mt-unsafe): before other threads start */
-    (void) mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    (void) mallopt(M_TRIM_THRESHOLD, 256 << 10);
+    (void) mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    (void) mallopt(M_TRIM_THRESHOLD, 4 << 20);
     (void) mallopt(M_ARENA_MAX, 2);
     /* NOLINTEND(concurrency-mt-unsafe) */
 }
