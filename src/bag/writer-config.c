@@ -113,6 +113,6 @@ int bp_writer_check_room(const struct bp_writer *w, struct bp_error *err) {
     if (statvfs(w->dir, &v) < 0 || w->min_free < (uint64_t) v.f_blocks * v.f_frsize)
         return 0;
     return bp_fail(
-        err, -ENOSPC, "%.1f GB are to stay free in '%s', whose disk holds %.1f GB; ask for less",
+        err, BP_ECONFIG, "%.1f GB are to stay free in '%s', whose disk holds %.1f GB; ask for less",
         (double) w->min_free / 1e9, w->dir, (double) v.f_blocks * (double) v.f_frsize / 1e9);
 }

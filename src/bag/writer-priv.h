@@ -334,7 +334,8 @@ void bp_writer_forget_gone(struct bp_writer *w);
 
 /* writer-config.c: options into numbers, and what the folder's disk is like. Before threads. */
 int bp_writer_configure(struct bp_writer *w, const struct bp_writer_opts *o, struct bp_error *err);
-/** No waiting brings more room than the disk has. @return 0; -ENOSPC when more is to stay free */
+/** No waiting brings more room than the disk has. @return 0; BP_ECONFIG when more is to
+ *  stay free */
 int bp_writer_check_room(const struct bp_writer *w, struct bp_error *err);
 
 /* writer-defs.c */

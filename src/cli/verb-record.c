@@ -498,6 +498,26 @@ static int block_signals(void) {
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Without room for as much as its journal a session cannot begin. @return as bp_writer_open();
+ *  -EINTR when a signal ended the waiting */
+static int start_writer_waiting(struct run *r, int signals, struct bp_error *err) {
+    struct pollfd p = { .fd = signals, .events = POLLIN };
+    bool told = false;
+    int k;
+
+    for (;;) {
+        k = start_writer(r, err);
+        if (k != -ENOSPC || r->o->on_full != BP_FULL_WAIT)
+            return k;
+        if (!told)
+            bp_log(BP_LOG_WARNING, "no room to begin: waiting for some", BP_F_TEXT("path", r->dir),
+                   BP_F_TEXT("why", err->text));
+        told = true;
+        if (poll(&p, 1, 1000) > 0)
+            return bp_fail(err, -EINTR, "given up before there was room: nothing was recorded");
+    }
+}
+
 static int prepare(struct run *r, int argc, char **argv, struct bp_error *err) {
     static const struct {
         const char *option;
@@ -568,7 +588,7 @@ static int record_run(void *opts, int argc, char *argv[], struct bp_error *err) 
         return bp_fail(err, -errno, "cannot receive signals: %s", bp_strerror(-errno));
 
     recover_neighbours(&r);
-    k = start_writer(&r, err);
+    k = start_writer_waiting(&r, signals, err);
     if (k < 0)
         return k;
 
