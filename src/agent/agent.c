@@ -120,6 +120,11 @@ static int start_first(struct bp_agent *a, struct bp_error *err) {
     request = json_object();
     r = bp_sessions_start(a->sessions, request, id, err);
     json_decref(request);
+    if (r == -ENOSPC) { /* tells everybody so, and begins when there is room */
+        bp_log(BP_LOG_WARNING, "no session begins yet", BP_F_TEXT("why", err ? err->text : ""));
+        bp_care_owe_session(a->care);
+        return 0;
+    }
     return r;
 }
 

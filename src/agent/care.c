@@ -17,6 +17,7 @@
 
 #define EVERY      BP_SEC
 #define KICK_EVERY (10 * BP_SEC)
+#define OWED_PAUSE (10 * BP_SEC)
 
 struct bp_care {
     struct bp_care_opts o; /* constant */
@@ -31,6 +32,8 @@ struct bp_care {
     struct bp_robots_view *robots;        /* [lock] owned; written by the thread alone */
     struct bp_robots_view *spare;         /* [thread] owned: the next look is taken here */
     struct bp_autostart autostart;        /* [thread] */
+    bool owed;                            /* [lock] a session that was to begin did not */
+    bp_ns_t owed_mono;                    /* [thread] when it is tried again */
     const struct bp_agent_config *config; /* [thread] a reference: what it looked by last */
     bp_ns_t kicked_mono;                  /* [thread] */
 };
@@ -115,15 +118,39 @@ static void look_at_robots(struct bp_care *c) {
     bp_mutex_unlock(&c->lock);
 }
 
+void bp_care_owe_session(struct bp_care *c) {
+    bp_mutex_lock(&c->lock);
+    c->owed = true;
+    bp_mutex_unlock(&c->lock);
+}
+
+/* A full disk, for one, is no reason to stay idle for ever. */
 static void start_one(struct bp_care *c) {
     json_t *request = json_object();
     struct bp_error err = { 0 };
     char id[27];
+    bool failed = !request || bp_sessions_start(c->o.sessions, request, id, &err) < 0;
 
-    if (!request || bp_sessions_start(c->o.sessions, request, id, &err) < 0)
-        bp_log(BP_LOG_WARNING, "no session begins although session.auto_start asks for it",
+    if (failed)
+        bp_log(BP_LOG_WARNING,
+               "no session begins although session.auto_start asks for it; tried again in 10 s",
                BP_F_TEXT("why", err.text));
     json_decref(request);
+    c->owed_mono = bp_mono_ns() + OWED_PAUSE;
+    bp_mutex_lock(&c->lock);
+    c->owed = failed;
+    bp_mutex_unlock(&c->lock);
+}
+
+/* Whoever starts a session by hand, or asks for none any more, settles it. */
+static bool is_owed(struct bp_care *c, int kind, bool running) {
+    bool owed;
+
+    bp_mutex_lock(&c->lock);
+    c->owed = c->owed && !running && kind != BP_AUTOSTART_NEVER;
+    owed = c->owed;
+    bp_mutex_unlock(&c->lock);
+    return owed;
 }
 
 static void start_when_due(struct bp_care *c, const struct bp_sessions_stats *s) {
@@ -131,6 +158,11 @@ static void start_when_due(struct bp_care *c, const struct bp_sessions_stats *s)
     int kind = bp_autostart_kind(word, NULL);
     size_t n;
 
+    if (is_owed(c, kind, s->running > 0)) {
+        if (bp_mono_ns() >= c->owed_mono)
+            start_one(c);
+        return;
+    }
     if (kind != BP_AUTOSTART_FIRST_TOPIC && kind != BP_AUTOSTART_PATTERN)
         return;
     n = bp_recorder_topics(c->o.recorder, NULL, 0) + 16;

@@ -30,6 +30,9 @@ BP_MUST_CHECK int bp_care_open(const struct bp_care_opts *o, struct bp_care **re
 void bp_care_close(struct bp_care *c);
 BP_DEFINE_CLEANUP(struct bp_care, bp_care_close)
 
+/** The session that was to begin with the agent did not: it is tried again until one runs. */
+void bp_care_owe_session(struct bp_care *c);
+
 /** The host as JSON; owned by the caller. Any thread, as all below. */
 json_t *bp_care_host_json(struct bp_care *c);
 /** {"robots": […]}, or one robot with its topics (NULL: there is none). Owned by the caller. */
