@@ -101,10 +101,10 @@ def series(name, load, qos, secs, runs, folder):
 def row(name, qos, got):
     a, b = got["bagpipe"], got["plain"]
     loss = lambda rs: " ".join(f"{100 * r['lost'] / max(1, r['sent']):.2f}" for r in rs)
-    mean = lambda rs, k: statistics.mean(r[k] for r in rs)
+    median = lambda rs, k: statistics.median(r[k] for r in rs)
     void = "*" if any(r["void"] for r in a + b) else ""
-    return [name + void, qos, loss(a), loss(b), f"{mean(a, 'cpu'):.2f}", f"{mean(b, 'cpu'):.2f}",
-            f"{mean(a, 'cpu') / max(0.01, mean(b, 'cpu')):.2f}", f"{mean(a, 'rss'):.0f}", f"{mean(b, 'rss'):.0f}",
+    return [name + void, qos, loss(a), loss(b), f"{median(a, 'cpu'):.2f}", f"{median(b, 'cpu'):.2f}",
+            f"{median(a, 'cpu') / max(0.01, median(b, 'cpu')):.2f}", f"{median(a, 'rss'):.0f}", f"{median(b, 'rss'):.0f}",
             "yes" if all(r["truth"] for r in a) else "NO"]
 
 
