@@ -5,6 +5,7 @@
 #include "base/bucket.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
+#include "sync/digests.h"
 #include "sync/queue.h"
 #include "sync/schedule.h"
 #include "sync/sync.h"
@@ -54,6 +55,7 @@ struct bp_sync_transfer {
     struct bp_sync_failure failure; /* [lock] the first one */
     bool progressed;                /* [lock] a part has arrived */
     bool begun;                     /* [taken] up.ctx is the target's */
+    struct bp_sync_digests digests; /* [taken], constant from PARTS on; empty when known before */
     bp_ns_t mtime_ns;               /* [taken] of the file at `fd`: what it was when it was begun */
     bool spoiled;                   /* [taken] its parts make another file: none is of use */
     bool cancel;                    /* [atomic] */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "bag/manifest.h"
+#include "base/io.h"
 #include "crypt/digest.h"
 #include "crypt/sign.h"
 
@@ -51,6 +51,7 @@ void bp_sync_transfer_free(struct bp_sync_transfer *t) {
     if (t->fd >= 0)
         (void) close(t->fd);
     free(t->up.parts);
+    bp_sync_digests_done(&t->digests);
     bp_sync_job_done(&t->job);
     free(t);
 }
@@ -109,13 +110,6 @@ static void release(struct bp_sync_transfer *t, enum bp_sync_phase phase) {
 
 /* ---- reading ---- */
 
-static int keep_on(void *ctx, uint64_t bytes) {
-    const struct bp_sync_transfer *t = ctx;
-
-    (void) bytes;
-    return __atomic_load_n(&t->cancel, __ATOMIC_RELAXED);
-}
-
 static bp_ns_t mtime_of(const struct stat *st) {
     return st->st_mtim.tv_sec * BP_SEC + st->st_mtim.tv_nsec;
 }
@@ -133,16 +127,25 @@ static bool is_as_opened(const struct bp_sync_transfer *t) {
     return mine.st_dev == now.st_dev && mine.st_ino == now.st_ino;
 }
 
+/* Grown until the number of parts fits. */
+static uint64_t wished_part(const struct bp_sync_transfer *t, uint64_t bytes) {
+    uint64_t part =
+        t->job.token[0] && t->job.part_bytes ? t->job.part_bytes : t->line->s->part_bytes;
+
+    while (bytes / part >= BP_SYNC_PARTS_MAX - 1)
+        part *= 2;
+    return part;
+}
+
 /* Reads the whole file; the digest goes into queue and file. @return false when it has ended */
 static bool hash_file(struct bp_sync_transfer *t) {
     struct bp_error err = { 0 };
     struct stat st = { 0 };
-    char hex[65] = "";
-    uint64_t bytes = 0;
     int r = stat(t->path, &st) < 0 ? -errno : 0; /* before: a change while reading is one, too */
 
     if (r == 0)
-        r = bp_manifest_hash_file(&bp_io_posix, t->path, &bytes, hex, keep_on, t, &err);
+        r = bp_sync_digests_of(t->path, wished_part(t, (uint64_t) st.st_size), &t->cancel,
+                               &t->digests, &err);
 
     if (r == -ECANCELED) {
         fail_as(t, &(struct bp_sync_failure){ .class = BP_SYNC_CANCELED });
@@ -152,13 +155,14 @@ static bool hash_file(struct bp_sync_transfer *t) {
         fail_local(t, r, "cannot read");
         return false;
     }
-    r = bp_sync_queue_set_digest(t->line->s->queue, &t->job, bytes, mtime_of(&st), hex, &err);
+    r = bp_sync_queue_set_digest(t->line->s->queue, &t->job, t->digests.bytes, mtime_of(&st),
+                                 t->digests.hex, &err);
     if (r < 0)
         fail_queue(t, &err);
     if (r > 0)
         end_as(t, BP_SYNC_END_MOOT);
     bp_mutex_lock(&t->line->s->lock); /* is_at_work() looks at it */
-    memcpy(t->job.sha256, hex, sizeof hex);
+    memcpy(t->job.sha256, t->digests.hex, sizeof t->job.sha256);
     bp_mutex_unlock(&t->line->s->lock);
     return r == 0;
 }
@@ -193,24 +197,30 @@ static bool open_file(struct bp_sync_transfer *t) {
     return true;
 }
 
-static bool hash_part(struct bp_sync_transfer *t, struct bp_sync_body *body, uint8_t *buf) {
-    BP_CLEANUP(bp_sha256_freep) struct bp_sha256 *h = bp_sha256_new();
+static bool hash_part(struct bp_sync_transfer *t, uint32_t n, struct bp_sync_body *body,
+                      uint8_t *buf) {
+    const uint8_t *known = bp_sync_digests_part(&t->digests, t->up.part_bytes, n);
+    BP_CLEANUP(bp_sha256_freep) struct bp_sha256 *h = known ? NULL : bp_sha256_new();
     uint64_t at = 0;
 
+    if (known) {
+        memcpy(body->sha256, known, sizeof body->sha256);
+        return true;
+    }
     if (!h) {
         fail_local(t, -ENOMEM, "cannot read");
         return false;
     }
     while (at < body->size) {
-        ssize_t n = bp_io_posix.pread(NULL, t->fd, buf, BP_MIN(BP_SYNC_READ, body->size - at),
+        ssize_t k = bp_io_posix.pread(NULL, t->fd, buf, BP_MIN(BP_SYNC_READ, body->size - at),
                                       body->offset + at);
 
-        if (n <= 0) { /* it became shorter */
-            fail_local(t, n < 0 ? (int) n : -EIO, "cannot read");
+        if (k <= 0) { /* it became shorter */
+            fail_local(t, k < 0 ? (int) k : -EIO, "cannot read");
             return false;
         }
-        bp_sha256_add(h, buf, (size_t) n);
-        at += (uint64_t) n;
+        bp_sha256_add(h, buf, (size_t) k);
+        at += (uint64_t) k;
     }
     bp_sha256_end(h, body->sha256);
     return true;
@@ -218,21 +228,12 @@ static bool hash_part(struct bp_sync_transfer *t, struct bp_sync_body *body, uin
 
 /* ---- beginning ---- */
 
-/* Grown until the number of parts fits. */
-static uint64_t wished_part(const struct bp_sync *s, const struct bp_sync_transfer *t) {
-    uint64_t part = t->job.token[0] && t->job.part_bytes ? t->job.part_bytes : s->part_bytes;
-
-    while (t->file.bytes / part >= BP_SYNC_PARTS_MAX - 1)
-        part *= 2;
-    return part;
-}
-
 static int begin(struct bp_sync_transfer *t) {
     struct bp_sync_line *l = t->line;
     struct bp_sync_theirs theirs = { 0 };
     struct bp_sync_failure f = { 0 };
     struct bp_error err = { 0 };
-    int r = bp_sync_upload_layout(&t->up, wished_part(l->s, t));
+    int r = bp_sync_upload_layout(&t->up, wished_part(t, t->file.bytes));
 
     if (r < 0) {
         fail_local(t, r, "cannot send");
@@ -335,6 +336,9 @@ void bp_sync_prepare(struct bp_sync_transfer *t) {
 
 /* ---- parts ---- */
 
+/* Waking for each piece of 64 KiB costs more than sending it. */
+#define PACE_LEAST (50 * BP_MS)
+
 struct pacing {
     struct bp_sync_transfer *t;
     uint64_t sent;
@@ -349,6 +353,8 @@ static void pace(void *ctx, size_t n) BP_NO_THREAD_SAFETY {
     bp_mutex_lock(&s->lock);
     now = bp_sync_mono(s);
     until = now + bp_bucket_take(&s->bucket, (double) n, now);
+    if (until - now < PACE_LEAST) /* owed, and waited for with what comes next */
+        until = now;
     while (now < until && !t->cancel) {
         bp_sync_wait_locked(s, until);
         now = bp_sync_mono(s);
@@ -415,7 +421,7 @@ void bp_sync_put_part(struct bp_sync_transfer *t, uint32_t n, uint8_t *buf) {
     struct bp_sync_failure f = { 0 };
     char etag[BP_SYNC_ETAG] = "";
 
-    if (hash_part(t, &body, buf)) {
+    if (hash_part(t, n, &body, buf)) {
         if (l->t.ops->put(l->t.self, &t->up, n, &body, etag, &f) >= 0) {
             arrived(t, n, etag, body.size);
         } else {
