@@ -390,23 +390,52 @@ static struct cell item_of(const struct bp_op *op, const struct bp_value *v, siz
     return (struct cell){ .num = bp_value_f64(v, op->prim, i) };
 }
 
-/* min(/scan.ranges): a loop that the compiler can see through, NAN left out. */
+/* Four floats wherever they lie, and what a comparison of them gives. */
+typedef float floats __attribute__((vector_size(16)));
+typedef int32_t masks __attribute__((vector_size(16)));
+
+enum { LANES = sizeof(floats) / sizeof(float) };
+
+static floats chosen(masks yes, floats a, floats b) {
+    return (floats) (((masks) a & yes) | ((masks) b & ~yes));
+}
+
+/* Least and most of those that are numbers. @return false when none is */
+static bool extremes(const uint8_t *p, size_t n, float *ret_least, float *ret_most) {
+    floats least = (floats){ 0 } + INFINITY, most = -least, x = { 0 };
+    masks number = { 0 };
+
+    for (; n >= LANES; n -= LANES, p += sizeof x) {
+        memcpy(&x, p, sizeof x);
+        number |= x == x;
+        least = chosen(x < least, x, least);
+        most = chosen(x > most, x, most);
+    }
+    x = (floats){ 0 } + NAN; /* the lanes without a float */
+    memcpy(&x, p, n * sizeof(float));
+    number |= x == x;
+    least = chosen(x < least, x, least);
+    most = chosen(x > most, x, most);
+    *ret_least = INFINITY;
+    *ret_most = -INFINITY;
+    for (unsigned i = 0; i < LANES; i++) {
+        *ret_least = fminf(*ret_least, least[i]);
+        *ret_most = fmaxf(*ret_most, most[i]);
+        number[0] |= number[i];
+    }
+    return number[0] != 0;
+}
+
+/* min(/scan.ranges), NAN left out: one by one 720 floats take longer than all the rest. */
 static bool take_floats(const struct feed *f, const struct want *x, const struct bp_op *op,
                         const struct bp_value *v) {
     double *field = &f->s->fields[x->node];
-    float least = INFINITY, most = -INFINITY, one;
-    bool any_number = false;
+    float least, most;
 
     if (op->prim != BP_PRIM_FLOAT32 || v->swap || (x->how != HOW_LEAST && x->how != HOW_MOST))
         return false;
-    for (size_t i = 0; i < v->n; i++) {
-        memcpy(&one, v->p + i * sizeof one, sizeof one);
-        any_number |= one == one;
-        least = one < least ? one : least;
-        most = one > most ? one : most;
-    }
-    if (any_number)
-        *field = x->how == HOW_LEAST ? fmin(*field, least) : fmax(*field, most);
+    if (extremes(v->p, v->n, &least, &most))
+        *field = x->how == HOW_LEAST ? fmin(*field, (double) least) : fmax(*field, (double) most);
     return true;
 }
 
@@ -481,6 +510,8 @@ static int on_enter(void *ctx, const struct bp_op *op, uint32_t count) {
     *l = (struct level){ 0 };
     if (any(up->item))
         (void) of_field(f, up->item, f->steps, op, l->here);
+    if (!any(l->here))
+        return BP_WALK_SKIP;
     if (op->array == BP_ARRAY_NONE)
         memcpy(l->item, l->here, sizeof l->item);
     else

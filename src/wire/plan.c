@@ -186,14 +186,37 @@ static void close_box(struct walk *w, const uint8_t *end) {
     w->end = end;
 }
 
-static int visit_items(struct walk *w, const struct bp_op *op, uint32_t count) {
+static const struct bp_visitor nothing;
+
+/* Calls enter. @return as it did; 0 for BP_WALK_SKIP, the visitor then set aside into *ret_kept */
+static int enter(struct walk *w, const struct bp_op *op, uint32_t count,
+                 const struct bp_visitor **ret_kept) {
     int r = w->v->enter ? w->v->enter(w->ctx, op, count) : 0;
+
+    *ret_kept = NULL;
+    if (r != BP_WALK_SKIP)
+        return r;
+    *ret_kept = w->v;
+    w->v = &nothing;
+    return 0;
+}
+
+static int leave(struct walk *w, const struct bp_op *op, uint32_t count,
+                 const struct bp_visitor *kept) {
+    if (kept) {
+        w->v = kept;
+        return 0;
+    }
+    return w->v->leave ? w->v->leave(w->ctx, op, count) : 0;
+}
+
+static int visit_items(struct walk *w, const struct bp_op *op, uint32_t count) {
+    const struct bp_visitor *kept;
+    int r = enter(w, op, count, &kept);
 
     for (uint32_t i = 0; r == 0 && i < count; i++)
         r = visit_item(w, op, i);
-    if (r == 0 && w->v->leave)
-        r = w->v->leave(w->ctx, op, count);
-    return r;
+    return r == 0 ? leave(w, op, count, kept) : r;
 }
 
 /* Reads how many items there are, and refuses what the rest of the message cannot hold. */
@@ -246,6 +269,7 @@ static int walk_primitives(struct walk *w, const struct bp_op *op) {
 }
 
 static int walk_op(struct walk *w, const struct bp_op *op) {
+    const struct bp_visitor *kept;
     struct bp_value v;
     int r;
 
@@ -257,12 +281,10 @@ static int walk_op(struct walk *w, const struct bp_op *op) {
         r = any_string(w, op, &v);
         return r == 0 && w->v->value ? w->v->value(w->ctx, op, &v) : r;
     }
-    r = w->v->enter ? w->v->enter(w->ctx, op, 1) : 0;
+    r = enter(w, op, 1, &kept);
     if (r == 0)
         r = walk_struct(w, op->type);
-    if (r == 0 && w->v->leave)
-        r = w->v->leave(w->ctx, op, 1);
-    return r;
+    return r == 0 ? leave(w, op, 1, kept) : r;
 }
 
 /* ---- members with headers ---- */
@@ -443,8 +465,6 @@ static int encapsulation(struct walk *w, const uint8_t *p) {
 /* How wide the units of wstrings are is not agreed on: rmw_cyclonedds writes 2 bytes, Fast CDR of
  * some versions 4. The width that uses up the message is the right one. */
 static uint8_t wide_unit(const struct walk *w, const struct bp_type *t) {
-    static const struct bp_visitor nothing;
-
     for (uint8_t unit = 2; unit <= 4; unit += 2) {
         struct walk probe = *w;
 
