@@ -13,6 +13,7 @@
 static const char ring_magic[8] = { 'B', 'P', 'R', 'I', 'N', 'G', '0', '2' };
 
 enum {
+    POPULATED = 32 << 20,
     RING_VERSION = 2,
     PENDING_RUNS = 40960,
     DEF_HEAD = 16, /* u32 bytes, u32 kind, u32 crc32c of the bytes, u32 zero */
@@ -72,6 +73,16 @@ static int open_file(struct bp_ring *r, const char *path, size_t bytes, struct b
     return 0;
 }
 
+/* The file has its pages. Those at the ring's low end, which are in use again and again, are mapped
+ * now, the others when a disk that hesitates lets the ring grow. */
+static void prepare_pages(void *map, size_t bytes, uint64_t data_off) {
+#ifdef MADV_POPULATE_WRITE /* since Linux 5.14 */
+    (void) madvise(map, (size_t) BP_MIN(bytes, data_off + POPULATED), MADV_POPULATE_WRITE);
+#endif
+    /* where RLIMIT_MEMLOCK allows; swapping would only be slow */
+    (void) mlock2(map, bytes, MLOCK_ONFAULT);
+}
+
 int bp_ring_create(struct bp_ring *r, const char *path, const uint8_t session[16],
                    uint64_t data_bytes, struct bp_error *err) {
     uint64_t pending_off = BP_BLOCK + BP_RING_SLOTS * sizeof(struct bp_ring_slot);
@@ -91,13 +102,13 @@ int bp_ring_create(struct bp_ring *r, const char *path, const uint8_t session[16
         }
     }
     map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-               (path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS) | MAP_POPULATE, r->fd, 0);
+               path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, r->fd, 0);
     if (map == MAP_FAILED) {
         e = -errno;
         bp_ring_done(r, true);
         return bp_fail(err, e, "cannot map %zu MiB for the ring: %s", bytes >> 20, bp_strerror(e));
     }
-    (void) mlock(map, bytes); /* where RLIMIT_MEMLOCK allows; swapping would only be slow */
+    prepare_pages(map, bytes, data_off);
 
     place(r, map, bytes);
     r->hdr->version = RING_VERSION;

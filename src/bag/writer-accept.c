@@ -18,10 +18,6 @@ enum {
 
 #define PENDING_KEY (1ull << 63)
 
-uint64_t bp_writer_used_locked(const struct bp_writer *w) {
-    return w->head == w->tail ? 0 : w->alloc_pos - slot_by_no(w, w->tail)->vstart;
-}
-
 /* ---- runs of the ledger ---- */
 
 static bool extends(const struct bp_run *r, uint32_t kind, uint64_t first) {
@@ -100,7 +96,48 @@ static void note_duplicate_locked(struct bp_writer *w, struct source *s, uint64_
 
 /* ---- slots ---- */
 
-/* Gives the unused end of the newest slot back to the ring. Its runs move down first; one store of
+/* The lowest place that is large enough: a quiet ring stays in a few megabytes, which the caches
+ * hold from the copy to the checksum to the disk, and whose pages were touched before. Slots are
+ * dozens as a rule. @param below  index + 1 of the slot before it, 0 = none */
+static bool find_place_locked(const struct bp_writer *w, uint64_t want, uint64_t *ret_at,
+                              uint32_t *ret_below) {
+    uint64_t at = 0;
+    uint32_t below = 0;
+
+    for (uint32_t i = w->lowest; i; i = w->slots[i - 1].higher) {
+        const struct bp_ring_slot *r = &w->ring.slots[i - 1];
+
+        if (r->start - at >= want)
+            break;
+        at = r->start + r->size;
+        below = i;
+    }
+    *ret_at = at;
+    *ret_below = below;
+    return at + want <= w->ring.hdr->data_size;
+}
+
+static void take_place_locked(struct bp_writer *w, struct slot *s, uint32_t below) {
+    uint32_t *link = below ? &w->slots[below - 1].higher : &w->lowest;
+    uint32_t me = (uint32_t) (s - w->slots) + 1;
+
+    s->lower = below;
+    s->higher = *link;
+    *link = me;
+    if (s->higher)
+        w->slots[s->higher - 1].lower = me;
+    w->used += ring_slot(w, s)->size;
+    w->used_max = BP_MAX(w->used_max, w->used);
+}
+
+void bp_writer_give_place_locked(struct bp_writer *w, struct slot *s) {
+    *(s->lower ? &w->slots[s->lower - 1].higher : &w->lowest) = s->higher;
+    if (s->higher)
+        w->slots[s->higher - 1].lower = s->lower;
+    w->used -= ring_slot(w, s)->size;
+}
+
+/* Gives the unused end of a slot back to the ring. Its runs move down first; one store of
  * `size` then makes the new place theirs. */
 static void shrink_locked(struct bp_writer *w, struct slot *s) {
     struct bp_ring_slot *r = ring_slot(w, s);
@@ -109,11 +146,11 @@ static void shrink_locked(struct bp_writer *w, struct slot *s) {
                      (uint64_t) BP_INDEX_HEAD * s->nch + BP_COMMIT_BYTES + runs;
     uint64_t size = BP_ALIGN(group, (uint64_t) BP_BLOCK) + BP_ALIGN(runs, (uint64_t) BP_BLOCK);
 
-    if (s->vstart + r->size != w->alloc_pos || size + runs > r->size)
+    if (size + runs > r->size)
         return;
     memcpy(bp_ring_slot_base(&w->ring, r) + size - runs,
            bp_ring_slot_base(&w->ring, r) + r->size - runs, (size_t) runs);
-    w->alloc_pos -= r->size - size;
+    w->used -= r->size - size;
     __atomic_store_n(&r->size, size, __ATOMIC_RELEASE);
 }
 
@@ -141,33 +178,27 @@ static void take_pending_locked(struct bp_writer *w, struct slot *s) {
 static int open_slot_locked(struct bp_writer *w, unsigned lane, uint64_t need) {
     uint64_t extra = (uint64_t) w->ring.hdr->pending_n * RUN_ROOM + SLOT_FIXED;
     uint64_t want = BP_ALIGN(extra + BP_MAX(w->chunk + w->chunk / 4, need), (uint64_t) BP_BLOCK);
-    uint64_t size = w->ring.hdr->data_size, at = w->alloc_pos, used = bp_writer_used_locked(w);
-    uint64_t oldest = w->head == w->tail ? at : at - used;
     struct slot *s = slot_by_no(w, w->head);
+    uint32_t below;
+    uint64_t at;
 
-    if (at % size + want > size)
-        at += size - at % size; /* a slot is contiguous */
-    if (w->head == w->tail)
-        oldest = at;
-    if (w->head - w->tail >= BP_RING_SLOTS || at + want - oldest > size)
+    if (w->head - w->tail >= BP_RING_SLOTS || !find_place_locked(w, want, &at, &below))
         return -ENOBUFS;
-    if (at + want - oldest > w->room)
+    if (w->used + want > w->room)
         return -ENOSPC; /* I6 */
 
     w->ring.slots[w->head % BP_RING_SLOTS] = (struct bp_ring_slot){
-        .start = at % size, .size = want, .first_rseq = w->lanes[lane].next_rseq, .lane = lane
+        .start = at, .size = want, .first_rseq = w->lanes[lane].next_rseq, .lane = lane
     };
     s->state = SLOT_OPEN;
     s->no = w->head;
-    s->vstart = at;
     s->left = (int64_t) (want - SLOT_FIXED);
     s->nmsg = s->nch = 0;
     s->ch = w->spare_ch[--w->nspare_ch];
     s->t_open = bp_mono_ns();
     s->journaled = 0;
     s->journaled_msgs = s->journaled_runs = 0;
-    w->alloc_pos = at + want;
-    w->used_max = BP_MAX(w->used_max, at + want - oldest);
+    take_place_locked(w, s, below);
     w->head++;
     __atomic_store_n(&w->ring.hdr->slot_head, w->head, __ATOMIC_RELEASE);
     if (w->ring.hdr->pending_n)
@@ -301,7 +332,7 @@ static void note_gap_locked(struct bp_writer *w, struct source *s, uint64_t firs
 
 /* Overload is refused at the door by fill level, lowest priority first. */
 static int admit_locked(const struct bp_writer *w, const struct channel *c, uint32_t size) {
-    uint64_t used = bp_writer_used_locked(w), ring = w->ring.hdr->data_size;
+    uint64_t used = w->used, ring = w->ring.hdr->data_size;
     static const unsigned percent[] = {
         [BP_PRIORITY_LOW] = 70, [BP_PRIORITY_NORMAL] = 90, [BP_PRIORITY_HIGH] = 100
     };

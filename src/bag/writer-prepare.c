@@ -155,7 +155,7 @@ static void judge_space(struct bp_writer *w, bool gained) {
     bool tight;
 
     bp_mutex_lock(&w->lock);
-    tight = w->room < bp_writer_used_locked(w) + 3 * w->chunk;
+    tight = w->room < w->used + 3 * w->chunk;
     bp_mutex_unlock(&w->lock);
     if (!gained && tight)
         set_full(w, true);

@@ -43,9 +43,9 @@ enum {
 /* Private side of a ring slot; same index. [lock] unless noted */
 struct slot {
     enum slot_state state;
-    uint64_t no;     /* counts up for ever; index = no % BP_RING_SLOTS */
-    uint64_t vstart; /* its place in the ring's endless address space */
-    int64_t left;    /* bytes free for records, index entries, runs */
+    uint64_t no;            /* counts up for ever; index = no % BP_RING_SLOTS */
+    uint32_t lower, higher; /* [lock] index + 1 of its neighbours in the ring; 0 = none */
+    int64_t left;           /* bytes free for records, index entries, runs */
     uint32_t nmsg, nch;
     bp_ns_t t_open;
     struct bp_group_channel *ch; /* SLOT_CHANNELS, while it is not free */
@@ -175,7 +175,8 @@ struct bp_writer {
     uint32_t nspare_ch;          /* [lock] */
     struct lane lanes[BP_LANES]; /* [lock] */
     uint64_t head, tail;         /* [lock] */
-    uint64_t alloc_pos;          /* [lock] */
+    uint64_t used;               /* [lock] bytes of slots that are not free */
+    uint32_t lowest;             /* [lock] index + 1 of the slot at the ring's lowest place */
     uint64_t used_max;           /* [lock] */
     uint64_t room;               /* [lock] bytes the disk is known to take; I6 */
     uint32_t nclosed;            /* [lock] slots waiting for a worker */
@@ -268,7 +269,8 @@ static inline struct slot *slot_by_no(const struct bp_writer *w, uint64_t no) {
 
 /* writer-accept.c */
 void bp_writer_close_slot_locked(struct bp_writer *w, struct slot *s);
-uint64_t bp_writer_used_locked(const struct bp_writer *w);
+/** The slot's bytes are free again. */
+void bp_writer_give_place_locked(struct bp_writer *w, struct slot *s);
 
 /* writer-ledger.c */
 /** [writer] Tells what it has when somebody asks. */

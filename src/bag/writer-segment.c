@@ -214,7 +214,7 @@ static bool spare_holds_ring(struct bp_writer *w) {
     uint64_t used, room;
 
     bp_mutex_lock(&w->lock);
-    used = bp_writer_used_locked(w);
+    used = w->used;
     room = w->spare ? left_in(w->spare, w->spare->durable) : 0;
     bp_mutex_unlock(&w->lock);
     return room > used + 2 * w->chunk;
@@ -471,6 +471,7 @@ static void free_slots(struct bp_writer *w) {
         struct slot *s = slot_by_no(w, no);
 
         s->state = SLOT_FREE;
+        bp_writer_give_place_locked(w, s);
         w->spare_ch[w->nspare_ch++] = BP_TAKE_PTR(s->ch);
     }
     w->tail = to;

@@ -33,7 +33,7 @@ static void note_goal_locked(struct bp_writer *w, struct goal_slot *g, const str
 
 /* An open slot that younger ones have overtaken holds up the freeing of all of them. */
 static bool holds_up(const struct bp_writer *w, const struct slot *s) {
-    return w->head - s->no > 8 && bp_writer_used_locked(w) > w->ring.hdr->data_size / 8;
+    return w->head - s->no > 8 && w->used > w->ring.hdr->data_size / 8;
 }
 
 /* @return the goal: all slots below it; open ones are in w->goal[] with what they hold now */

@@ -413,7 +413,7 @@ void bp_writer_stats(struct bp_writer *w, struct bp_writer_stats *ret) {
 
     bp_mutex_lock(&w->lock);
     *ret = w->st;
-    ret->ring_used = bp_writer_used_locked(w);
+    ret->ring_used = w->used;
     ret->ring_size = w->ring.hdr->data_size;
     ret->ring_max = w->used_max;
     ret->commit_p50 = percentile_locked(w, 50);
