@@ -93,6 +93,13 @@ def count_skip(counts, allowed, name, reason):
         counts.fail(f"{name}: skipped, and test/SKIPS does not allow it: {reason}")
 
 
+def why(record):
+    """What a failed test said last, again at the end: its place in a log of thousands of lines is far."""
+    lines = [l for k in ("stdout", "stderr") for l in (record.get(k) or "").splitlines()]
+    bad = [l for l in lines if re.search(r"^FAIL|Error|ERROR|not ok|SUMMARY:", l)]
+    return [f"    {l[:300]}" for l in (bad[:8] or lines[-8:])]
+
+
 def count_test(counts, allowed, variant, record):
     """One line of meson's log: a program, with cases if it speaks TAP."""
     name = f"{variant.name}: {record['name']}"
@@ -108,6 +115,7 @@ def count_test(counts, allowed, variant, record):
             counts.passed += 1
         else:
             counts.fail(f"{name} ({record['result'].lower()})")
+            counts.remarks += why(record)
         return
     bad = 0
     for verdict, case, skip in cases:
@@ -120,6 +128,8 @@ def count_test(counts, allowed, variant, record):
             counts.fail(f"{name}: {case.strip()}")
     if not ok and not bad:  # it crashed, or a sanitizer spoke behind the last case
         counts.fail(f"{name} ({record['result'].lower()}, status {record.get('returncode')})")
+    if not ok:
+        counts.remarks += why(record)
 
 
 def quiet(cmd, env=None):

@@ -87,7 +87,8 @@ double bp_value_f64(const struct bp_value *v, enum bp_prim prim, size_t i);
 /** Appends a wstring as UTF-8; what is not UTF-16 becomes U+FFFD. */
 void bp_value_utf8(const struct bp_value *v, struct bp_buf *out);
 
-/** Of `enter`: nothing inside is wanted. It is checked like the rest, without a call, `leave` neither. */
+/** Of `enter`: nothing inside is wanted. It is checked like the rest, without a call, `leave`
+ * neither. */
 #define BP_WALK_SKIP 0x5cffff
 
 /* What the walk calls; each may be NULL. A result other than 0 ends the walk and is returned by it.

@@ -74,7 +74,7 @@ def one(i, rnd, canary, totals):
     wall = time.time_ns()
     if resume:
         what += " resumed by record"
-        bp.bagpipe("record", "-a", "-o", out, "--domain", DOMAIN, "--duration", "700ms", *args, ok=(0, 3))
+        bp.bagpipe("record", "-a", "-o", out, "--domain", DOMAIN, "--duration", "2s", *args, ok=(0, 3))
     for p in procs:
         p.stop()
     if not resume:
