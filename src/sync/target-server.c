@@ -429,14 +429,16 @@ static int server_verify(void *self, const struct bp_sync_file *x, struct bp_syn
            bp_sync_digest_read(field, digest) == 0 && memcmp(digest, x->sha256, sizeof digest) == 0;
 }
 
-static void server_abort(void *self, struct bp_sync_upload *u) {
+static int server_abort(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f) {
     BP_CLEANUP(bp_fetch_reply_done) struct bp_fetch_reply reply = { 0 };
     char path[100];
+    int r;
 
     if (!*u->token)
-        return;
+        return 0;
     (void) snprintf(path, sizeof path, "/uploads/%.63s", u->token);
-    (void) !call(self, &(struct ask){ .method = "DELETE", .path = path }, &reply, NULL);
+    r = call(self, &(struct ask){ .method = "DELETE", .path = path }, &reply, f);
+    return r < 0 ? r : 0;
 }
 
 static const struct bp_sync_target_ops server_ops = {
