@@ -59,10 +59,21 @@ def server(folder, agent):
         bp.bagpipe("pull", f"{link.url}/{name}", folder / "from-server")
         same(agent.data / name, folder / "from-server" / name)
         bp.bagpipe("verify", folder / "from-server" / name)
+    anothers(folder, s, link)
     unhashed(folder, s, link)
     again(folder, link)
     wrong(folder, s, agent)
     bp.check(s.p.stop() == 0, "the server ends well")
+
+
+def anothers(folder, s, link):
+    """A session that the server has from another device is refused; it is said which one, whose, and what helps."""
+    status, out, err = push(folder, folder / "robot/data/two", link.url, "--device", "laptop", ok=(77,))
+    owner = s.ask("GET", f"/api/v1/sessions/{syncing.session_id(folder / 'robot/data/two')}")["device"]
+    for word in ("'two'", syncing.session_id(folder / "robot/data/two"), f"'{owner}'", "'laptop'", "--device"):
+        bp.check(word in err, f"{word} is said: {err}")
+    bp.check(owner != "laptop" and err.count("\n") == 1, f"in one line: {err}")
+    push(folder, folder / "robot/data/two", link.url)
 
 
 def unhashed(folder, s, link):
