@@ -208,10 +208,10 @@ static const struct bp_config_row rows[] = {
       .help = "topic of std_msgs/msg/String whose messages become marks in all running sessions; "
               "`*` matches anything" },
 
-    { "sync.upstream", BP_CONFIG_TEXT, AT(sync.upstream), NULL,
+    { "sync.upstream", BP_CONFIG_TEXT, AT(sync.upstream), NULL, .shown = bp_config_url_shown,
       .help = "where finished segments go: `https://SERVER`, `s3://BUCKET/PREFIX` or "
               "`file:///FOLDER`; a target named `upstream`" },
-    { "sync.targets", BP_CONFIG_MAPS, AT(sync.targets), NULL,
+    { "sync.targets", BP_CONFIG_MAPS, AT(sync.targets), NULL, .shown = bp_config_url_shown,
       .help = "more of them: a list of `name`, `url`, `optional`, `tags`, … "
               "(docs/guides/sync-to-a-server.md)" },
     { "sync.token", BP_CONFIG_TEXT, AT(sync.token), "secret:cloud_auth_token",
@@ -220,7 +220,7 @@ static const struct bp_config_row rows[] = {
       .secret = true },
     { "sync.ca_file", BP_CONFIG_TEXT, AT(sync.ca_file), NULL,
       .help = "trust the authorities in this file (PEM) instead of the system's" },
-    { "sync.proxy", BP_CONFIG_TEXT, AT(sync.proxy), NULL,
+    { "sync.proxy", BP_CONFIG_TEXT, AT(sync.proxy), NULL, .shown = bp_config_url_shown,
       .help = "proxy, `http://HOST:PORT` or `socks5h://HOST:PORT`; none given: as the environment "
               "says" },
     { "sync.device", BP_CONFIG_TEXT, AT(sync.device), NULL,
@@ -349,7 +349,7 @@ static const struct bp_config_row rows[] = {
       .help = "file with the vault's key; none given: `$BAGPIPE_VAULT_KEY`, a systemd credential, "
               "the kernel keyring, else `vault.key` in the data folder" },
 
-    { "link.url", BP_CONFIG_TEXT, AT(link.url), NULL,
+    { "link.url", BP_CONFIG_TEXT, AT(link.url), NULL, .shown = bp_config_url_shown,
       .help = "server to keep a link to, `https://HOST`: it is told how the agent is and may send "
               "commands; none given: `sync.upstream` when that is a server; `none` = no link" },
     { "link.name", BP_CONFIG_TEXT, AT(link.name), NULL,
@@ -364,7 +364,7 @@ static const struct bp_config_row rows[] = {
     { "link.ca_file", BP_CONFIG_TEXT, AT(link.ca_file), NULL,
       .help = "PEM file of the authorities the server is verified with; none given: "
               "`sync.ca_file` when the link goes to `sync.upstream`, else the system's" },
-    { "link.proxy", BP_CONFIG_TEXT, AT(link.proxy), NULL,
+    { "link.proxy", BP_CONFIG_TEXT, AT(link.proxy), NULL, .shown = bp_config_url_shown,
       .help = "`http://HOST:PORT` to go through; none given: `sync.proxy` likewise, else as the "
               "environment says" },
     { "link.role", BP_CONFIG_CHOICE, AT(link.role), "operator",

@@ -26,7 +26,7 @@ static void write_again(const struct bp_agent_config *c) {
         abort();
     }
     for (size_t i = 0; i < t->nrows; i++)
-        if (!t->rows[i].secret && t->rows[i].type != BP_CONFIG_REAL &&
+        if (!t->rows[i].secret && !t->rows[i].shown && t->rows[i].type != BP_CONFIG_REAL &&
             !bp_config_same(&t->rows[i], c, &again)) {
             (void) fprintf(stderr, "%s differs\n%s", t->rows[i].key, bp_buf_cstr(&text));
             abort();

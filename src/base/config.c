@@ -476,6 +476,21 @@ static size_t put_sections(struct bp_buf *out, const char *before, const char *k
     return depth;
 }
 
+char *bp_config_url_shown(const char *text) {
+    const char *host = strstr(text, "://");
+    size_t scheme = host ? (size_t) (host + 3 - text) : 0;
+    size_t n = strcspn(text + scheme, "/?#");
+    const char *at = memrchr(text + scheme, '@', n);
+    BP_AUTO_BUF out = { 0 };
+
+    if (!at || (!host && !memchr(text, ':', (size_t) (at - text)))) /* "me@home" is no URL */
+        return strdup(text);
+    bp_buf_put(&out, text, scheme);
+    bp_buf_put_str(&out, "********");
+    bp_buf_put_str(&out, at);
+    return bp_buf_take_cstr(&out);
+}
+
 void bp_config_put_sample(struct bp_buf *out, const struct bp_config_table *t) {
     for (size_t i = 0; i < t->nrows; i++) {
         const struct bp_config_row *r = &t->rows[i];

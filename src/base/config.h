@@ -125,6 +125,9 @@ bool bp_config_same(const struct bp_config_row *row, const void *a, const void *
 BP_MUST_CHECK int bp_config_copy(const struct bp_config_table *t, const struct bp_config_row *row,
                                  const void *from, void *to);
 
+/** For `shown` of rows that hold URLs: "********" for user and password before the '@' of one,
+ *  everything else as it is. A proxy may come without "http://". */
+char *bp_config_url_shown(const char *text);
 /** True when some row's key lies in this section: "record.ring" of "record.ring.size". */
 bool bp_config_is_section(const struct bp_config_table *t, const char *name);
 

@@ -171,6 +171,29 @@ static void origins_and_copies(void **state) {
     bp_config_done(&table, &b);
 }
 
+static void urls(void **state) {
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        { "", "" },
+        { "http://proxy:3128", "http://proxy:3128" },
+        { "http://me:pass@proxy:3128", "http://********@proxy:3128" },
+        { "socks5h://me:p@ss@[::1]:1/x@y", "socks5h://********@[::1]:1/x@y" },
+        { "http://me@proxy", "http://********@proxy" },
+        { "me:pass@proxy:3128", "********@proxy:3128" },
+        { "me@home", "me@home" },
+        { "https://site/a@b?c:d@e", "https://site/a@b?c:d@e" },
+        { "s3://bucket/prefix", "s3://bucket/prefix" },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(cases); i++) {
+        BP_AUTO_FREE char *s = bp_config_url_shown(cases[i].text);
+
+        assert_string_equal(s, cases[i].shown);
+    }
+}
+
 /* Each key once, nested and dotted. What it allows is tried on real files by the system tests. */
 static void schema(void **state) {
     BP_AUTO_BUF out = { 0 };
@@ -190,11 +213,13 @@ static void schema(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),           cmocka_unit_test(sources),
-        cmocka_unit_test(refusals),           cmocka_unit_test(pages),
-        cmocka_unit_test(origins_and_copies), cmocka_unit_test(schema)
-    };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(defaults),
+                                        cmocka_unit_test(sources),
+                                        cmocka_unit_test(refusals),
+                                        cmocka_unit_test(pages),
+                                        cmocka_unit_test(origins_and_copies),
+                                        cmocka_unit_test(urls),
+                                        cmocka_unit_test(schema) };
 
     return cmocka_run_group_tests_name("base/config", tests, NULL, NULL);
 }

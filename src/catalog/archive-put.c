@@ -119,6 +119,25 @@ static int insert_session(struct bp_archive_conn *c, const struct bp_archive_abo
     return r;
 }
 
+static int is_anothers(struct bp_archive_conn *c, int64_t num, const struct bp_archive_about *s,
+                       struct bp_error *err) {
+    sqlite3_stmt *row = NULL;
+    char owner[129] = "";
+    int r = bp_archive_take(c, "SELECT device FROM texts WHERE session = ?1", &row, err);
+
+    if (r < 0)
+        return r;
+    (void) sqlite3_bind_int64(row, 1, num);
+    r = bp_archive_step(c, row, err);
+    if (r > 0)
+        (void) snprintf(owner, sizeof owner, "%s", (const char *) sqlite3_column_text(row, 0));
+    bp_db_put_back(row);
+    if (r < 0)
+        return r;
+    return bp_fail(err, BP_EMISMATCH, "session '%s' belongs to device '%s' here, not to '%s'",
+                   s->id, owner, s->device);
+}
+
 static int update_session(struct bp_archive_conn *c, int64_t num, const struct bp_archive_about *s,
                           bp_ns_t wall_ns, struct bp_error *err) {
     int64_t state = 0, same = 0;
@@ -130,7 +149,7 @@ static int update_session(struct bp_archive_conn *c, int64_t num, const struct b
         r = bp_archive_ask(c, &same, err, "SELECT device = ?2 FROM texts WHERE session = ?1", "it",
                            num, s->device);
     if (r >= 0 && !same)
-        return bp_fail(err, BP_EMISMATCH, "session '%s' belongs to another device", s->id);
+        return is_anothers(c, num, s, err);
     if (r >= 0)
         r = bp_archive_run(c, err,
                            "UPDATE sessions SET name = CASE ?2 WHEN '' THEN name ELSE ?2 END,"

@@ -29,7 +29,7 @@
 struct opts {
     struct bp_cli_link link;
     struct bp_opt_list tags;
-    const char *bandwidth, *queue;
+    const char *bandwidth, *queue, *device;
     uint64_t part_size;
     int64_t parallel;
     int conflicts;
@@ -47,6 +47,9 @@ static const struct bp_opt options[] = {
     { "bandwidth", 0, BP_OPT_TEXT, OPT(bandwidth), "RATE", "at most so much: 2Mbit, 500kB", NULL,
       NULL, 0, 0 },
     { "tags", 0, BP_OPT_LIST, OPT(tags), "TAG", "words to find them by", NULL, NULL, 0, 0 },
+    { "device", 0, BP_OPT_TEXT, OPT(device), "ID",
+      "whose sessions these are (the device's that signed them, else this machine's)", NULL, NULL,
+      0, 0 },
     { "conflicts", 0, BP_OPT_CHOICE, OPT(conflicts), NULL,
       "who wins when it was changed over there, too", "merge", "local|remote|merge|keep-both", 0,
       0 },
@@ -248,6 +251,31 @@ static int first_failed(void *ctx, const struct bp_sync_row *x) {
     return bp_fail(ctx, -EIO, "'%s' of '%s' was not taken: %s", x->file, x->session_name, x->error);
 }
 
+/* Of a session that was refused all files wait. */
+static int first_refused(void *ctx, const struct bp_sync_row *x) {
+    return *x->error
+               ? bp_fail(ctx, -EACCES, "session '%s' was not taken: %s", x->session_name, x->error)
+               : 0;
+}
+
+/* Why not everything could be sent, of the first that was not. @return 0 when nobody has said it */
+static int why_not(struct pushing *p, struct bp_error *err) {
+    struct bp_error why = { 0 };
+
+    for (int state = BP_SYNC_ROW_FAILED; state >= BP_SYNC_ROW_PARKED; state--)
+        if (bp_sync_list(p->engine, &(struct bp_sync_query){ .state = state, .limit = 1 },
+                         first_failed, &why, NULL) < 0 &&
+            why.code)
+            return bp_fail(err, -EIO, "%s", why.text);
+    if (bp_sync_list(p->engine,
+                     &(struct bp_sync_query){ .state = BP_SYNC_ROW_WAITING, .limit = UINT32_MAX },
+                     first_refused, &why, NULL) < 0 &&
+        why.code)
+        return bp_fail(err, -EACCES, "%s; it was sent as one of device '%s', --device says another",
+                       why.text, p->device);
+    return 0;
+}
+
 static int wait_for_end(struct pushing *p, int signals, struct bp_error *err) {
     struct pollfd quit = { .fd = signals, .events = POLLIN };
     struct bp_cli_bar_line bar = { .what = "push" };
@@ -278,12 +306,8 @@ static int wait_for_end(struct pushing *p, int signals, struct bp_error *err) {
         bp_cli_bar_clear(&bar);
         if (refused == -EACCES || refused == -EDQUOT)
             return bp_fail(err, refused, "%s", why.text);
-        why = (struct bp_error){ 0 };
-        for (int state = BP_SYNC_ROW_FAILED; state >= BP_SYNC_ROW_PARKED; state--)
-            if (bp_sync_list(p->engine, &(struct bp_sync_query){ .state = state, .limit = 1 },
-                             first_failed, &why, NULL) < 0 &&
-                why.code)
-                return bp_fail(err, -EIO, "%s", why.text);
+        refused = why_not(p, err);
+        return refused < 0 ? refused : r;
     }
     return r;
 }
@@ -387,7 +411,10 @@ static int push_run(void *opts, int argc, char *argv[], struct bp_error *err) {
 
     if (signals < 0)
         return signals;
-    find_device(&p, argv[0], 0);
+    if (o->device)
+        (void) snprintf(p.device, sizeof p.device, "%s", o->device);
+    else
+        find_device(&p, argv[0], 0);
     if (!*p.device && (gethostname(p.device, sizeof p.device - 1) < 0 || !*p.device))
         (void) snprintf(p.device, sizeof p.device, "push");
     r = push(&p, argv, argc - 1, argv[argc - 1], signals, err);

@@ -122,7 +122,7 @@ int bp_ingest_may(struct bp_ingest *g, struct bp_http_req *req, const char *devi
     if (g->o.who)
         r = g->o.who(g->o.ctx, req, ret, err);
     if (r == 0 && device && !ret->any && !bp_streq(device, ret->device))
-        r = bp_fail(err, -EACCES, "that belongs to another device");
+        r = bp_fail(err, -EACCES, "that belongs to device '%s', you are '%s'", device, ret->device);
     return r;
 }
 

@@ -136,8 +136,10 @@ static int begin_upload(struct bp_ingest *g, const struct bp_spool_meta *m,
     int r, status = 0;
 
     (void) bp_spool_id(m->session, m->file, m->sha256, id);
-    if (bp_spool_get(g->spool, id, &info, NULL) < 0)
+    if (bp_spool_get(g->spool, id, &info, NULL) < 0) {
+        bp_spool_supersede(g->spool, m);
         status = check_limits(g, m, err);
+    }
     if (status != 0) {
         bp_http_reply_problem(reply, status, err);
         if (status == 429)

@@ -395,8 +395,13 @@ static int explain_tls(const struct transfer *t, struct bp_error *err) {
     return bp_fail(err, BP_ETLS, "'%s': no TLS that we accept: %s", t->shown, text);
 }
 
+/* libcurl repeats a proxy's URL that it does not understand, password and all. */
+static const char *text_of(const struct transfer *t, CURLcode code) {
+    return t->text[0] && !strchr(t->text, '@') ? t->text : curl_easy_strerror(code);
+}
+
 static int explain(const struct transfer *t, CURL *e, CURLcode code, struct bp_error *err) {
-    const char *text = t->text[0] ? t->text : curl_easy_strerror(code);
+    const char *text = text_of(t, code);
 
     if (t->failed)
         return explain_ours(t, err);

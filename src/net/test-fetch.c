@@ -464,6 +464,35 @@ static void by_proxy(void **state) {
     assert_true(bp_starts_with(c.request, "GET http://far.invalid/a HTTP/1.1\r\n"));
 }
 
+/* What a proxy's URL holds is in no error. */
+static void hides_proxy_passwords(void **state) {
+    static const char *const proxies[] = {
+        "http://user:geheim@127.0.0.1:1",
+        "http://user:geheim@nobody.invalid:1",
+        "http://user:geheim@[nonsense",
+        "http://user:geheim@127.0.0.1:port",
+        "odd://user:geheim@127.0.0.1:1",
+        "user:geheim@127.0.0.1:1",
+        "http://user:geheim@",
+        "https://user:geheim@127.0.0.1:1",
+        "socks5h://user:geheim@[::1:1",
+        "user:geheim@a b",
+    };
+
+    (void) state;
+    for (size_t i = 0; i < BP_COUNT(proxies); i++) {
+        FETCH *f = open_fetch((struct bp_fetch_options){ .proxy = proxies[i] });
+        REPLY reply = { 0 };
+        struct bp_error err = { 0 };
+        int r = bp_fetch(
+            f, &(struct bp_fetch_request){ .method = "GET", .url = "http://far.invalid/a" }, &reply,
+            &err);
+
+        if (r >= 0 || strstr(err.text, "geheim"))
+            fail_msg("'%s': %d: %s", proxies[i], r, err.text);
+    }
+}
+
 /* ---- many at once ---- */
 
 struct worker {
@@ -648,12 +677,19 @@ static void own_authorities(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),          cmocka_unit_test(sends_ranges),
-        cmocka_unit_test(into_sinks),       cmocka_unit_test(reads_odd_answers),
-        cmocka_unit_test(bounds_heads),     cmocka_unit_test(connects_anew),
-        cmocka_unit_test(gives_up),         cmocka_unit_test(refuses_nonsense),
-        cmocka_unit_test(by_proxy),         cmocka_unit_test(from_many_threads),
-        cmocka_unit_test(only_trusted_tls), cmocka_unit_test(own_authorities),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(sends_ranges),
+        cmocka_unit_test(into_sinks),
+        cmocka_unit_test(reads_odd_answers),
+        cmocka_unit_test(bounds_heads),
+        cmocka_unit_test(connects_anew),
+        cmocka_unit_test(gives_up),
+        cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(hides_proxy_passwords),
+        cmocka_unit_test(by_proxy),
+        cmocka_unit_test(from_many_threads),
+        cmocka_unit_test(only_trusted_tls),
+        cmocka_unit_test(own_authorities),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -495,6 +495,31 @@ int bp_spool_drop(struct bp_spool *s, const char *id, struct bp_error *err) {
     return r < 0 ? r : bp_spool_forget(s, u, err);
 }
 
+static bool is_former(const struct bp_spool_upload *u, const struct bp_spool_meta *m) {
+    return bp_streq(u->meta.session, m->session) && bp_streq(u->meta.file, m->file) &&
+           bp_streq(u->meta.device, m->device) &&
+           memcmp(u->meta.sha256, m->sha256, sizeof m->sha256) != 0;
+}
+
+void bp_spool_supersede(struct bp_spool *s, const struct bp_spool_meta *meta) {
+    for (;;) {
+        struct bp_spool_upload *u, *next;
+        char id[BP_SPOOL_ID] = "";
+
+        bp_mutex_lock(&s->lock);
+        HASH_ITER(hh, s->uploads, u, next) {
+            if (u->there_n == 0 && !u->making && !u->finishing && !u->coming &&
+                is_former(u, meta)) {
+                memcpy(id, u->id, sizeof id);
+                break;
+            }
+        }
+        bp_mutex_unlock(&s->lock);
+        if (id[0] == '\0' || bp_spool_drop(s, id, NULL) < 0)
+            return;
+    }
+}
+
 unsigned bp_spool_expire(struct bp_spool *s, bp_ns_t now_mono) {
     bp_ns_t grace = BP_MIN(s->expiry / 8, 3600 * BP_SEC); /* who comes now is told what happened */
     unsigned n = 0;

@@ -93,6 +93,9 @@ uint64_t bp_spool_bytes_of(struct bp_spool *s, const char *device);
 void bp_spool_sums(struct bp_spool *s, uint64_t *ret_uploads, uint64_t *ret_bytes);
 /** Forgets an upload and its bytes. @return 0, -ENOENT, -EBUSY while it is finishing, an errno */
 BP_MUST_CHECK int bp_spool_drop(struct bp_spool *s, const char *id, struct bp_error *err);
+/** Forgets uploads of the same session, file and device but another digest that nothing has come
+ * for: who offers another content has given them up, perhaps without ever hearing of them. */
+void bp_spool_supersede(struct bp_spool *s, const struct bp_spool_meta *meta);
 /** Forgets what has expired, and some time has passed since: by the monotonic clock, so that a wall
  * clock that jumps loses nothing.
  *  @param now_mono  now; @return how many */

@@ -318,6 +318,45 @@ static void expiry(void **state) {
     free(f.p);
 }
 
+/* Whoever begins another content of a name has given up what nothing came of. */
+static void former_contents(void **state) {
+    char path[100];
+    struct bp_spool_options o = { .io = &bp_io_posix, .dir = path };
+    struct test_file f[5] = { make_file(2 * PART, "k", 1), make_file(2 * PART, "k", 2),
+                              make_file(2 * PART, "k", 3), make_file(2 * PART, "l", 4),
+                              make_file(2 * PART, "k", 5) };
+    struct bp_spool_info info[5];
+    struct bp_spool_part *p;
+    uint8_t digest[BP_SHA256_LEN];
+    struct bp_error err = { 0 };
+    struct bp_spool *s = NULL;
+    uint64_t n, bytes;
+
+    (void) state;
+    (void) snprintf(path, sizeof path, "%s/former", dir);
+    (void) snprintf(f[4].meta.device, sizeof f[4].meta.device, "robot8");
+    assert_int_equal(bp_spool_open(&o, &s, &err), 0);
+    for (size_t i = 0; i < BP_COUNT(f); i++)
+        create(s, &f[i], &info[i]);
+    assert_int_equal(send_part(s, info[1].id, &f[1], 0, &err), 0);
+    bp_spool_supersede(s, &f[2].meta);
+    assert_int_equal(bp_spool_get(s, info[0].id, &info[0], NULL), -ENOENT);
+    for (size_t i = 1; i < BP_COUNT(f); i++) /* has a part; is it; another name; another device */
+        assert_int_equal(bp_spool_get(s, info[i].id, &info[i], NULL), 0);
+    bp_sha256_of(f[2].p, PART, digest);
+    assert_int_equal(bp_spool_part_begin(s, info[2].id, 0, PART, digest, &p, &err), 0);
+    bp_spool_supersede(s, &f[0].meta);
+    assert_int_equal(bp_spool_get(s, info[2].id, &info[2], NULL), 0); /* one is coming */
+    bp_spool_part_abort(p);
+    bp_spool_supersede(s, &f[0].meta);
+    bp_spool_sums(s, &n, &bytes);
+    assert_int_equal(n, 3);
+    assert_int_equal(bytes, 3 * 2 * PART);
+    bp_spool_close(s);
+    for (size_t i = 0; i < BP_COUNT(f); i++)
+        free(f[i].p);
+}
+
 static void flip(const char *path, size_t at) {
     BP_AUTO_FD int fd = open(path, O_RDWR | O_CLOEXEC);
     uint8_t c;
@@ -396,6 +435,7 @@ int main(void) {
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(limits),
         cmocka_unit_test(expiry),
+        cmocka_unit_test(former_contents),
         cmocka_unit_test(damaged_maps),
         cmocka_unit_test(ranges),
     };

@@ -171,6 +171,7 @@ int bp_sync_forget(struct bp_sync *s, const char *session, struct bp_error *err)
     }
     bp_sync_wake_locked(s);
     bp_mutex_unlock(&s->lock);
+    bp_sync_kick(s); /* what was begun of it is to be given up */
     return r;
 }
 

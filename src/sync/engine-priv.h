@@ -194,6 +194,14 @@ void bp_sync_complete(struct bp_sync_transfer *t);
 void bp_sync_conclude(struct bp_sync_transfer *t);
 enum { BP_SYNC_READ = 256 << 10 };
 
+/* ---- abort.c ---- */
+
+/** The upload of a transfer that has ended is of no use: aborts it over there, now or later. */
+void bp_sync_give_up(struct bp_sync_transfer *t);
+/** Aborts one of those that are listed. Only by who picks. @return 1 it was tried, 0 there is none
+ */
+int bp_sync_abort_next(struct bp_sync_line *l, struct bp_error *err);
+
 /* ---- tell.c ---- */
 
 void bp_sync_tell(struct bp_sync_line *l, const struct bp_sync_due *d);

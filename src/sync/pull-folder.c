@@ -16,7 +16,9 @@ enum { PIECE = 256 << 10 };
 
 struct folder {
     char root[1024];
-    char found[1300]; /* of the session */
+    char found[1300];   /* of the session */
+    bool is_named;      /* it is called as was asked for */
+    char another[1300]; /* of the same session, or "" */
 };
 
 static void folder_free(void *self) {
@@ -25,35 +27,56 @@ static void folder_free(void *self) {
 
 /* ---- finding it ---- */
 
-/* @return 1 when `dir` is the session that is asked for, by its name or the id in its manifest */
-static int fits(const char *dir, const char *name, const char *key, struct bp_pull_list *ret) {
+/* Takes `dir` when it is the session that is asked for: by its folder's name, else the newest by
+ * the id or name in its manifest. */
+static int consider(struct folder *s, const char *dir, const char *name, const char *key,
+                    struct bp_pull_list *ret) {
     BP_AUTO_MANIFEST m = { 0 };
-    bool named = bp_streq(name, key);
+    bool is_named = bp_streq(name, key);
     int r = bp_manifest_read(&bp_io_posix, dir, &m, NULL);
+    const char *id = r == 0 ? m.id : "";
 
-    if (!named && (r < 0 || (!bp_streq(m.id, key) && !bp_streq(m.name, key))))
+    if (s->is_named || (!is_named && (r < 0 || (!bp_streq(m.id, key) && !bp_streq(m.name, key)))))
         return 0;
-    (void) snprintf(ret->id, sizeof ret->id, "%.26s", r == 0 ? m.id : "");
+    if (!is_named && ret->name && strcmp(id, ret->id) <= 0) {
+        if (bp_streq(id, ret->id))
+            (void) snprintf(s->another, sizeof s->another, "%s", dir);
+        return 0;
+    }
+    free(ret->name);
     ret->name = strdup(r == 0 ? m.name : name); /* a disk may have it in a folder of another name */
-    return ret->name ? 1 : -ENOMEM;
+    (void) snprintf(ret->id, sizeof ret->id, "%.26s", id);
+    (void) snprintf(s->found, sizeof s->found, "%s", dir);
+    s->is_named = is_named;
+    s->another[0] = '\0';
+    return ret->name ? 0 : -ENOMEM;
 }
 
-static int look_in(struct folder *s, const char *dir, const char *key, struct bp_pull_list *ret) {
+/* @return 1, or 0 when it is not there */
+static int look_in(struct folder *s, const char *dir, const char *key, struct bp_pull_list *ret,
+                   struct bp_error *err) {
     DIR *d = opendir(dir);
     struct dirent *e;
-    int found = 0;
+    int r = 0;
 
-    while (d && !found && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): our own stream */
+    while (d && r == 0 && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): our own stream */
+        char path[1300];
         struct stat st;
 
-        (void) snprintf(s->found, sizeof s->found, "%s/%s", dir, e->d_name);
-        if (*e->d_name == '.' || stat(s->found, &st) < 0 || !S_ISDIR(st.st_mode))
-            continue;
-        found = fits(s->found, e->d_name, key, ret);
+        (void) snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (*e->d_name != '.' && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            r = consider(s, path, e->d_name, key, ret);
     }
     if (d)
         (void) closedir(d);
-    return found;
+    if (r < 0)
+        return bp_fail(err, r, "out of memory");
+    if (s->another[0])
+        return bp_fail(err, BP_EUSAGE,
+                       "session %s is in two folders of '%s', '%s' and '%s': say which by its "
+                       "folder's name",
+                       ret->id, dir, strrchr(s->found, '/') + 1, strrchr(s->another, '/') + 1);
+    return ret->name != NULL;
 }
 
 /* ---- its files ---- */
@@ -102,13 +125,15 @@ static int folder_find(void *self, const char *key, struct bp_pull_list *ret,
     char dir[1100];
     int r;
 
+    s->is_named = false;
+    s->another[0] = '\0';
+    free(BP_TAKE_PTR(ret->name)); /* of an earlier try */
     (void) snprintf(dir, sizeof dir, "%s/sessions", s->root);
-    r = look_in(s, dir, key, ret);
+    r = look_in(s, dir, key, ret, err);
     if (r == 0)
-        r = look_in(s, s->root, key, ret);
+        r = look_in(s, s->root, key, ret, err);
     if (r <= 0)
-        return r < 0 ? bp_fail(err, r, "out of memory")
-                     : bp_fail(err, -ENOENT, "there is no session '%s' in '%s'", key, s->root);
+        return r < 0 ? r : bp_fail(err, -ENOENT, "there is no session '%s' in '%s'", key, s->root);
     return add_files(ret, s->found, err);
 }
 

@@ -8,7 +8,8 @@ struct bp_pull_file {
     char *name;  /* owned: relative to the session */
     char *where; /* owned: what the source calls it, or NULL */
     uint64_t bytes;
-    char sha256[65]; /* lower-case hex, or "" */
+    char sha256[65];  /* lower-case hex, or "" */
+    bp_ns_t modified; /* wall, of the object; 0 = not known */
 };
 
 struct bp_pull_list {

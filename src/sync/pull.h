@@ -6,7 +6,8 @@
 /* The way back: a session from a server, an agent, a bucket or a disk into a folder. What is there
  * already, whole by its digest, is not fetched again; what was begun goes on where it ended, from
  * `.NAME.part` beside it. The manifest comes last, so that a folder with one is whole; afterwards
- * every segment it lists is as it says. */
+ * every segment it lists is as it says. A session that lies in several folders of a bucket is one;
+ * on a disk somebody has to say which folder is meant. */
 
 struct bp_sync_pull {
     struct bp_sync_target_opts from; /* url: without the session */

@@ -7,7 +7,7 @@
 
 /* What the files of the queue share. */
 
-enum { BP_QUEUE_STATEMENTS = 64 };
+enum { BP_QUEUE_STATEMENTS = 96 };
 
 struct bp_sync_queue {
     /* Recursive, held over SQL and transactions, files included: turns are what it is for. Nothing
@@ -44,6 +44,17 @@ int bp_sync_queue_run(struct bp_sync_queue *q, struct bp_error *err, const char 
 /** The first number of the first row, `otherwise` without one. */
 int bp_sync_queue_number(struct bp_sync_queue *q, int64_t otherwise, int64_t *ret,
                          struct bp_error *err, const char *sql, const char *types, ...);
+
+/* ---- queue-aborts.c: within a transaction, before their rows change ---- */
+
+/** Uploads that are begun and not done go to those to be aborted: of a file, one, of a session. */
+int bp_sync_queue_abandon_file(struct bp_sync_queue *q, int64_t file, struct bp_error *err);
+int bp_sync_queue_abandon_upload(struct bp_sync_queue *q, int64_t upload, struct bp_error *err);
+int bp_sync_queue_abandon_session(struct bp_sync_queue *q, const char *session,
+                                  struct bp_error *err);
+/** It goes on with this token after all: it is not to be aborted. */
+int bp_sync_queue_resumed(struct bp_sync_queue *q, int64_t upload, const char *token,
+                          struct bp_error *err);
 
 static inline void bp_sync_stmtp(sqlite3_stmt **s) {
     bp_sync_queue_reset_stmt(*s);

@@ -129,12 +129,24 @@ int bp_sync_queue_want(struct bp_sync_queue *q, const char *session, const char 
     return bp_sync_queue_end(q, r, err);
 }
 
-/* Its content is another one: its uploads get new numbers, so that what is still said of the old
- * ones by whoever is at work on them means nothing. */
-static int restart_file(struct bp_sync_queue *q, int64_t file, const char *session,
-                        struct bp_error *err) {
-    int r = bp_sync_queue_run(q, err, "DELETE FROM uploads WHERE file = ?1", "i", file);
+static int set_content(struct bp_sync_queue *q, int64_t file, uint64_t bytes, bp_ns_t mtime_ns,
+                       const char *sha256, struct bp_error *err) {
+    return bp_sync_queue_run(
+        q, err, "UPDATE files SET bytes = ?2, mtime_ns = ?3, sha256 = ?4 WHERE file = ?1", "iiit",
+        file, (int64_t) bytes, (int64_t) mtime_ns, sha256);
+}
 
+/* Its content is another one: its uploads get new numbers, so that what is still said of the old
+ * ones by whoever is at work on them means nothing. What was begun of the former content is given
+ * up. */
+static int restart_file(struct bp_sync_queue *q, int64_t file, const char *session, uint64_t bytes,
+                        bp_ns_t mtime_ns, const char *sha256, struct bp_error *err) {
+    int r = bp_sync_queue_abandon_file(q, file, err);
+
+    if (r >= 0)
+        r = bp_sync_queue_run(q, err, "DELETE FROM uploads WHERE file = ?1", "i", file);
+    if (r >= 0)
+        r = set_content(q, file, bytes, mtime_ns, sha256, err);
     if (r >= 0)
         r = insert_uploads(q, session, NULL, err);
     if (r >= 0)
@@ -172,10 +184,7 @@ static int put_file(struct bp_sync_queue *q, const char *session, const char *na
             "iiit", file, (int64_t) bytes, (int64_t) mtime_ns, sha256);
     if (r < 0 || same)
         return r;
-    r = bp_sync_queue_run(q, err,
-                          "UPDATE files SET bytes = ?2, mtime_ns = ?3, sha256 = ?4 WHERE file = ?1",
-                          "iiit", file, (int64_t) bytes, (int64_t) mtime_ns, sha256);
-    return r < 0 ? r : restart_file(q, file, session, err);
+    return restart_file(q, file, session, bytes, mtime_ns, sha256, err);
 }
 
 int bp_sync_queue_put_file(struct bp_sync_queue *q, const char *session, const char *name,
@@ -216,13 +225,14 @@ int bp_sync_queue_close_session(struct bp_sync_queue *q, const char *session,
 }
 
 int bp_sync_queue_forget(struct bp_sync_queue *q, const char *session, struct bp_error *err) {
-    int r;
+    int r = bp_sync_queue_begin(q, err);
 
-    bp_sync_turn_begin(q);
-    r = bp_sync_queue_run(q, err, "DELETE FROM sessions WHERE id = ?1", "t", session);
-    r = change(q, session, r, err);
-    bp_sync_turn_end(q);
-    return r;
+    if (r < 0)
+        return r;
+    r = bp_sync_queue_abandon_session(q, session, err);
+    if (r >= 0)
+        r = bp_sync_queue_run(q, err, "DELETE FROM sessions WHERE id = ?1", "t", session);
+    return bp_sync_queue_end(q, change(q, session, r, err), err);
 }
 
 /* ---- what is next ---- */
@@ -311,7 +321,7 @@ int bp_sync_queue_next(struct bp_sync_queue *q, const char *target, bp_ns_t now_
 
 int bp_sync_queue_next_mono(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono,
                             bp_ns_t *ret, struct bp_error *err) {
-    int64_t uploads = INT64_MAX, goes = INT64_MAX;
+    int64_t uploads = INT64_MAX, goes = INT64_MAX, aborts = INT64_MAX;
     int r;
 
     bp_sync_turn_begin(q);
@@ -324,9 +334,14 @@ int bp_sync_queue_next_mono(struct bp_sync_queue *q, const char *target, bp_ns_t
                                  "SELECT min(next_mono) FROM goes WHERE target = ?1"
                                  " AND next_mono > ?2",
                                  "ti", target, (int64_t) now_mono);
+    if (r >= 0)
+        r = bp_sync_queue_number(q, INT64_MAX, &aborts, err,
+                                 "SELECT min(next_mono) FROM aborts WHERE target = ?1"
+                                 " AND next_mono > ?2",
+                                 "ti", target, (int64_t) now_mono);
     bp_sync_turn_end(q);
     if (r >= 0)
-        *ret = BP_MIN(uploads, goes);
+        *ret = BP_MIN(BP_MIN(uploads, goes), aborts);
     return r;
 }
 
@@ -394,12 +409,10 @@ static int set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j, uint
                                  " FROM files WHERE file = ?1",
                                  "iit", j->file, (int64_t) bytes, sha256);
 
-    if (r >= 0)
-        r = bp_sync_queue_run(
-            q, err, "UPDATE files SET bytes = ?2, sha256 = ?3, mtime_ns = ?4 WHERE file = ?1",
-            "iiti", j->file, (int64_t) bytes, sha256, (int64_t) mtime_ns);
     if (r >= 0 && other)
-        r = restart_file(q, j->file, j->session, err);
+        r = restart_file(q, j->file, j->session, bytes, mtime_ns, sha256, err);
+    else if (r >= 0)
+        r = set_content(q, j->file, bytes, mtime_ns, sha256, err);
     return r < 0 ? r : (int) other;
 }
 
@@ -411,8 +424,10 @@ int bp_sync_queue_set_digest(struct bp_sync_queue *q, const struct bp_sync_job *
 }
 
 static int forget_parts(struct bp_sync_queue *q, int64_t upload, struct bp_error *err) {
-    int r = bp_sync_queue_run(q, err, "DELETE FROM parts WHERE upload = ?1", "i", upload);
+    int r = bp_sync_queue_abandon_upload(q, upload, err);
 
+    if (r >= 0)
+        r = bp_sync_queue_run(q, err, "DELETE FROM parts WHERE upload = ?1", "i", upload);
     if (r >= 0)
         r = bp_sync_queue_run(
             q, err, "UPDATE uploads SET token = '', part_bytes = 0, done = 0 WHERE upload = ?1",
@@ -423,19 +438,23 @@ static int forget_parts(struct bp_sync_queue *q, int64_t upload, struct bp_error
 static int begun(struct bp_sync_queue *q, int64_t upload, const char *token, uint64_t part_bytes,
                  struct bp_error *err) {
     int64_t same = 0;
+    bool gone = false;
     int r = bp_sync_queue_number(q, 0, &same, err,
                                  "SELECT token = ?2 AND part_bytes = ?3 FROM uploads"
                                  " WHERE upload = ?1",
                                  "iti", upload, token, (int64_t) part_bytes);
 
-    if (r < 0 || same)
-        return r;
-    r = forget_parts(q, upload, err);
-    if (r >= 0)
-        r = bp_sync_queue_run(q, err,
-                              "UPDATE uploads SET token = ?2, part_bytes = ?3 WHERE upload = ?1",
-                              "iti", upload, token, (int64_t) part_bytes);
-    return r;
+    if (r >= 0 && !same) {
+        r = forget_parts(q, upload, err);
+        if (r >= 0)
+            r = bp_sync_queue_run(
+                q, err, "UPDATE uploads SET token = ?2, part_bytes = ?3 WHERE upload = ?1", "iti",
+                upload, token, (int64_t) part_bytes);
+        gone = r >= 0 && sqlite3_changes(q->db) == 0;
+    }
+    if (r >= 0 && !gone) /* what was given up may have the same token */
+        r = bp_sync_queue_resumed(q, upload, token, err);
+    return r < 0 ? r : gone;
 }
 
 int bp_sync_queue_begun(struct bp_sync_queue *q, int64_t upload, const char *token,
@@ -549,6 +568,8 @@ int bp_sync_queue_set_outcome(struct bp_sync_queue *q, int64_t upload,
         return r;
     if (o->state == BP_SYNC_ROW_DONE) /* of no use any more */
         r = bp_sync_queue_run(q, err, "DELETE FROM parts WHERE upload = ?1", "i", upload);
+    else if (o->state == BP_SYNC_ROW_KEPT)
+        r = forget_parts(q, upload, err);
     if (r >= 0)
         r = bp_sync_queue_run(q, err,
                               "UPDATE uploads SET state = ?2, class = ?3, error = ?4, tries = ?5,"

@@ -172,8 +172,11 @@ int bp_sync_queue_list(struct bp_sync_queue *q, const struct bp_sync_query *quer
     r = bp_sync_queue_bind(
         q, &s, err,
         "SELECT u.upload, f.session, s.name, u.target, u.remote, f.sha256, f.kind, u.state,"
-        " u.class, u.error, u.bytes, u.done, u.tries, u.confirmed_ns FROM uploads u"
+        /* what waits for its session to be taken tells why that is not */
+        " u.class, CASE WHEN u.error = '' AND u.state = 0 THEN coalesce(g.error, '')"
+        " ELSE u.error END, u.bytes, u.done, u.tries, u.confirmed_ns FROM uploads u"
         " JOIN files f ON f.file = u.file JOIN sessions s ON s.id = f.session"
+        " LEFT JOIN goes g ON g.session = u.session AND g.target = u.target"
         " WHERE u.upload > ?1 AND (?2 IS NULL OR u.target = ?2)"
         " AND (?3 IS NULL OR u.session = ?3) AND (?4 < 0 OR u.state = ?4)"
         " ORDER BY u.upload LIMIT ?5",

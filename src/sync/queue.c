@@ -65,6 +65,14 @@ static const char *const migrations[] = {
     " theirs TEXT NOT NULL, result TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0"
     ") STRICT;"
     "CREATE TABLE settings (key TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT;",
+    /* uploads that nobody goes on with; with copies of what has gone by then */
+    "CREATE TABLE aborts ("
+    " number INTEGER PRIMARY KEY, target TEXT NOT NULL, session TEXT NOT NULL,"
+    " session_name TEXT NOT NULL, robot TEXT NOT NULL, started_ns INTEGER NOT NULL,"
+    " remote TEXT NOT NULL, sha256 TEXT NOT NULL, token TEXT NOT NULL,"
+    " tries INTEGER NOT NULL DEFAULT 0, next_mono INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE (target, session, remote, sha256, token)"
+    ") STRICT;",
 };
 
 /* ---- sqlite's errors as ours ---- */
@@ -309,7 +317,8 @@ static int prepare_db(const struct bp_sync_queue *q, struct bp_error *err) {
     if (r >= 0) /* times of another life */
         r = exec(q,
                  "UPDATE uploads SET next_mono = 0 WHERE next_mono <> 0;"
-                 "UPDATE goes SET next_mono = 0 WHERE next_mono <> 0",
+                 "UPDATE goes SET next_mono = 0 WHERE next_mono <> 0;"
+                 "UPDATE aborts SET next_mono = 0 WHERE next_mono <> 0",
                  err);
     return r;
 }

@@ -102,7 +102,8 @@ BP_MUST_CHECK int bp_sync_queue_due(struct bp_sync_queue *q, const char *target,
 BP_MUST_CHECK int bp_sync_queue_set_digest(struct bp_sync_queue *q, const struct bp_sync_job *j,
                                            uint64_t bytes, bp_ns_t mtime_ns, const char *sha256,
                                            struct bp_error *err);
-/** The upload has this token and part size; of others, parts are forgotten. */
+/** The upload has this token and part size; of others, parts are forgotten, and they are given up.
+ *  @return 0; 1 when there is no such upload any more */
 BP_MUST_CHECK int bp_sync_queue_begun(struct bp_sync_queue *q, int64_t upload, const char *token,
                                       uint64_t part_bytes, struct bp_error *err);
 /** Part n is there. */
@@ -114,7 +115,7 @@ BP_MUST_CHECK int bp_sync_queue_set_parts(struct bp_sync_queue *q, int64_t uploa
 /** What is known of parts, into an upload with a layout. */
 BP_MUST_CHECK int bp_sync_queue_get_parts(struct bp_sync_queue *q, int64_t upload,
                                           struct bp_sync_upload *u, struct bp_error *err);
-/** Begins anew: no token, no parts. */
+/** Begins anew: no token, no parts; what was begun is given up. */
 BP_MUST_CHECK int bp_sync_queue_reset(struct bp_sync_queue *q, int64_t upload,
                                       struct bp_error *err);
 /** Another name over there, or by force. @param remote  NULL = as it is */
@@ -144,6 +145,44 @@ BP_MUST_CHECK int bp_sync_queue_finished(struct bp_sync_queue *q, const char *se
 BP_MUST_CHECK int bp_sync_queue_set_json(struct bp_sync_queue *q, const char *session,
                                          const char *json, const char *force_target,
                                          struct bp_error *err);
+
+/* ---- what is given up ---- */
+
+/* An upload that nobody goes on with, to be aborted at its target. */
+struct bp_sync_abort {
+    int64_t number;
+    char session[27], sha256[65];
+    char *session_name, *robot, *remote, *token; /* owned; remote: the file's name over there */
+    bp_ns_t started_ns;
+    unsigned tries;
+};
+void bp_sync_abort_done(struct bp_sync_abort *a);
+#define BP_AUTO_SYNC_ABORT BP_CLEANUP(bp_sync_abort_done) struct bp_sync_abort
+
+/** Lists what was begun for a job, with this digest and token. No harm when it is listed. */
+BP_MUST_CHECK int bp_sync_queue_abandon(struct bp_sync_queue *q, const char *target,
+                                        const struct bp_sync_job *j, const char *sha256,
+                                        const char *token, struct bp_error *err);
+/** The same is aborted: it is listed no more. No harm when it was not. */
+BP_MUST_CHECK int bp_sync_queue_aborted(struct bp_sync_queue *q, const char *target,
+                                        const struct bp_sync_job *j, const char *sha256,
+                                        const char *token, struct bp_error *err);
+/**
+ * The next one that is listed, the least tried first; not while its file may have this content
+ * again and is to be sent: that goes on with it.
+ *
+ * @param skip  says which not to take: those at work; or NULL
+ * @return 1, or 0 when there is none
+ */
+BP_MUST_CHECK int
+bp_sync_queue_next_abort(struct bp_sync_queue *q, const char *target, bp_ns_t now_mono,
+                         bool (*skip)(void *ctx, const char *session, const char *remote),
+                         void *ctx, struct bp_sync_abort *ret, struct bp_error *err);
+BP_MUST_CHECK int bp_sync_queue_abort_over(struct bp_sync_queue *q, int64_t number,
+                                           struct bp_error *err);
+/** It could not be aborted: not again before. */
+BP_MUST_CHECK int bp_sync_queue_abort_later(struct bp_sync_queue *q, int64_t number,
+                                            bp_ns_t next_mono, struct bp_error *err);
 
 /* ---- by hand ---- */
 

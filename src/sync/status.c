@@ -184,18 +184,23 @@ static int is_going(struct bp_sync_line *l, struct bp_error *err) {
     bp_ns_t soon = bp_sync_mono(s) + BP_SYNC_BACKOFF_MAX + BP_SEC;
     BP_AUTO_SYNC_DUE due = { 0 };
     BP_AUTO_SYNC_JOB job = { 0 };
-    bool busy, refused;
+    BP_AUTO_SYNC_ABORT left = { 0 };
+    bool busy, refused, going;
     int r = bp_sync_queue_due(s->queue, l->name, soon, false, &due, err);
 
     if (r == 0)
         r = bp_sync_queue_next(s->queue, l->name, soon, false, NULL, NULL, &job, err);
+    going = r > 0;
+    if (r == 0)
+        r = bp_sync_queue_next_abort(s->queue, l->name, soon, NULL, NULL, &left, err);
     if (r < 0)
         return r;
+    going = going || (r > 0 && left.tries == 0); /* they do no harm over there: once is enough */
     bp_mutex_lock(&s->lock);
     busy = l->transfers || l->telling;
     refused = l->state == BP_SYNC_WAITING && !l->want_probe && l->wait_until > soon;
     bp_mutex_unlock(&s->lock);
-    return busy || (r > 0 && !refused);
+    return busy || (going && !refused);
 }
 
 /* @return 1 when nothing is left that could go; then @param ret_stuck  something is left */

@@ -3,12 +3,13 @@
  *   sessions/<name>.<id>/…      what has arrived whole: session folders as everybody reads them
  *   shuttle/<id>.json           what their device says of them
  *   shuttle/<device>.shuttle    what is whole, with digests, signed (shuttle.h)
- *   .bagpipe/<digest>.part      files on their way, and beside each
- *   .bagpipe/<digest>.map       which parts of it are there
+ *   .bagpipe/<digests>.part     files on their way, and beside each
+ *   .bagpipe/<digests>.map      which parts of it are there
  *
  * A part is durable before the map says so, the map before put() returns; so whoever pulls the plug
  * loses at most the parts in flight. A file gets its name when the whole of it was read back from
  * the disk and has its digest. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -105,15 +106,24 @@ static int path_of(const struct disk *d, const struct bp_sync_file *file, char *
     return 0;
 }
 
-/* Of session, name and content, so that two of one content do not meet. */
-static void part_path(const struct disk *d, const struct bp_sync_file *file, const char *suffix,
-                      char ret[static PATH]) {
+/* Of session and name, so that two of one content do not meet, and of the content. */
+enum { PART_OF = 33, PART_NAME = 72 };
+
+static void part_name(const struct bp_sync_file *file, char ret[static PART_NAME]) {
     char text[1400], hex[BP_SHA256_HEX];
     uint8_t sum[BP_SHA256_LEN];
-    int n = snprintf(text, sizeof text, "%s/%s/%s", file->session->id, file->hex, file->name);
+    int n = snprintf(text, sizeof text, "%s/%s", file->session->id, file->name);
 
     bp_sha256_of(text, BP_MIN((size_t) n, sizeof text - 1), sum);
-    (void) snprintf(ret, PATH, "%s/.bagpipe/%s%s", d->root, bp_sha256_hex(sum, hex), suffix);
+    (void) snprintf(ret, PART_NAME, "%.32s-%.32s", bp_sha256_hex(sum, hex), file->hex);
+}
+
+static void part_path(const struct disk *d, const struct bp_sync_file *file, const char *suffix,
+                      char ret[static PATH]) {
+    char name[PART_NAME];
+
+    part_name(file, name);
+    (void) snprintf(ret, PATH, "%s/.bagpipe/%s%s", d->root, name, suffix);
 }
 
 static int make_dir(const struct disk *d, const char *path, struct bp_sync_failure *f) {
@@ -339,6 +349,26 @@ static int open_parts(const struct disk *d, struct writing *w, struct bp_sync_up
     return r;
 }
 
+/* Whoever sends another content of a name has given up the one before; a kill may have come before
+ * that was noted. */
+static void drop_former(const struct disk *d, const struct bp_sync_file *file) {
+    char folder[PATH], path[2 * PATH], name[PART_NAME];
+    struct dirent *e;
+    DIR *dir;
+
+    part_name(file, name);
+    (void) snprintf(folder, sizeof folder, "%s/.bagpipe", d->root);
+    dir = opendir(folder);
+    while (dir && (e = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): our own stream */
+        if (strncmp(e->d_name, name, PART_OF) != 0 || bp_starts_with(e->d_name, name))
+            continue;
+        (void) snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        (void) d->io->unlink(d->io->ctx, path);
+    }
+    if (dir)
+        (void) closedir(dir);
+}
+
 static int disk_begin(void *self, struct bp_sync_upload *u, struct bp_sync_theirs *theirs,
                       struct bp_sync_failure *f) {
     struct disk *d = self;
@@ -351,6 +381,7 @@ static int disk_begin(void *self, struct bp_sync_upload *u, struct bp_sync_their
     r = make_below(d, ".bagpipe", f);
     if (r < 0)
         return r;
+    drop_former(d, u->file);
     w = calloc(1, sizeof *w);
     if (!w)
         return bp_sync_fail(f, BP_SYNC_LOCAL, "no memory for an upload");
@@ -437,13 +468,21 @@ static int disk_put(void *self, const struct bp_sync_upload *u, uint32_t n,
 
 /* ---- ends ---- */
 
-static void forget(const struct disk *d, const struct bp_sync_file *file) {
+/* The map first: without it nothing says that a part is there. */
+static int forget(const struct disk *d, const struct bp_sync_file *file,
+                  struct bp_sync_failure *f) {
+    static const char *const suffixes[] = { ".map", ".part" };
     char path[PATH];
 
-    part_path(d, file, ".map", path);
-    (void) d->io->unlink(d->io->ctx, path);
-    part_path(d, file, ".part", path);
-    (void) d->io->unlink(d->io->ctx, path);
+    for (size_t i = 0; i < BP_COUNT(suffixes); i++) {
+        int r;
+
+        part_path(d, file, suffixes[i], path);
+        r = d->io->unlink(d->io->ctx, path);
+        if (r < 0 && r != -ENOENT)
+            return fail_at(f, r, "remove", path);
+    }
+    return 0;
 }
 
 /* Reads it back: from the disk and not from memory, as far as the kernel lets us. */
@@ -487,7 +526,7 @@ static int disk_complete(void *self, struct bp_sync_upload *u, struct bp_sync_fa
         r = d->io->sync_dir(d->io->ctx, dir);
     if (r < 0)
         return fail_at(f, r, "name", path);
-    forget(d, u->file);
+    (void) forget(d, u->file, NULL);
     writing_free(d, u->ctx);
     u->ctx = NULL;
     return 0;
@@ -512,9 +551,14 @@ static void disk_park(void *self, struct bp_sync_upload *u) {
     u->ctx = NULL;
 }
 
-static void disk_abort(void *self, struct bp_sync_upload *u) {
+/* Nothing lies where no disk is: that is not what was asked. */
+static int disk_abort(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f) {
+    bp_ns_t date;
+    int r;
+
     disk_park(self, u);
-    forget(self, u->file);
+    r = disk_probe(self, &date, f);
+    return r < 0 ? r : forget(self, u->file, f);
 }
 
 /* ---- sessions ---- */

@@ -546,14 +546,19 @@ static int s3_verify(void *self, const struct bp_sync_file *x, struct bp_sync_fa
     return r < 0 ? r : r == SAME;
 }
 
-static void s3_abort(void *self, struct bp_sync_upload *u) {
+static int s3_abort(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f) {
     struct s3 *s = self;
     BP_AUTO_FREE char *key = key_of(s, u->file->session, u->file->name);
+    struct bp_s3_failure why = { 0 };
+    struct bp_error err = { 0 };
     uint64_t size;
     const char *id = read_token(u->token, &size);
+    int r;
 
-    if (key && id)
-        (void) !bp_s3_upload_abort(s->s3, key, id, NULL, NULL);
+    if (!key)
+        return no_memory(f);
+    r = id ? bp_s3_upload_abort(s->s3, key, id, &why, &err) : 0;
+    return r < 0 ? failed(f, r, &why, &err) : 0;
 }
 
 /* ---- the rest ---- */

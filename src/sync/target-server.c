@@ -341,6 +341,8 @@ static int server_session(void *self, const struct bp_sync_session_ref *x,
     r = call(self, &(struct ask){ .method = "PUT", .path = path, .body = x->json }, &reply, f);
     if (r < 0 && reply.status == 409)
         take_theirs(&reply, theirs);
+    if (r < 0 && reply.status == 409 && !theirs->json && f && f->class == BP_SYNC_CONFLICT)
+        f->class = BP_SYNC_PERMANENT; /* nothing to merge: it is another device's, or was deleted */
     else if (r < 0 && reply.status == 422 && f) /* no digest here: what we say is not understood */
         f->class = BP_SYNC_PERMANENT;
     return r < 0 ? r : 0;
@@ -429,14 +431,16 @@ static int server_verify(void *self, const struct bp_sync_file *x, struct bp_syn
            bp_sync_digest_read(field, digest) == 0 && memcmp(digest, x->sha256, sizeof digest) == 0;
 }
 
-static void server_abort(void *self, struct bp_sync_upload *u) {
+static int server_abort(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f) {
     BP_CLEANUP(bp_fetch_reply_done) struct bp_fetch_reply reply = { 0 };
     char path[100];
+    int r;
 
     if (!*u->token)
-        return;
+        return 0;
     (void) snprintf(path, sizeof path, "/uploads/%.63s", u->token);
-    (void) !call(self, &(struct ask){ .method = "DELETE", .path = path }, &reply, NULL);
+    r = call(self, &(struct ask){ .method = "DELETE", .path = path }, &reply, f);
+    return r < 0 ? r : 0;
 }
 
 static const struct bp_sync_target_ops server_ops = {

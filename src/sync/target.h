@@ -190,8 +190,11 @@ struct bp_sync_target_ops {
     int (*complete)(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f);
     /** Asks for size and digest (HEAD). 1 = as ours; 0 = not there, or another */
     int (*verify)(void *self, const struct bp_sync_file *file, struct bp_sync_failure *f);
-    /** Gives the upload up, on the other side too; never fails. `u->ctx` is released by it. */
-    void (*abort)(void *self, struct bp_sync_upload *u);
+    /** Gives the upload of u->token up, on the other side too. It may be one of another life: of
+     *  u->file there are session (without JSON), name and `hex`, the rest is 0. `u->ctx`, or NULL,
+     *  is released whatever comes of it. @return 0, also when there is none; a failure: of class
+     *  LOST, CONFLICT, PERMANENT = there is nothing to give up, others are tried again */
+    int (*abort)(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f);
     /** The upload pauses (we stop, the link is gone): releases u->ctx only; or NULL. */
     void (*park)(void *self, struct bp_sync_upload *u);
     /** Tells of a session, or what changed of it. A conflict fails with BP_SYNC_CONFLICT and fills

@@ -89,23 +89,6 @@ static void all_stored(struct mem *m, unsigned n) {
     assert_int_equal(wrong, 0);
 }
 
-/* The manifest says what the segments are now. */
-static void tell_in_manifest(const char *name) {
-    BP_AUTO_MANIFEST m = { 0 };
-    struct bp_error err = { 0 };
-    char dir[300], path[400];
-
-    (void) snprintf(dir, sizeof dir, "%s/rec/%s", test_dir, name);
-    must(bp_manifest_read(&bp_io_posix, dir, &m, &err), &err);
-    for (size_t i = 0; i < m.nsegments; i++) {
-        (void) snprintf(path, sizeof path, "%s/%s", dir, m.segments[i].file);
-        must(bp_manifest_hash_file(&bp_io_posix, path, &m.segments[i].bytes, m.segments[i].sha256,
-                                   NULL, NULL, &err),
-             &err);
-    }
-    must(bp_manifest_write(&bp_io_posix, dir, &m, NULL, &err), &err);
-}
-
 static int fail_if_taken(struct mem *m, const struct bp_sync_file *file,
                          struct bp_sync_theirs *theirs, struct bp_sync_failure *f) {
     const struct mem_file *x = mem_find(m, file->session->id, file->name);
@@ -203,6 +186,101 @@ static void send_one_content_of_a_name_at_once(void **state) {
     (void) snprintf(path, sizeof path, "%s/rec/a/a_0.mcap", test_dir);
     must(bp_manifest_hash_file(&bp_io_posix, path, &bytes, hex, NULL, NULL, &err), &err);
     assert_string_equal(mem_find(&mem, id, "a_0.mcap")->got_hex, hex);
+    assert_int_equal(mem.nopen, 0);
+}
+
+static int fail_some(struct mem *m, const char *token, struct bp_sync_failure *f) {
+    (void) token;
+    return m->script-- > 0 ? bp_sync_fail(f, BP_SYNC_SERVER, "not now") : 0;
+}
+
+/* The former content's upload ends in the middle. */
+static int swap_and_fail(struct mem *m, struct mem_file *x, uint32_t n, struct bp_sync_failure *f) {
+    unsigned before = changes;
+    int r = swap_while_sent(m, x, n, f);
+
+    return changes != before && before == 0 ? bp_sync_fail(f, BP_SYNC_SERVER, "not now") : r;
+}
+
+static unsigned open_uploads(void) {
+    unsigned n;
+
+    (void) pthread_mutex_lock(&mem.lock);
+    n = mem.nopen;
+    (void) pthread_mutex_unlock(&mem.lock);
+    return n;
+}
+
+static void send_what_changes(void) {
+    char id[BP_ULID_TEXT];
+
+    changes = 0;
+    mem.ops.have = NULL;
+    mem.ops.flags = BP_SYNC_MANIFEST_LAST;
+    mem.on_put = swap_and_fail;
+    mem.on_abort = fail_some;
+    open_engine(&(struct with){ .own = true });
+    add("a", 2, 20 * PART, id);
+    run(0);
+    all_stored(&mem, 3);
+    assert_int_equal(changes > 0, 1);
+}
+
+static void give_up_what_a_former_content_began(void **state) {
+    (void) state;
+    send_what_changes();
+    assert_int_equal(mem.aborts, 1);
+    assert_int_equal(mem.nopen, 0);
+}
+
+/* What cannot be aborted now is so in another life. */
+static void remember_what_is_to_be_given_up(void **state) {
+    unsigned before;
+
+    (void) state;
+    mem.script = 1000;
+    send_what_changes();
+    assert_true(mem.aborts > 0); /* it is waited for once */
+    assert_int_equal(mem.nopen, 1);
+    bp_sync_close(BP_TAKE_PTR(engine));
+    before = mem.aborts;
+    mem.script = 0;
+    open_engine(&(struct with){ .own = true });
+    run(0);
+    for (bp_ns_t until = bp_mono_ns() + 20 * BP_SEC; bp_mono_ns() < until && open_uploads() > 0;)
+        bp_sleep(5 * BP_MS);
+    assert_int_equal(open_uploads(), 0);
+    assert_int_equal(mem.aborts, before + 1);
+}
+
+/* There is no such upload any more: that is not asked again. */
+static int is_lost(struct mem *m, const char *token, struct bp_sync_failure *f) {
+    mem_open_ends(m, token);
+    return bp_sync_fail(f, BP_SYNC_LOST, "NoSuchUpload");
+}
+
+static int fail_from_the_third(struct mem *m, struct mem_file *x, uint32_t n,
+                               struct bp_sync_failure *f) {
+    (void) m;
+    return bp_streq(x->name, "a_0.mcap") && n > 1 ? bp_sync_fail(f, BP_SYNC_LOCAL, "no more") : 0;
+}
+
+static void give_up_what_is_forgotten(void **state) {
+    char id[BP_ULID_TEXT];
+    struct bp_error err = { 0 };
+
+    (void) state;
+    mem.on_put = fail_from_the_third;
+    mem.on_abort = is_lost;
+    open_engine(&(struct with){ 0 });
+    add("a", 2, 20 * PART, id);
+    run(BP_EMISMATCH);
+    assert_int_equal(mem.nopen, 1); /* it may go on */
+    assert_int_equal(mem.aborts, 0);
+    must(bp_sync_forget(engine, id, &err), &err);
+    must(bp_sync_wait(engine, 60 * BP_SEC, NULL, &err), &err);
+    assert_int_equal(mem.nopen, 0);
+    assert_int_equal(mem.aborts, 1);
 }
 
 /* A segment is not what the manifest says: nothing tells that the session is whole. */
@@ -252,6 +330,9 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         T(replace_what_is_our_own),
         T(send_one_content_of_a_name_at_once),
+        T(give_up_what_a_former_content_began),
+        T(remember_what_is_to_be_given_up),
+        T(give_up_what_is_forgotten),
         T(keep_back_a_manifest_that_lies),
         T(notice_a_changed_file),
     };

@@ -1,3 +1,5 @@
+#include <sqlite3.h>
+
 #include "sync/test-sync.h"
 
 static struct bp_sync_queue *q;
@@ -200,6 +202,107 @@ static void begin_a_changed_file_anew(void **state) {
     assert_int_equal(bp_sync_queue_set_digest(q, &k, 11, 8, "cc", &err), 1);
 }
 
+/* Which token is to be aborted at `t`; "" when there is none. */
+static const char *next_abort(bp_ns_t now, struct bp_sync_abort *a) {
+    int r;
+
+    bp_sync_abort_done(a);
+    r = bp_sync_queue_next_abort(q, "t", now, NULL, NULL, a, &err);
+    must(r, &err);
+    return r > 0 ? a->token : "";
+}
+
+/* File 'a' of session 0 has this content now, and its upload is begun. */
+static void begin_as(const char *sha256, const char *token, struct bp_sync_job *j) {
+    must(bp_sync_queue_put_file(q, ids[0], "a", BP_SYNC_SEGMENT, 10, 1, sha256, &err), &err);
+    bp_sync_job_done(j);
+    assert_int_equal(bp_sync_queue_next(q, "t", 1, false, NULL, NULL, j, &err), 1);
+    assert_int_equal(bp_sync_queue_begun(q, j->upload, token, 100, &err), 0);
+}
+
+static void list_what_is_given_up(void **state) {
+    BP_AUTO_SYNC_JOB j = { 0 };
+    BP_AUTO_SYNC_ABORT a = { 0 };
+    struct bp_sync_outcome kept = { .state = BP_SYNC_ROW_KEPT };
+    int64_t former;
+    bp_ns_t next = 0;
+
+    (void) state;
+    put_session(0, 7, false, "{}");
+    want(0, "t", false);
+    begin_as("aa", "tok", &j);
+    former = j.upload;
+    assert_string_equal(next_abort(1, &a), "");
+    begin_as("bb", "tok2", &j);
+    assert_int_equal(bp_sync_queue_begun(q, former, "late", 100, &err), 1);
+    assert_string_equal(next_abort(1, &a), "tok");
+    assert_string_equal(a.session, ids[0]);
+    assert_string_equal(a.session_name, "n");
+    assert_string_equal(a.remote, "a");
+    assert_string_equal(a.sha256, "aa");
+    assert_int_equal(a.started_ns, 7);
+    must(bp_sync_queue_abort_later(q, a.number, 1000, &err), &err);
+    assert_string_equal(next_abort(999, &a), "");
+    must(bp_sync_queue_next_mono(q, "t", 1, &next, &err), &err);
+    assert_int_equal(next, 1000);
+    bp_sync_queue_close(q);
+    must(bp_sync_queue_open(in_dir("q.db"), &q, NULL, &err), &err);
+    assert_string_equal(next_abort(1, &a), "tok");
+    assert_int_equal(a.tries, 1);
+
+    /* the first content again: it goes on under its token, and the second one is given up */
+    must(bp_sync_queue_put_file(q, ids[0], "a", BP_SYNC_SEGMENT, 10, 1, "aa", &err), &err);
+    assert_string_equal(next_abort(1, &a), "tok2");
+    must(bp_sync_queue_abort_over(q, a.number, &err), &err);
+    assert_string_equal(next_abort(1, &a), "");
+    begin_as("aa", "tok", &j);
+    must(bp_sync_queue_set_outcome(q, j.upload, &kept, &err), &err);
+    assert_string_equal(next_abort(1, &a), "tok"); /* theirs stays: ours is of no use */
+    must(bp_sync_queue_aborted(q, "t", &j, "aa", "tok", &err), &err);
+    assert_string_equal(next_abort(1, &a), "");
+}
+
+static void list_what_goes_with_its_session(void **state) {
+    BP_AUTO_SYNC_JOB j = { 0 };
+    BP_AUTO_SYNC_ABORT a = { 0 };
+    struct bp_sync_outcome done = { .state = BP_SYNC_ROW_DONE, .confirmed_ns = 1 };
+
+    (void) state;
+    put_session(0, 7, false, "{}");
+    want(0, "t", false);
+    begin_as("aa", "tok", &j);
+    must(bp_sync_queue_set_outcome(q, j.upload, &done, &err), &err);
+    must(bp_sync_queue_forget(q, ids[0], &err), &err);
+    assert_string_equal(next_abort(1, &a), ""); /* what is done is done */
+    put_session(0, 7, false, "{}");
+    want(0, "t", false);
+    begin_as("aa", "tok", &j);
+    must(bp_sync_queue_forget(q, ids[0], &err), &err);
+    assert_string_equal(next_abort(1, &a), "tok");
+    assert_string_equal(a.session_name, "n");
+}
+
+/* A queue of the first version has its rows afterwards, and what came with the second. */
+static void take_over_the_first_version(void **state) {
+    BP_AUTO_SYNC_JOB j = { 0 };
+    BP_AUTO_SYNC_ABORT a = { 0 };
+    sqlite3 *db = NULL;
+
+    (void) state;
+    put_session(0, 1, false, "{}");
+    want(0, "t", false);
+    begin_as("aa", "tok", &j);
+    bp_sync_queue_close(q);
+    assert_int_equal(sqlite3_open(in_dir("q.db"), &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "DROP TABLE aborts; PRAGMA user_version = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    must(bp_sync_queue_open(in_dir("q.db"), &q, NULL, &err), &err);
+    begin_as("bb", "tok2", &j);
+    assert_string_equal(next_abort(1, &a), "tok");
+}
+
 static void pause_between_tries(void **state) {
     BP_AUTO_SYNC_JOB j = { 0 }, k = { 0 };
     struct bp_sync_outcome o = { .class = BP_SYNC_SERVER, .tries = 3, .next_mono = 1000 };
@@ -274,6 +377,9 @@ int main(void) {
         T(tell_before_files_go),
         T(remember_parts),
         T(begin_a_changed_file_anew),
+        T(list_what_is_given_up),
+        T(list_what_goes_with_its_session),
+        T(take_over_the_first_version),
         T(pause_between_tries),
         T(undo_what_fails_in_the_middle),
         T(refuse_what_is_no_queue),

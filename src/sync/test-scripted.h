@@ -71,10 +71,10 @@ static inline void sim_init(struct sim *s, unsigned threads) {
 
 /* ---- the target ---- */
 
-enum { MEM_FILES = 2000 };
+enum { MEM_FILES = 2000, MEM_OPEN = 64, MEM_TOKEN = 24 };
 
 struct mem_file {
-    char session[27], name[128], hex[65], got_hex[65];
+    char session[27], name[128], hex[65], got_hex[65], token[MEM_TOKEN];
     uint64_t bytes, part_bytes;
     uint8_t *data;
     bool *there;
@@ -93,7 +93,9 @@ struct mem {
     char finished[64][27];
     unsigned nfinished;
     uint64_t received; /* bytes of parts that arrived whole */
-    unsigned probes, begins, puts, haves, sessions;
+    unsigned probes, begins, puts, haves, sessions, aborts, ntokens;
+    char open[MEM_OPEN][MEM_TOKEN]; /* uploads that were begun, and neither completed nor aborted */
+    unsigned nopen;
     bool keep_no_data; /* digests are ours then */
     bp_ns_t offset;    /* what clock() said */
     /* the script; each may be NULL. Returns < 0 after filling f */
@@ -102,6 +104,7 @@ struct mem {
     int (*on_begin)(struct mem *m, const struct bp_sync_file *file, struct bp_sync_theirs *theirs,
                     struct bp_sync_failure *f);
     int (*on_complete)(struct mem *m, struct mem_file *x, struct bp_sync_failure *f);
+    int (*on_abort)(struct mem *m, const char *token, struct bp_sync_failure *f);
     int (*on_session)(struct mem *m, const struct bp_sync_session_ref *s,
                       struct bp_sync_theirs *theirs, struct bp_sync_failure *f);
     int script; /* for the script's own use */
@@ -155,6 +158,15 @@ static int mem_have(void *self, const struct bp_sync_file *file, struct bp_sync_
     return r;
 }
 
+static void mem_open_ends(struct mem *m, const char *token) {
+    for (unsigned i = 0; i < m->nopen; i++) {
+        if (!bp_streq(m->open[i], token))
+            continue;
+        memmove(m->open[i], m->open[--m->nopen], MEM_TOKEN);
+        return;
+    }
+}
+
 static int mem_open(struct mem *m, struct bp_sync_upload *u) {
     struct mem_file *x = mem_find(m, u->file->session->id, u->file->name);
 
@@ -173,6 +185,7 @@ static int mem_open(struct mem *m, struct bp_sync_upload *u) {
         (void) snprintf(x->session, sizeof x->session, "%s", u->file->session->id);
         (void) snprintf(x->name, sizeof x->name, "%s", u->file->name);
         (void) snprintf(x->hex, sizeof x->hex, "%s", u->file->hex);
+        (void) snprintf(x->token, sizeof x->token, "t%u", m->ntokens++);
         x->bytes = u->file->bytes;
         x->part_bytes = u->part_bytes;
         x->nparts = u->nparts;
@@ -181,8 +194,13 @@ static int mem_open(struct mem *m, struct bp_sync_upload *u) {
     }
     for (uint32_t i = 0; i < u->nparts; i++)
         u->parts[i].there = x->there[i];
-    (void) snprintf(u->token, sizeof u->token, "t%u", (unsigned) (x - m->files));
-    return x->stored;
+    (void) snprintf(u->token, sizeof u->token, "%s", x->token);
+    mem_open_ends(m, x->token);
+    if (x->stored)
+        return 1;
+    assert_true(m->nopen < MEM_OPEN);
+    memcpy(m->open[m->nopen++], x->token, MEM_TOKEN);
+    return 0;
 }
 
 static int mem_begin(void *self, struct bp_sync_upload *u, struct bp_sync_theirs *theirs,
@@ -253,6 +271,7 @@ static int mem_complete(void *self, struct bp_sync_upload *u, struct bp_sync_fai
         if (!x->stored)
             x->order = ++m->nstored;
         x->stored = true;
+        mem_open_ends(m, x->token);
     }
     (void) pthread_mutex_unlock(&m->lock);
     return r;
@@ -275,15 +294,21 @@ static int mem_verify(void *self, const struct bp_sync_file *file, struct bp_syn
     return r;
 }
 
-static void mem_abort(void *self, struct bp_sync_upload *u) {
+static int mem_abort(void *self, struct bp_sync_upload *u, struct bp_sync_failure *f) {
     struct mem *m = self;
     struct mem_file *x;
+    int r;
 
     (void) pthread_mutex_lock(&m->lock);
+    m->aborts++;
+    r = m->on_abort ? m->on_abort(m, u->token, f) : 0;
     x = mem_find(m, u->file->session->id, u->file->name);
-    if (x && !x->stored && x->there)
+    if (r >= 0 && x && bp_streq(x->token, u->token) && !x->stored && x->there)
         memset(x->there, 0, x->nparts);
+    if (r >= 0)
+        mem_open_ends(m, u->token);
     (void) pthread_mutex_unlock(&m->lock);
+    return r;
 }
 
 static int mem_session(void *self, const struct bp_sync_session_ref *s,

@@ -64,6 +64,11 @@ static inline uint64_t test_random(uint64_t *x) {
     return *x;
 }
 
+static inline void must(int r, const struct bp_error *err) {
+    if (r < 0)
+        fail_msg("%s (%s)", err->text, bp_strerror(r));
+}
+
 /* n bytes that depend on the seed alone. */
 static inline void write_random(const char *path, uint64_t seed, size_t n) {
     FILE *f = fopen(path, "we");
@@ -108,6 +113,23 @@ static inline void make_session(const char *dir, const char *name, unsigned n, s
     assert_int_equal(bp_manifest_write(&bp_io_posix, folder, &m, NULL, &err), 0);
 }
 
+/* The manifest says what the segments are now. */
+static inline void tell_in_manifest(const char *name) {
+    BP_AUTO_MANIFEST m = { 0 };
+    struct bp_error err = { 0 };
+    char dir[300], path[400];
+
+    (void) snprintf(dir, sizeof dir, "%s/rec/%s", test_dir, name);
+    must(bp_manifest_read(&bp_io_posix, dir, &m, &err), &err);
+    for (size_t i = 0; i < m.nsegments; i++) {
+        (void) snprintf(path, sizeof path, "%s/%s", dir, m.segments[i].file);
+        must(bp_manifest_hash_file(&bp_io_posix, path, &m.segments[i].bytes, m.segments[i].sha256,
+                                   NULL, NULL, &err),
+             &err);
+    }
+    must(bp_manifest_write(&bp_io_posix, dir, &m, NULL, &err), &err);
+}
+
 /* Are both files the same, byte by byte? */
 static inline bool same_files(const char *a, const char *b) {
     char *ta = NULL, *tb = NULL;
@@ -119,9 +141,4 @@ static inline bool same_files(const char *a, const char *b) {
     free(ta);
     free(tb);
     return same;
-}
-
-static inline void must(int r, const struct bp_error *err) {
-    if (r < 0)
-        fail_msg("%s (%s)", err->text, bp_strerror(r));
 }

@@ -262,8 +262,10 @@ static void save_begun(struct bp_sync_transfer *t) {
 
     if (r >= 0) {
         r = bp_sync_queue_begun(q, t->job.upload, t->up.token, t->up.part_bytes, &err);
-        if (r >= 0)
+        if (r == 0)
             r = bp_sync_queue_set_parts(q, t->job.upload, &t->up, &err);
+        else if (r > 0) /* the file has changed meanwhile */
+            r = bp_sync_queue_abandon(q, t->line->name, &t->job, t->file.hex, t->up.token, &err);
         r = bp_sync_queue_end(q, r, &err);
     }
     if (r < 0)
@@ -568,7 +570,7 @@ static void let_go(struct bp_sync_transfer *t) {
     if (!t->begun || t->end == BP_SYNC_END_DONE)
         return; /* complete() has released it, or there is nothing */
     if (t->end != BP_SYNC_END_FAILED || t->failure.class == BP_SYNC_PERMANENT || t->spoiled)
-        target->ops->abort(target->self, &t->up);
+        bp_sync_give_up(t);
     else if (target->ops->park)
         target->ops->park(target->self, &t->up);
 }
@@ -586,7 +588,8 @@ void bp_sync_conclude(struct bp_sync_transfer *t) {
         o = (struct bp_sync_outcome){ .state = BP_SYNC_ROW_KEPT, .class = BP_SYNC_CONFLICT };
     else if (t->end == BP_SYNC_END_FAILED)
         o = outcome_of(t);
-    if (t->end == BP_SYNC_END_FAILED && t->failure.class == BP_SYNC_LOST)
+    if ((t->end == BP_SYNC_END_FAILED && t->failure.class == BP_SYNC_LOST) ||
+        (t->end == BP_SYNC_END_DONE && !t->begun && t->job.token[0])) /* it was there otherwise */
         r = bp_sync_queue_reset(s->queue, t->job.upload, &err);
     if (r >= 0 && t->end != BP_SYNC_END_MOOT)
         r = bp_sync_queue_set_outcome(s->queue, t->job.upload, &o, &err);

@@ -4,7 +4,8 @@
  *   probe      the target's state is not known, or something failed that looks like the link
  *   part       of a transfer at work, those by hand first
  *   complete   all its parts are there
- *   pick       a session to tell of, else the next file in the queue, which is prepared at once
+ *   pick       a session to tell of, else an upload to give up, else the next file in the queue,
+ *              which is prepared at once
  *
  * A thread sends parts of one transfer as long as there are any, and picks the next file only when
  * all of them are handed out: so files end in the order they began, and no more than `parallel`
@@ -270,6 +271,12 @@ static void pick(struct bp_sync_line *l) {
         r = bp_sync_queue_due(s->queue, l->name, now, only_now, &due, &err);
     if (r > 0) {
         tell(l, &due);
+        return;
+    }
+    if (r == 0)
+        r = bp_sync_abort_next(l, &err);
+    if (r > 0) {
+        picked(l, 0, kicks);
         return;
     }
     if (r == 0)

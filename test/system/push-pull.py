@@ -4,6 +4,7 @@ what comes back is what went, wrong ones say why.
 import json
 import re
 import shutil
+import time
 
 import bp
 import syncing
@@ -59,10 +60,21 @@ def server(folder, agent):
         bp.bagpipe("pull", f"{link.url}/{name}", folder / "from-server")
         same(agent.data / name, folder / "from-server" / name)
         bp.bagpipe("verify", folder / "from-server" / name)
+    anothers(folder, s, link)
     unhashed(folder, s, link)
     again(folder, link)
     wrong(folder, s, agent)
     bp.check(s.p.stop() == 0, "the server ends well")
+
+
+def anothers(folder, s, link):
+    """A session that the server has from another device is refused; it is said which one, whose, and what helps."""
+    status, out, err = push(folder, folder / "robot/data/two", link.url, "--device", "laptop", ok=(77,))
+    owner = s.ask("GET", f"/api/v1/sessions/{syncing.session_id(folder / 'robot/data/two')}")["device"]
+    for word in ("'two'", syncing.session_id(folder / "robot/data/two"), f"'{owner}'", "'laptop'", "--device"):
+        bp.check(word in err, f"{word} is said: {err}")
+    bp.check(owner != "laptop" and err.count("\n") == 1, f"in one line: {err}")
+    push(folder, folder / "robot/data/two", link.url)
 
 
 def unhashed(folder, s, link):
@@ -132,6 +144,13 @@ def disk(folder, agent):
     push(folder, agent.data / "one", agent.data / "two", f"file://{usb}")
     bp.bagpipe("pull", f"file://{usb}/one", folder / "from-disk")
     same(agent.data / "one", folder / "from-disk" / "one")
+    twice = folder / "twice"
+    for name in ("x", "y"):
+        shutil.copytree(agent.data / "one", twice / name)
+    status, out, err = bp.bagpipe("pull", f"file://{twice}/one", folder / "from-twice", ok=None)
+    bp.check(status == 2 and "'x'" in err and "'y'" in err, f"two folders of one session are refused: {status} {err}")
+    bp.bagpipe("pull", f"file://{twice}/y", folder / "from-twice")
+    same(agent.data / "one", folder / "from-twice" / "one")
     segment = next(p for p in usb.glob("sessions/*/*.mcap") if p.name.startswith("two"))
     data = bytearray(segment.read_bytes())
     data[5000] ^= 1
@@ -157,6 +176,27 @@ def objects(r, env):
 
 def uploads(r, env):
     return re.findall("<UploadId>(.*?)</UploadId>", curl(r, env, "/robots?uploads=")[1])
+
+
+def joined(folder, agent, r, env, url, options):
+    """A session may lie in two folders of a bucket, each with a part of it: they are joined, and where both have a file
+    the newer one counts. Then it is in one folder again."""
+    push(folder, agent.data / "two", url, "--option", "dedup=off", *options, env=env)
+    old = {k: n for k, n in objects(r, env).items() if "/two-" in k}
+    time.sleep(1.1)  # times of objects are to the second
+    push(folder, agent.data / "two", url, "--option", "dedup=off", "--option",
+         "template=sessions/{date}/moved/{session}/", *options, env=env)
+    new = {k: n for k, n in objects(r, env).items() if "/two-" in k and k not in old}
+    bp.check(len(old) >= 3 and len(new) == len(old), f"two folders: {old} {new}")
+    # the older one keeps its segments and loses the manifest, the other way round in the newer one
+    for k in [k for k in old if k.endswith("manifest.json")] + [k for k in new if k.endswith(".mcap")]:
+        bp.check(curl(r, env, f"/robots/{k}", "-X", "DELETE")[0] == 204, f"removed: {k}")
+    id_ = syncing.session_id(agent.data / "two")
+    for key in ("two", id_):
+        bp.bagpipe("pull", f"{url}/{key}", folder / f"joined-{key}", *options, env=env)
+        same(agent.data / "two", folder / f"joined-{key}" / "two")
+    for k in [k for k in new if not k.endswith(".mcap")]:
+        curl(r, env, f"/robots/{k}", "-X", "DELETE")
 
 
 def bucket(folder, agent):
@@ -188,6 +228,7 @@ def bucket(folder, agent):
     bp.check(not uploads(r, env), f"no upload is left open: {uploads(r, env)}")
     bp.bagpipe("pull", f"{url}/one", folder / "from-s3", *options, env=env)
     same(agent.data / "one", folder / "from-s3" / "one")
+    joined(folder, agent, r, env, url, options)
     there = objects(r, env)
     copy = folder / "copies" / "single.mcap"
     copy.parent.mkdir()

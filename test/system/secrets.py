@@ -316,6 +316,35 @@ def locked_out(folder):
     a.stop(sig=signal.SIGTERM)
 
 
+def proxies(folder):
+    """A URL may hold a password: what is shown of it does not, wherever that is."""
+    word = "hydrangea-5feceb66ffc86f38"
+    proxy = f"http://me:{word}@127.0.0.1:9"
+    target = {"name": "two", "url": "http://nobody.invalid:8080", "proxy": proxy}
+    file = folder / "proxies.yaml"
+    file.write_text(json.dumps({"sync": {"upstream": "http://nobody.invalid:8080", "proxy": proxy, "targets": [target]},
+                                "link": {"url": "http://nobody.invalid:8080", "proxy": proxy},
+                                "storage": {"dir": str(folder / "proxies")}, "log": {"level": "debug"},
+                                "http": {"socket": str(folder / "proxies.sock"), "listen": ["127.0.0.1:0"]},
+                                "discovery": {"domains": ["134"]}, "buffer": {"ring_size": "8MiB"}}))
+    said = [bp.bagpipe("config", "show", "--config", file)[1], bp.bagpipe("config", "check", file)[1]]
+    bp.check(said[0].count("http://********@127.0.0.1:9") == 3, f"it is shown that there is one: {said[0]}")
+    a = bp.Proc([bp.BAGPIPE, "agent", "--config", file])
+    bp.until(lambda: "agent is ready" in a.text() or not a.alive(), 20, "the agent")
+    base = re.search(r"127\.0\.0\.1:\d+", a.text().split("agent is ready")[1])[0]
+
+    def offline():
+        said.append(get(base, "/api/v1/sync")[1].decode())
+        return all(t["state"] == "offline" for t in json.loads(said[-1])["targets"])
+    bp.until(offline, 20, "nobody is reached by this proxy", step=0.2)
+    for p in ("status", "config", "alerts", "logs", "sync", "link", "device", "diagnostics"):
+        said.append(get(base, f"/api/v1/{p}")[1].decode())
+    bp.check(said[-7].count("http://********@127.0.0.1:9") == 3, f"over HTTP, too: {said[-7]}")
+    bp.check(a.stop(sig=signal.SIGTERM) == 0, "a clean end")
+    said.append(a.text())
+    bp.check(not [s for s in said if word in s], f"the password is shown: {[s for s in said if word in s][:1]}")
+
+
 def example():
     """.env.example names every secret the program takes from its environment, and only such."""
     root = Path(__file__).resolve().parents[2]
@@ -334,7 +363,7 @@ def main():
     bp.need("gcore", "ps")
     folder = bp.scratch()
     began = time.monotonic()
-    for fn in (by_hand, at_once, typed, searched, locked_out):
+    for fn in (by_hand, at_once, typed, searched, locked_out, proxies):
         fn(folder)
         bp.say(f"{fn.__name__}: {time.monotonic() - began:.1f} s")
     example()
