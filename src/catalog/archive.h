@@ -244,6 +244,12 @@ int bp_archive_each_unverified(struct bp_archive *a, uint32_t limit,
 int bp_archive_each_holder(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
                            int (*fn)(void *ctx, const char *id), void *ctx, struct bp_error *err);
 
+/** Calls fn with the device of each session that has this object, "" for one without a device; fn
+ *  calls nothing of the archive. Nonzero stops and is returned */
+int bp_archive_each_owner(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
+                          int (*fn)(void *ctx, const char *device), void *ctx,
+                          struct bp_error *err);
+
 /* The overview of a session (bag/overview.h), as JSON that others made. */
 BP_MUST_CHECK int bp_archive_put_overview(struct bp_archive *a, const char *id, const char *json,
                                           struct bp_error *err);

@@ -114,6 +114,11 @@ void bp_ingest_put_metrics(struct bp_ingest *g, struct bp_buf *out) {
     bp_metrics_sample(out, "bagpipe_uploads_open_bytes", NULL, 0, (double) bytes);
 }
 
+bool bp_ingest_has(struct bp_ingest *g, const struct bp_ingest_who *who, const char *device) {
+    (void) g;
+    return who->any || bp_streq(device, who->device);
+}
+
 int bp_ingest_may(struct bp_ingest *g, struct bp_http_req *req, const char *device,
                   struct bp_ingest_who *ret, struct bp_error *err) {
     int r = 0;
@@ -121,7 +126,7 @@ int bp_ingest_may(struct bp_ingest *g, struct bp_http_req *req, const char *devi
     *ret = (struct bp_ingest_who){ .any = !g->o.who };
     if (g->o.who)
         r = g->o.who(g->o.ctx, req, ret, err);
-    if (r == 0 && device && !ret->any && !bp_streq(device, ret->device))
+    if (r == 0 && device && !bp_ingest_has(g, ret, device))
         r = bp_fail(err, -EACCES, "that belongs to another device");
     return r;
 }

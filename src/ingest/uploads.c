@@ -321,16 +321,41 @@ static int reply_elsewhere(struct bp_ingest *g, struct bp_http_req *req,
     return r;
 }
 
+struct reader {
+    struct bp_ingest *g;
+    const struct bp_ingest_who *who;
+};
+
+/* @return 1 when a session of this device is theirs */
+static int is_theirs(void *ctx, const char *device) {
+    const struct reader *x = ctx;
+
+    return bp_ingest_has(x->g, x->who, device);
+}
+
+/* An object is for who may see a session that has it: whoever knows a digest and no more learns not
+ * even whether it is here. */
+static int may_read(struct bp_ingest *g, struct bp_http_req *req, const uint8_t *sha256,
+                    struct bp_error *err) {
+    struct bp_ingest_who who;
+    struct reader x = { g, &who };
+    int r = bp_ingest_may(g, req, NULL, &who, err);
+
+    if (r < 0 || who.any)
+        return r;
+    r = bp_archive_each_owner(g->o.archive, sha256, is_theirs, &x, err);
+    return r > 0 ? 0 : r == 0 ? bp_fail(err, -ENOENT, "there is no such object") : r;
+}
+
 int bp_ingest_get_object(struct bp_ingest *g, struct bp_http_req *req, struct bp_http_reply *reply,
                          struct bp_error *err) {
     BP_CLEANUP(bp_store_object_closep) struct bp_store_object *o = NULL;
     uint8_t sha256[BP_SHA256_LEN];
     char hex[BP_SHA256_HEX], etag[BP_SHA256_HEX + 2];
-    struct bp_ingest_who who;
-    int fd, r = bp_ingest_may(g, req, NULL, &who, err);
+    int fd, r = bp_ingest_read_sha256(bp_http_param(req, "sha256"), sha256, err);
 
     if (r == 0)
-        r = bp_ingest_read_sha256(bp_http_param(req, "sha256"), sha256, err);
+        r = may_read(g, req, sha256, err);
     if (r == 0)
         r = bp_store_get(g->o.store, sha256, &o, err);
     if (r < 0 || !o)

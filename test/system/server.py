@@ -2,6 +2,7 @@
 an independent Ed25519, and what is forged, replayed, expired or another's is refused with the right status. Rates,
 the log of changes, a full disk's answer, a clean end while a request runs, memory.
 """
+import base64
 import hashlib
 import http.client
 import json
@@ -265,8 +266,32 @@ def anothers(s, admin):
         r = s.ask(method, path, body, token=tb)
         bp.check(r.status in (403, 404, 409), f"{method} {path} by another device: {r.status} {r.body[:200]}")
     s.want(200, "GET", f"/api/v1/uploads/{mine}", token=ta)
+    bp.check([u["id"] for u in s.want(200, "GET", "/api/v1/uploads", token=ta).json()["uploads"]] == [mine], "its own")
+    bp.check(s.want(200, "GET", "/api/v1/uploads", token=tb).json()["uploads"] == [], "and nobody else's")
+    anothers_object(s, ta, tb, mine, up, about)
     r = s.ask("PUT", f"/api/v1/ingest/sessions/{session[:-1]}2", {**about, "device": "owner_a"}, token=tb)
     bp.check(r.status in (403, 409), f"a session in another's name: {r.status} {r.body[:200]}")
+
+
+def anothers_object(s, ta, tb, mine, up, about):
+    """Bytes are for the device whose session has them; what is here already is not sent again by anybody."""
+    digest = base64.b64encode(hashlib.sha256(b"hello").digest()).decode()
+    path = f"/api/v1/objects/{up['sha256']}"
+    s.want(404, "GET", path, token=ta)
+    s.want(204, "PUT", f"/api/v1/uploads/{mine}/parts/0", b"hello", token=ta,
+           headers={"Content-Digest": f"sha-256=:{digest}:"})
+    s.want(200, "POST", f"/api/v1/uploads/{mine}/complete", {}, token=ta)
+    bp.check(s.want(200, "GET", path, token=ta).body == b"hello", "its own object")
+    s.want(200, "HEAD", path, token=ta)
+    nowhere = s.want(404, "GET", f"/api/v1/objects/{'ab' * 32}", token=tb)
+    r = s.want(404, "GET", path, token=tb)
+    bp.check(r.json()["detail"] == nowhere.json()["detail"], f"another's object is as one that is not here: {r.body}")
+    s.want(404, "HEAD", path, token=tb)
+    other = "01KC0000000000000000000009"
+    s.want(201, "PUT", f"/api/v1/ingest/sessions/{other}", {**about, "device": "owner_b"}, token=tb)
+    r = s.want(200, "POST", "/api/v1/uploads", {**up, "session": other}, token=tb).json()
+    bp.check(r["state"] == "have", f"what is here is not sent again: {r}")
+    bp.check(s.want(200, "GET", path, token=tb).body == b"hello", "then it is that session's, too")
 
 
 def raced(s, admin):
