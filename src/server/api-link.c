@@ -8,6 +8,7 @@
 #include "server/api-fetch.h"
 #include "server/guard.h"
 #include "server/links/routes.h"
+#include "server/scope.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -59,9 +60,21 @@ static int config(struct bp_http_req *req, struct bp_http_reply *reply, struct b
     return r < 0 ? r : bp_links_config(req, reply, err);
 }
 
+static int get_robots(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_server *s = bp_server_of(req);
+    json_t *o = bp_links_robots(s->links);
+    int r = bp_server_cut_list(s, req, json_object_get(o, "robots"), "device", err);
+
+    if (r < 0)
+        json_decref(o);
+    else
+        bp_http_reply_json(reply, 200, o);
+    return r;
+}
+
 static const struct bp_http_route routes[] = {
     { "GET", "/api/v1/link", get_link, BP_HTTP_ADMIN, "An agent's link: a WebSocket." },
-    { "GET", "/api/v1/robots", bp_links_get_robots, BP_HTTP_VIEWER,
+    { "GET", "/api/v1/robots", get_robots, BP_HTTP_VIEWER,
       "Robots of all devices: online, stale or offline, and for how long." },
     { "GET", "/api/v1/devices/:device/status", bp_links_get_status, BP_HTTP_VIEWER,
       "What a device told last, and how its link is." },

@@ -122,6 +122,9 @@ static const struct bp_config_row rows[] = {
       .help = "their `aud` must be or hold this" },
     { "auth.jwt_role", BP_CONFIG_TEXT, AT(auth.jwt_role), "role",
       .help = "their claim that says viewer, operator or admin" },
+    { "auth.jwt_scope", BP_CONFIG_TEXT, AT(auth.jwt_scope), NULL,
+      .help = "their claim that says which devices a viewer or operator may see, as with `bagpipe "
+              "user add --scope`; none given: all" },
     { "auth.trusted_proxies", BP_CONFIG_LIST, AT(auth.trusted_proxies), NULL,
       .help = "addresses of proxies whose `X-Forwarded-For` is believed, for limits" },
     { "auth.devices", BP_CONFIG_CHOICE, AT(auth.devices), "auto", .choices = "auto|accept|approve",

@@ -57,7 +57,7 @@ struct bp_server_config {
     struct {
         int mode; /* enum bp_access_mode */
         bp_ns_t session_time, session_idle;
-        char *jwt_keys, *jwt_issuer, *jwt_audience, *jwt_role;
+        char *jwt_keys, *jwt_issuer, *jwt_audience, *jwt_role, *jwt_scope;
         struct bp_config_list trusted_proxies;
         int devices; /* BP_SERVER_DEVICES_* */
         bp_ns_t device_token, clock_skew;
