@@ -15,6 +15,7 @@
 #include "server/api-archive.h"
 #include "server/api-data.h"
 #include "server/api-devices.h"
+#include "server/api-gc.h"
 #include "server/api-link.h"
 #include "server/api-uploads.h"
 #include "server/parts.h"
@@ -36,6 +37,7 @@ const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_scope,
     &bp_server_part_data,
     &bp_server_part_uploads,
+    &bp_server_part_gc,
     &bp_server_part_cloud,
     &bp_server_part_retention,
     &bp_server_part_link,
