@@ -79,6 +79,10 @@ static const struct bp_config_row rows[] = {
       .help = "with a cloud.target delete only what it has confirmed" },
     { "retention.interval", BP_CONFIG_DURATION, AT(retention.interval), "1min", .min = 1,
       .max = DAY, .live = true, .help = "how often it looks" },
+    { "retention.silent_devices", BP_CONFIG_DURATION, AT(retention.silent_devices), "365d",
+      .max = 36500 * DAY, .live = true,
+      .help = "forget what a device told by its link (status, events) when it was not heard for so "
+              "long; 0 = never; its sessions stay" },
 
     { "telemetry.interval", BP_CONFIG_DURATION, AT(telemetry.interval), "1s", .min = 0.1, .max = 60,
       .live = true, .help = "how often status is told to those who listen" },

@@ -37,7 +37,7 @@ struct bp_server_config {
         bp_ns_t max_age;
         uint64_t max_size, min_free;
         bool uploaded_only;
-        bp_ns_t interval;
+        bp_ns_t interval, silent_devices;
     } retention;
     struct {
         bp_ns_t interval;

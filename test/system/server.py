@@ -332,6 +332,58 @@ def ending(s, admin):
     bp.check("server is ending" in s.p.text() and "Sanitizer" not in s.p.text(), s.p.text()[-500:])
 
 
+def linked(s, device):
+    w = WS(("127.0.0.1", s.port), "/api/v1/link", ["Sec-WebSocket-Protocol: bagpipe-link.1"])
+    w.send({"hello": {"version": "x", "device": device, "name": device, "log": "01M8HYWSG2FGC8Z1HYQW5BDX79", "resume": 0, "robots": [],
+                      "dropped": {}}})
+    bp.check("welcome" in w.json(), f"{device} is linked")
+    w.send({"events": [{"seq": 1, "topic": "log", "time_ns": str(time.time_ns()), "data": {"text": "hello"}}]})
+    bp.check(w.json()["ack"] == 1, f"{device}: its event is on the disk")
+    return w
+
+
+def forgotten(folder):
+    """links.db holds who is here, who was here lately, and nobody whom an admin has removed."""
+    s = Server(folder, "retention.silent_devices=0")
+
+    def rows(table):
+        db = sqlite3.connect(f"file:{s.data}/links.db?mode=ro", uri=True)
+        try:
+            return {r[0] for r in db.execute(f"SELECT device FROM {table}")}
+        finally:
+            db.close()
+
+    def robots():
+        return {x["device"]: x["state"] for x in s.want(200, "GET", "/api/v1/robots").json()["robots"]}
+
+    for name in ("here", "away", "removed"):
+        s.want(201, "POST", "/api/v1/devices/enroll", Device(name).enrolment())
+    here, away, removed = (linked(s, name) for name in ("here", "away", "removed"))
+    away.close()
+    s.want(204, "DELETE", "/api/v1/devices/removed")
+    try:
+        while True:
+            removed.json()
+    except EOFError as e:
+        bp.check("4003" in str(e), f"its link ends: {e}")
+    bp.until(lambda: robots() == {"here": "online", "away": "offline"}, 10, f"who was removed is not known any more: {robots()}", 0.1)
+    bp.until(lambda: rows("devices") == rows("events") == {"here", "away"}, 10, f"nor in links.db: {rows('devices')} {rows('events')}", 0.1)
+    here.close()
+    s.p.stop()
+    time.sleep(3.5)
+    s = Server(folder, "retention.silent_devices=3s")  # both were silent for longer, and one comes back
+    here = linked(s, "here")
+    bp.until(lambda: rows("devices") == {"here"} and "away" not in rows("events"), 15, f"who is silent goes: {rows('devices')}", 0.1)
+    time.sleep(4)  # connected and without news for longer than that: stays
+    bp.check(robots() == {"here": "online"} and rows("devices") == {"here"}, f"{robots()} {rows('devices')}")
+    bp.check(s.want(200, "GET", "/api/v1/devices/away").json()["state"] == "accepted", "it may come in as before")
+    away = linked(s, "away")
+    bp.check(set(robots()) == {"here", "away"}, f"and does: {robots()}")
+    away.close()
+    here.close()
+    s.p.stop()
+
+
 def config(folder):
     f = folder / "server.yaml"
     f.write_text("server:\n  name: site-7\nqueue:\n  workers: 3\ncloud:\n  target: \"\"\ntelemetry:\n  interval: 2s\n")
