@@ -22,7 +22,9 @@ struct bp_access {
     enum bp_access_mode mode; /* constant, as those below */
     bp_ns_t session_time, session_idle;
     struct bp_catalog *catalog;
+    bool scopes;
     char *jwt_path, *jwt_issuer, *jwt_audience, *jwt_role; /* owned; path NULL: no keys */
+    char *jwt_scope;                                       /* owned; "": none */
     char **proxies;                                        /* owned texts up to a NULL */
     char cookie[32];                                       /* its name */
 

@@ -180,10 +180,11 @@ static int read_keys(struct bp_access *a, struct bp_error *err) BP_REQUIRES(a->t
 
 /* ---- who asks ---- */
 
-static void set_who(struct bp_who *who, enum bp_how how, enum bp_http_access role,
-                    const char *name) {
+static void set_who(struct bp_who *who, enum bp_how how, enum bp_http_access role, const char *name,
+                    const char *scope) {
     *who = (struct bp_who){ .how = how, .role = role };
     (void) snprintf(who->name, sizeof who->name, "%s", name);
+    (void) snprintf(who->scope, sizeof who->scope, "%s", scope);
 }
 
 static int by_token(struct bp_access *a, const uint8_t digest[static BP_ACCOUNT_DIGEST],
@@ -200,7 +201,7 @@ static int by_token(struct bp_access *a, const uint8_t digest[static BP_ACCOUNT_
         r = t->expires_ns && now >= t->expires_ns ? -ETIMEDOUT : 0;
         if (r < 0)
             continue;
-        set_who(ret, BP_HOW_TOKEN, bp_access_role(t->role), t->name);
+        set_who(ret, BP_HOW_TOKEN, bp_access_role(t->role), t->name, t->scope);
         memcpy(ret->digest, digest, sizeof ret->digest);
         ret->until_ns = t->expires_ns;
         t->used_ns = now;
@@ -222,6 +223,28 @@ static enum bp_http_access role_of_claim(const json_t *claim) {
     return best;
 }
 
+/* What a claim, a text or a list of texts, limits somebody to. It has to be there: who forgets it
+ * must not be shown everything. */
+static int scope_of_claim(const struct bp_access *a, const json_t *claim, char ret[static BP_SCOPE],
+                          struct bp_error *err) {
+    BP_AUTO_BUF words = { 0 };
+    int r;
+
+    bp_buf_put_str(&words, json_is_string(claim) ? json_string_value(claim) : "");
+    for (size_t i = 0; i < json_array_size(claim); i++) {
+        const char *word = json_string_value(json_array_get(claim, i));
+
+        bp_buf_printf(&words, " %s", word ? word : "");
+    }
+    if (!bp_buf_cstr(&words))
+        return bp_fail(err, -ENOMEM, "out of memory");
+    r = bp_scope_read(bp_buf_cstr(&words), ret, err);
+    if (r < 0)
+        return bp_prefix(err, -EACCES, "the token's claim '%s'", a->jwt_scope);
+    return *ret ? 0
+                : bp_fail(err, -EACCES, "the token's claim '%s' names no devices", a->jwt_scope);
+}
+
 static int by_jwt(struct bp_access *a, struct bp_str token, struct bp_who *ret,
                   struct bp_error *err) {
     const struct bp_jwt_rules rules = { a->jwt_issuer, a->jwt_audience, JWT_LEEWAY };
@@ -238,11 +261,15 @@ static int by_jwt(struct bp_access *a, struct bp_str token, struct bp_who *ret,
         return r == -ENOMEM ? r : -EACCES;
     sub = json_string_value(json_object_get(claims, "sub"));
     role = role_of_claim(json_object_get(claims, a->jwt_role));
-    set_who(ret, BP_HOW_JWT, role, sub ? sub : "");
+    set_who(ret, BP_HOW_JWT, role, sub ? sub : "", "");
+    if (*a->jwt_scope && role < BP_HTTP_ADMIN)
+        r = scope_of_claim(a, json_object_get(claims, a->jwt_scope), ret->scope, err);
     ret->until_ns = BP_SEC * (bp_ns_t) BP_MIN(json_number_value(json_object_get(claims, "exp")),
                                               (double) (INT64_MAX / BP_SEC - 3600)) +
                     JWT_LEEWAY;
     json_decref(claims);
+    if (r < 0)
+        return r;
     return role == BP_HTTP_PUBLIC
                ? bp_fail(err, -EACCES,
                          "the token's claim '%s' names no role: expected viewer, "
@@ -281,7 +308,7 @@ static void by_cookie(struct bp_access *a, const char *cookie, struct bp_who *re
 
         if (u->disabled || !bp_streq(u->name, login->user))
             continue;
-        set_who(ret, BP_HOW_LOGIN, bp_access_role(u->role), u->name);
+        set_who(ret, BP_HOW_LOGIN, bp_access_role(u->role), u->name, u->scope);
         login->used_ns = u->used_ns = now;
         memcpy(ret->digest, digest, sizeof ret->digest);
         ret->until_ns = bp_access_login_end(a, login);
@@ -294,14 +321,14 @@ int bp_access_who(struct bp_access *a, struct bp_http_req *req, struct bp_who *r
     const char *header = bp_http_header(req, "Authorization"), *cookie;
     bool forwarded = bp_access_forwarded(req);
 
-    set_who(ret, BP_HOW_NOBODY, BP_HTTP_PUBLIC, "");
+    set_who(ret, BP_HOW_NOBODY, BP_HTTP_PUBLIC, "", "");
     if (bp_http_by_unix(req) && !forwarded) {
-        set_who(ret, BP_HOW_SOCKET, BP_HTTP_ADMIN, "socket");
+        set_who(ret, BP_HOW_SOCKET, BP_HTTP_ADMIN, "socket", "");
         return 0;
     }
     if (bp_access_is_open(a) &&
         (a->mode == BP_ACCESS_OFF || (bp_http_is_local(req) && !forwarded))) {
-        set_who(ret, BP_HOW_LOCAL, BP_HTTP_ADMIN, "local");
+        set_who(ret, BP_HOW_LOCAL, BP_HTTP_ADMIN, "local", "");
         return 0;
     }
     if (header)
@@ -310,6 +337,18 @@ int bp_access_who(struct bp_access *a, struct bp_http_req *req, struct bp_who *r
     if (cookie)
         by_cookie(a, cookie, ret);
     return 0;
+}
+
+int bp_access_scope(struct bp_access *a, struct bp_http_req *req, char ret[static BP_SCOPE],
+                    struct bp_error *err) {
+    struct bp_who who;
+    int r = bp_access_who(a, req, &who, err);
+
+    if (r == 0 && who.how == BP_HOW_NOBODY)
+        r = bp_fail(err, -EACCES, "log in, or send a token");
+    if (r == 0)
+        memcpy(ret, who.scope, sizeof who.scope);
+    return r;
 }
 
 static int refuse_nobody(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
@@ -457,6 +496,7 @@ static int copy_options(struct bp_access *a, const struct bp_access_options *o,
     int r;
 
     a->mode = o->mode;
+    a->scopes = o->scopes;
     a->catalog = o->catalog;
     a->session_time = o->session_time;
     a->session_idle = o->session_idle;
@@ -468,6 +508,8 @@ static int copy_options(struct bp_access *a, const struct bp_access_options *o,
         r = copy_text(o->jwt_audience, "", &a->jwt_audience, err);
     if (r == 0)
         r = copy_text(o->jwt_role, "role", &a->jwt_role, err);
+    if (r == 0)
+        r = copy_text(o->jwt_scope, "", &a->jwt_scope, err);
     if (r == 0 && o->jwt_keys && *o->jwt_keys)
         r = copy_text(o->jwt_keys, "", &a->jwt_path, err);
     return r == 0 ? copy_proxies(a, o->proxies, err) : r;
@@ -520,6 +562,7 @@ void bp_access_close(struct bp_access *a) {
     free(a->jwt_issuer);
     free(a->jwt_audience);
     free(a->jwt_role);
+    free(a->jwt_scope);
     (void) pthread_rwlock_destroy(&a->keys_lock);
     bp_mutex_done(&a->hash_lock);
     bp_mutex_done(&a->lock);

@@ -29,7 +29,9 @@ struct bp_access_options {
     const char *jwt_keys;               /* path of a JSON Web Key Set (crypt/jwt.h) */
     const char *jwt_issuer, *jwt_audience;
     const char *jwt_role;       /* the claim that says the role ["role"] */
+    const char *jwt_scope;      /* and the one that says the scope; none: no limit */
     const char *const *proxies; /* addresses whose X-Forwarded-For is believed; NULL at the end */
+    bool scopes;                /* accounts may have a scope: whoever opens it keeps to them */
     const char *instance;       /* tells apart cookies of several agents on one host */
 };
 
@@ -62,6 +64,7 @@ enum bp_how { BP_HOW_NOBODY, BP_HOW_SOCKET, BP_HOW_LOCAL, BP_HOW_TOKEN, BP_HOW_L
 struct bp_who {
     enum bp_how how;
     enum bp_http_access role; /* BP_HTTP_PUBLIC: nobody */
+    char scope[BP_SCOPE];     /* catalog/scope.h; "" = everything */
     char name[BP_ACCOUNT_NAME];
     uint8_t digest[BP_ACCOUNT_DIGEST]; /* of the token or the cookie */
     bp_ns_t until_ns;                  /* wall: it ends then by itself; 0 = never */
@@ -77,9 +80,14 @@ struct bp_pass {
 BP_MUST_CHECK int bp_access_pass(struct bp_access *a, struct bp_http_req *req, struct bp_pass *ret,
                                  struct bp_error *err);
 /** False when the token was removed or has expired, the user was removed, disabled or given another
- *  role, or the login has ended. Does not wait, and is cheap while nothing has changed. A
+ *  role or scope, or the login has ended. Does not wait, and is cheap while nothing has changed. A
  * connection that is open is no use of its login. One thread at a time for a pass. */
 bool bp_access_still(struct bp_access *a, struct bp_pass *pass);
+
+/** Which devices somebody who was let in may see: catalog/scope.h. "" = all. @return 0; -EACCES
+ * when what let him in has changed meanwhile */
+BP_MUST_CHECK int bp_access_scope(struct bp_access *a, struct bp_http_req *req,
+                                  char ret[static BP_SCOPE], struct bp_error *err);
 
 enum { BP_ACCESS_PEER = 72 };
 /** The client's address, for limits and logs: of IPv6 its /64; behind a trusted proxy what that
@@ -101,9 +109,9 @@ int bp_access_whoami(struct bp_access *a, struct bp_http_req *req, struct bp_htt
 /**
  * Accounts, for routes of admins and for a verb while no server runs:
  *
- *     GET users                       POST users {"name", "role", "password"}
- *     PATCH users NAME {"role", "password", "disabled"}    DELETE users NAME
- *     GET tokens                      POST tokens {"name", "role", "lifetime_s"}
+ *     GET users                       POST users {"name", "role", "password", "scope"}
+ *     PATCH users NAME {"role", "password", "disabled", "scope"}    DELETE users NAME
+ *     GET tokens                      POST tokens {"name", "role", "lifetime_s", "scope"}
  *     DELETE tokens NAME
  *
  * @param kind  "users" or "tokens"

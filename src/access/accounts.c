@@ -34,9 +34,21 @@ static int check_role(const char *role, struct bp_error *err) {
     return 0;
 }
 
+/* An admin makes accounts, so that a limit would be none. */
+static int check_scope(const struct bp_access *a, const char *role, const char *scope,
+                       char ret[static BP_SCOPE], struct bp_error *err) {
+    int r = bp_scope_read(scope, ret, err);
+
+    if (r == 0 && *ret && !a->scopes)
+        r = bp_fail(err, BP_EUSAGE, "'scope' is for accounts of a server");
+    if (r == 0 && *ret && bp_access_role(role) == BP_HTTP_ADMIN)
+        r = bp_fail(err, BP_EUSAGE, "an admin has no scope: it is for viewers and operators");
+    return r;
+}
+
 /* What is asked for, as texts of the body. */
 struct request {
-    const char *name, *role, *password;
+    const char *name, *role, *password, *scope;
     int disabled; /* -1 = not said */
     double lifetime_s;
 };
@@ -71,6 +83,8 @@ static int read_body(const json_t *body, const char *allowed, struct request *re
             r = take_text(v, key, &q.role, err);
         else if (bp_streq(key, "password"))
             r = take_text(v, key, &q.password, err);
+        else if (bp_streq(key, "scope"))
+            r = take_text(v, key, &q.scope, err);
         else if (bp_streq(key, "disabled") && json_is_boolean(v))
             q.disabled = json_is_true(v);
         else if (bp_streq(key, "lifetime_s") && json_is_number(v))
@@ -85,9 +99,10 @@ static int read_body(const json_t *body, const char *allowed, struct request *re
 /* ---- users ---- */
 
 static json_t *user_json(const struct bp_catalog_user *u, size_t logins) {
-    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:i}", "name", u->name, "role", u->role, "disabled",
-                     (int) u->disabled, "created_ns", bp_json_time(u->created_ns), "used_ns",
-                     bp_json_time(u->used_ns), "logins", (int) logins);
+    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:i, s:s*}", "name", u->name, "role", u->role,
+                     "disabled", (int) u->disabled, "created_ns", bp_json_time(u->created_ns),
+                     "used_ns", bp_json_time(u->used_ns), "logins", (int) logins, "scope",
+                     *u->scope ? u->scope : NULL);
 }
 
 static bool find_user(struct bp_access *a, const char *name, struct bp_catalog_user *ret) {
@@ -141,7 +156,7 @@ static int store_user(struct bp_access *a, const struct bp_catalog_user *u, bool
 static int add_user(struct bp_access *a, const json_t *body, json_t **ret, struct bp_error *err) {
     struct bp_catalog_user u = { .created_ns = bp_wall_ns() }, other;
     struct request q;
-    int r = read_body(body, "|name|role|password|", &q, err);
+    int r = read_body(body, "|name|role|password|scope|", &q, err);
 
     if (r == 0 && (!q.name || !q.role || !q.password))
         r = bp_fail(err, BP_EUSAGE, "a user needs 'name', 'role' and 'password'");
@@ -149,6 +164,8 @@ static int add_user(struct bp_access *a, const json_t *body, json_t **ret, struc
         r = check_name(q.name, err);
     if (r == 0)
         r = check_role(q.role, err);
+    if (r == 0)
+        r = check_scope(a, q.role, q.scope ? q.scope : "", u.scope, err);
     if (r == 0)
         r = hash_password(a, q.password, &u, err);
     if (r < 0)
@@ -174,7 +191,7 @@ static int change_user(struct bp_access *a, const char *name, const json_t *body
                        struct bp_error *err) {
     struct bp_catalog_user u, fresh;
     struct request q;
-    int r = read_body(body, "|role|password|disabled|", &q, err);
+    int r = read_body(body, "|role|password|disabled|scope|", &q, err);
 
     if (r == 0 && q.role)
         r = check_role(q.role, err);
@@ -192,7 +209,9 @@ static int change_user(struct bp_access *a, const char *name, const json_t *body
             (void) snprintf(u.role, sizeof u.role, "%s", q.role);
         if (q.disabled >= 0)
             u.disabled = q.disabled;
-        r = store_user(a, &u, q.password || q.disabled > 0, ret, err);
+        r = check_scope(a, u.role, q.scope ? q.scope : u.scope, u.scope, err);
+        if (r == 0)
+            r = store_user(a, &u, q.password || q.disabled > 0, ret, err);
     } else {
         r = no_user(name, err);
     }
@@ -215,9 +234,10 @@ static int remove_user(struct bp_access *a, const char *name, struct bp_error *e
 /* ---- tokens ---- */
 
 static json_t *token_json(const struct bp_catalog_token *t) {
-    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", t->name, "role", t->role, "created_ns",
-                     bp_json_time(t->created_ns), "expires_ns", bp_json_time(t->expires_ns),
-                     "used_ns", bp_json_time(t->used_ns));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s*}", "name", t->name, "role", t->role,
+                     "created_ns", bp_json_time(t->created_ns), "expires_ns",
+                     bp_json_time(t->expires_ns), "used_ns", bp_json_time(t->used_ns), "scope",
+                     *t->scope ? t->scope : NULL);
 }
 
 static json_t *tokens_json(const struct bp_catalog_accounts *rows) {
@@ -254,7 +274,7 @@ static int add_token(struct bp_access *a, const json_t *body, json_t **ret, stru
     struct bp_catalog_token t = { .created_ns = bp_wall_ns() };
     char text[BP_TOKEN_TEXT];
     struct request q;
-    int r = read_body(body, "|name|role|lifetime_s|", &q, err);
+    int r = read_body(body, "|name|role|lifetime_s|scope|", &q, err);
 
     if (r == 0 && (!q.name || !q.role))
         r = bp_fail(err, BP_EUSAGE, "a token needs 'name' and 'role'");
@@ -262,6 +282,8 @@ static int add_token(struct bp_access *a, const json_t *body, json_t **ret, stru
         r = check_name(q.name, err);
     if (r == 0)
         r = check_role(q.role, err);
+    if (r == 0)
+        r = check_scope(a, q.role, q.scope ? q.scope : "", t.scope, err);
     if (r == 0 && !(q.lifetime_s >= 0 && q.lifetime_s <= (double) MAX_LIFETIME / 1e9))
         r = bp_fail(err, BP_EUSAGE, "'lifetime_s': expected 0 (never ends) to ten years");
     if (r < 0)

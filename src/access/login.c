@@ -131,9 +131,10 @@ static json_t *who_json(struct bp_access *a, const struct bp_who *who) {
     };
     static const char *const modes[] = { "auto", "required", "off" };
     bool known = who->role != BP_HTTP_PUBLIC;
-    json_t *o = json_pack("{s:s?, s:s?, s:s, s:s, s:b}", "user", known ? who->name : NULL, "role",
-                          known ? bp_http_access_text(who->role) : NULL, "by", hows[who->how],
-                          "auth", modes[a->mode], "accounts", (int) bp_access_configured(a));
+    json_t *o = json_pack("{s:s?, s:s?, s:s, s:s, s:b, s:s*}", "user", known ? who->name : NULL,
+                          "role", known ? bp_http_access_text(who->role) : NULL, "by",
+                          hows[who->how], "auth", modes[a->mode], "accounts",
+                          (int) bp_access_configured(a), "scope", *who->scope ? who->scope : NULL);
 
     static_assert(BP_COUNT(modes) == BP_ACCESS_OFF + 1, "a name for each");
     if (who->how == BP_HOW_LOCAL)
@@ -156,6 +157,7 @@ static int succeed(struct bp_access *a, struct bp_http_req *req, struct bp_http_
     set_cookie(a, req, reply, cookie, a->session_time);
     bp_wipe(cookie, sizeof cookie);
     (void) snprintf(who.name, sizeof who.name, "%s", u->name);
+    (void) snprintf(who.scope, sizeof who.scope, "%s", u->scope);
     bp_http_set_user(req, who.name);
     bp_http_reply_json(reply, 200, who_json(a, &who));
     bp_counter_add(&bp_access_stats.logins, 1);

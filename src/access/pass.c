@@ -26,7 +26,8 @@ static bool token_lives_locked(const struct bp_access *a, struct bp_who *w, bp_n
         const struct bp_catalog_token *t = &a->rows.tokens[i];
 
         if (memcmp(t->digest, w->digest, sizeof t->digest) == 0)
-            return bp_access_role(t->role) == w->role && (!t->expires_ns || now < t->expires_ns);
+            return bp_access_role(t->role) == w->role && bp_streq(t->scope, w->scope) &&
+                   (!t->expires_ns || now < t->expires_ns);
     }
     return false;
 }
@@ -37,7 +38,8 @@ static bool user_lives_locked(const struct bp_access *a, const struct bp_who *w)
         const struct bp_catalog_user *u = &a->rows.users[i];
 
         if (bp_streq(u->name, w->name))
-            return !u->disabled && bp_access_role(u->role) == w->role;
+            return !u->disabled && bp_access_role(u->role) == w->role &&
+                   bp_streq(u->scope, w->scope);
     }
     return false;
 }

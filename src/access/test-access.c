@@ -229,6 +229,8 @@ static void limits(void **state) {
     (void) manage(BP_EUSAGE, "POST", "tokens", NULL, NULL);
     (void) manage(BP_EUSAGE, "PATCH", "tokens", "a", "{}");
     (void) manage(BP_EUSAGE, "PUT", "users", "a", "{}");
+    (void) manage(BP_EUSAGE, "POST", "tokens", NULL, /* this one keeps to no scope */
+                  "{\"name\": \"s\", \"role\": \"viewer\", \"scope\": \"x\"}");
     for (int i = 1; i < 1000; i++) {
         (void) snprintf(body, sizeof body, "{\"name\": \"t%d\", \"role\": \"viewer\"}", i);
         json_decref(manage(201, "POST", "tokens", NULL, body));

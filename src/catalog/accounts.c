@@ -126,12 +126,13 @@ int bp_catalog_put_user(struct bp_catalog *c, const struct bp_catalog_user *u, b
         r = begin_locked(c, err);
     if (r >= 0) {
         r = RUN_LOCKED(c,
-                       "INSERT INTO users (name, role, hash, disabled, created_ns, used_ns)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET"
+                       "INSERT INTO users (name, role, hash, disabled, created_ns, used_ns, scope)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET"
                        " role = excluded.role, hash = excluded.hash, disabled = excluded.disabled,"
-                       " created_ns = excluded.created_ns, used_ns = excluded.used_ns",
+                       " created_ns = excluded.created_ns, used_ns = excluded.used_ns,"
+                       " scope = excluded.scope",
                        err, TEXT(u->name), TEXT(u->role), TEXT(u->hash), NUMBER(u->disabled),
-                       NUMBER(u->created_ns), NUMBER(u->used_ns));
+                       NUMBER(u->created_ns), NUMBER(u->used_ns), TEXT(u->scope));
         if (r >= 0 && end_logins)
             r = RUN_LOCKED(c, "DELETE FROM logins WHERE user = ?1", err, TEXT(u->name));
         r = end_locked(c, r, err);
@@ -149,9 +150,9 @@ int bp_catalog_put_token(struct bp_catalog *c, const struct bp_catalog_token *t,
     if (r >= 0)
         r = RUN_LOCKED(c,
                        "INSERT OR REPLACE INTO tokens (digest, name, role, created_ns, expires_ns,"
-                       " used_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                       " used_ns, scope) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                        err, DIGEST(t->digest), TEXT(t->name), TEXT(t->role), NUMBER(t->created_ns),
-                       NUMBER(t->expires_ns), NUMBER(t->used_ns));
+                       NUMBER(t->expires_ns), NUMBER(t->used_ns), TEXT(t->scope));
     bp_mutex_unlock(&c->lock);
     return r;
 }
@@ -230,6 +231,7 @@ static bool read_user(sqlite3_stmt *s, void *ret) {
     u->disabled = sqlite3_column_int64(s, 3) != 0;
     u->created_ns = sqlite3_column_int64(s, 4);
     u->used_ns = sqlite3_column_int64(s, 5);
+    read_text(s, 6, u->scope, sizeof u->scope);
     return true;
 }
 
@@ -241,6 +243,7 @@ static bool read_token(sqlite3_stmt *s, void *ret) {
     t->created_ns = sqlite3_column_int64(s, 3);
     t->expires_ns = sqlite3_column_int64(s, 4);
     t->used_ns = sqlite3_column_int64(s, 5);
+    read_text(s, 6, t->scope, sizeof t->scope);
     return read_digest(s, 0, t->digest);
 }
 
@@ -289,14 +292,15 @@ int bp_catalog_accounts(struct bp_catalog *c, struct bp_catalog_accounts *ret,
 
     bp_mutex_lock(&c->lock);
     r = read_locked(c,
-                    "SELECT name, role, hash, disabled, created_ns, used_ns FROM users"
+                    "SELECT name, role, hash, disabled, created_ns, used_ns, scope FROM users"
                     " ORDER BY created_ns, name",
                     sizeof *a.users, read_user, &users, &a.nusers, err);
     if (r >= 0)
-        r = read_locked(c,
-                        "SELECT digest, name, role, created_ns, expires_ns, used_ns FROM tokens"
-                        " ORDER BY created_ns, name",
-                        sizeof *a.tokens, read_token, &tokens, &a.ntokens, err);
+        r = read_locked(
+            c,
+            "SELECT digest, name, role, created_ns, expires_ns, used_ns, scope FROM tokens"
+            " ORDER BY created_ns, name",
+            sizeof *a.tokens, read_token, &tokens, &a.ntokens, err);
     if (r >= 0)
         r = read_locked(c,
                         "SELECT digest, user, created_ns, used_ns FROM logins ORDER BY created_ns",

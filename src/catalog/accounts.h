@@ -1,6 +1,7 @@
 #pragma once
 
 #include "catalog/catalog.h"
+#include "catalog/scope.h"
 
 /* Who may come in, as rows: users, tokens, and the logins that cookies stand for. What a row means
  * is access/'s business. Nothing in here lets anybody in: passwords, tokens and cookies are hashes.
@@ -16,6 +17,7 @@ struct bp_catalog_user {
     char hash[BP_ACCOUNT_HASH]; /* of the password */
     bool disabled;
     bp_ns_t created_ns, used_ns; /* wall; used 0 = never */
+    char scope[BP_SCOPE];        /* catalog/scope.h; "" = everything */
 };
 
 struct bp_catalog_token {
@@ -23,6 +25,7 @@ struct bp_catalog_token {
     char name[BP_ACCOUNT_NAME]; /* what it is for */
     char role[BP_ACCOUNT_ROLE];
     bp_ns_t created_ns, expires_ns, used_ns; /* wall; expires 0 = never */
+    char scope[BP_SCOPE];
 };
 
 struct bp_catalog_login {

@@ -360,6 +360,23 @@ int bp_archive_each_decision(struct bp_archive *a, const char *session, uint32_t
     return r;
 }
 
+int bp_archive_decided(struct bp_archive *a, int64_t decision, char ret[static 27],
+                       struct bp_error *err) {
+    struct bp_archive_conn *c = bp_archive_reader(a);
+    sqlite3_stmt *s = NULL;
+    int r = bp_archive_take(c, "SELECT session FROM decisions WHERE decision = ?1", &s, err);
+
+    if (r == 0)
+        r = bp_db_bind_int(s, 1, decision) ? bp_archive_step(c, s, err) : bp_archive_fail(c, err);
+    if (r > 0)
+        (void) snprintf(ret, 27, "%s", bp_db_text(s, 0));
+    if (s)
+        bp_db_put_back(s);
+    bp_archive_let_go(c);
+    return r == 0 ? bp_fail(err, -ENOENT, "there is no decision %lld", (long long) decision)
+                  : BP_MIN(r, 0);
+}
+
 /* ---- edits ---- */
 
 static int set_tag(void *ctx, const char *tag) {

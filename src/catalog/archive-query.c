@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "catalog/scope.h"
 
 enum { FEW = 2000, LABELS_MAX = 2000, PROBED_LABELS = 8 };
 
@@ -424,6 +427,48 @@ static int put_term(struct compiler *k, const struct bp_query *q, const struct b
     }
 }
 
+/* ---- whose ---- */
+
+/* Sessions of devices as catalog/scope.h has them. GLOB is what fits() there is: case matters, and
+ * of its special characters only * can be in a word. */
+static int put_devices(struct compiler *k, const char *devices) {
+    struct driver d = { .number = "d.n" };
+    BP_AUTO_BUF labels = { 0 }, sql = { 0 };
+    const char *at = devices;
+    struct bp_str word;
+    bool group, any = false;
+    int r;
+
+    bp_buf_put_str(&labels, "(SELECT label FROM labels WHERE kind = 'device' AND (");
+    for (; bp_scope_next(&at, &word, &group); any = true) {
+        BP_AUTO_FREE char *text = strndup(word.p, word.n);
+
+        if (!text)
+            return bp_fail(k->err, -ENOMEM, "no memory for a query");
+        bp_buf_printf(
+            &labels,
+            group ? "%svalue IN (SELECT devices.id FROM devices, json_each(devices.groups) g"
+                    " WHERE g.value = ?%zu)"
+                  : "%svalue GLOB ?%zu",
+            any ? " OR " : "", bind(k->out, text, 0));
+    }
+    bp_buf_put_str(&labels, any ? "))" : "0))");
+    bp_buf_printf(&sql, "SELECT session AS n FROM session_labels WHERE label IN %s",
+                  bp_buf_cstr(&labels));
+    if (labels.failed || !bp_buf_cstr(&sql))
+        return bp_fail(k->err, -ENOMEM, "no memory for a query");
+    bp_buf_printf(&k->where,
+                  " AND EXISTS (SELECT 1 FROM session_labels WHERE session = s.num AND +label IN"
+                  " %s)",
+                  bp_buf_cstr(&labels));
+    r = count_few(k, bp_buf_cstr(&sql), &d.rows);
+    if (r == 0 && d.rows <= FEW) {
+        bp_buf_printf(&d.from, "(%s) d", bp_buf_cstr(&sql));
+        offer(k, &d);
+    }
+    return r;
+}
+
 /* ---- the whole ---- */
 
 static void put_cursor(struct compiler *k, enum bp_archive_sort sort, bool ascending,
@@ -471,8 +516,8 @@ static void assemble(struct compiler *k, enum bp_archive_sort sort, bool ascendi
 }
 
 int bp_archive_compile(struct bp_archive_conn *c, const struct bp_query *const *queries,
-                       size_t nqueries, enum bp_archive_sort sort, bool ascending,
-                       const struct bp_archive_from *from, uint32_t limit,
+                       size_t nqueries, const char *devices, enum bp_archive_sort sort,
+                       bool ascending, const struct bp_archive_from *from, uint32_t limit,
                        struct bp_archive_sql *ret, struct bp_error *err) {
     struct compiler k = { .c = c, .out = ret, .by_id = sort == BP_ARCHIVE_BY_ID, .err = err };
     BP_AUTO_BUF match = { 0 };
@@ -481,6 +526,8 @@ int bp_archive_compile(struct bp_archive_conn *c, const struct bp_query *const *
     for (size_t i = 0; r == 0 && i < nqueries; i++)
         for (uint32_t t = 0; r == 0 && t < queries[i]->nterms; t++)
             r = put_term(&k, queries[i], &queries[i]->terms[t], &match);
+    if (r == 0 && *devices)
+        r = put_devices(&k, devices);
     if (r == 0 && match.failed)
         r = bp_fail(err, -ENOMEM, "no memory for a query");
     if (r == 0)

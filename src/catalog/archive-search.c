@@ -155,8 +155,8 @@ static int load_page(struct bp_archive_conn *c, const struct bp_archive_search *
     if (r == 0)
         r = read_cursor(s, &from, err);
     if (r == 0)
-        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), s->sort, s->ascending, &from, limit + 1,
-                               &sql, err);
+        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), s->devices ? s->devices : "", s->sort,
+                               s->ascending, &from, limit + 1, &sql, err);
     if (r < 0)
         return r;
     (void) snprintf(after, sizeof after,
@@ -250,8 +250,9 @@ static int facets_of_some(struct bp_archive_conn *c, const struct bp_archive_sea
     int r = read_queries(s, &q, err);
 
     if (r == 0)
-        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), BP_ARCHIVE_BY_ID, false,
-                               &(struct bp_archive_from){ 0 }, BP_ARCHIVE_FACET_MAX, &sql, err);
+        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), s->devices ? s->devices : "",
+                               BP_ARCHIVE_BY_ID, false, &(struct bp_archive_from){ 0 },
+                               BP_ARCHIVE_FACET_MAX, &sql, err);
     if (r == 0)
         r = bp_archive_prepare(c, &sql, before, ") SELECT count(*) FROM page", &counting, err);
     if (r == 0)
@@ -270,7 +271,8 @@ int bp_archive_facets(struct bp_archive *a, const struct bp_archive_search *s, u
                       int (*fn)(void *ctx, const char *kind, const char *value, uint64_t sessions),
                       void *ctx, uint64_t *ret_total, bool *ret_exact, struct bp_error *err) {
     struct facets f = { .per_kind = per_kind, .fn = fn, .ctx = ctx };
-    bool all = (!s->q || !*s->q) && (!s->scope || !*s->scope), exact = true;
+    bool all = (!s->q || !*s->q) && (!s->scope || !*s->scope) && (!s->devices || !*s->devices);
+    bool exact = true;
     struct bp_archive_conn *c = bp_archive_reader(a);
     uint64_t total = 0;
     int r = all ? facets_of_all(c, &f, &total, err) : facets_of_some(c, s, &f, &total, &exact, err);

@@ -244,6 +244,12 @@ int bp_archive_each_unverified(struct bp_archive *a, uint32_t limit,
 int bp_archive_each_holder(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
                            int (*fn)(void *ctx, const char *id), void *ctx, struct bp_error *err);
 
+/** Calls fn with the device of each session that has this object, "" for one without a device; fn
+ *  calls nothing of the archive. Nonzero stops and is returned */
+int bp_archive_each_owner(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
+                          int (*fn)(void *ctx, const char *device), void *ctx,
+                          struct bp_error *err);
+
 /* The overview of a session (bag/overview.h), as JSON that others made. */
 BP_MUST_CHECK int bp_archive_put_overview(struct bp_archive *a, const char *id, const char *json,
                                           struct bp_error *err);
@@ -287,8 +293,9 @@ int bp_archive_sort_from_name(const char *name);
 enum { BP_ARCHIVE_NAME_MAX = 255, BP_ARCHIVE_CURSOR = 576 };
 
 struct bp_archive_search {
-    const char *q;     /* the query language of catalog/query.h, or NULL */
-    const char *scope; /* another query that must hold, too: what the caller may see; or NULL */
+    const char *q;       /* the query language of catalog/query.h, or NULL */
+    const char *scope;   /* another query that must hold, too; or NULL */
+    const char *devices; /* only what these recorded: catalog/scope.h; NULL or "": no limit */
     enum bp_archive_sort sort;
     bool ascending;     /* newest, largest, last first otherwise */
     const char *cursor; /* of the page before, or NULL: stays right whatever comes in meanwhile */
@@ -401,6 +408,9 @@ struct bp_archive_decision {
 int bp_archive_each_decision(struct bp_archive *a, const char *session, uint32_t limit,
                              int (*fn)(void *ctx, const struct bp_archive_decision *d), void *ctx,
                              struct bp_error *err);
+/** Which session a decision is about. @return 0, -ENOENT */
+BP_MUST_CHECK int bp_archive_decided(struct bp_archive *a, int64_t decision, char ret[static 27],
+                                     struct bp_error *err);
 /** Takes the other value, as a new edit by `who`. @return 0, -ENOENT, BP_EBUSY when it is undone */
 BP_MUST_CHECK int bp_archive_undo(struct bp_archive *a, int64_t decision, const char *who,
                                   bp_ns_t wall_ns, struct bp_error *err);

@@ -62,6 +62,9 @@ static const char *const migrations[] = {
     ") STRICT;",
 
     "ALTER TABLE sessions ADD COLUMN sync TEXT NOT NULL DEFAULT ''",
+
+    "ALTER TABLE users ADD COLUMN scope TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tokens ADD COLUMN scope TEXT NOT NULL DEFAULT '';",
 };
 
 static const struct bp_db_kind kind = {

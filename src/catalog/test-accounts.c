@@ -48,9 +48,12 @@ static int tear_down(void **state) {
     return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static const struct bp_catalog_user alice = { "alice", "admin", "$scrypt$x", false, 10, 0 };
-static const struct bp_catalog_user bob = { "bob'; --", "viewer", "$scrypt$y", true, 20, 30 };
-static const struct bp_catalog_token token = { { 1, 2, 3 }, "grafana", "viewer", 5, 6, 0 };
+static const struct bp_catalog_user alice = { "alice", "admin", "$scrypt$x", false, 10, 0, "" };
+static const struct bp_catalog_user bob = { "bob'; --", "viewer", "$scrypt$y",       true,
+                                            20,         30,       "hall-* group:lab" };
+static const struct bp_catalog_token token = {
+    { 1, 2, 3 }, "grafana", "viewer", 5, 6, 0, "hall-1"
+};
 
 static void put_all(void) {
     struct bp_catalog_login login = { { 9 }, "alice", 40, 40 };

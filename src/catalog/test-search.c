@@ -287,6 +287,50 @@ static void scoped(void **state) {
         assert_int_equal(is_in(&g, rows[k].id), rows[k].robot == 7);
 }
 
+/* Whose sessions they are holds, too: by id, by pattern, by group; case matters. */
+static void by_device(void **state) {
+    static const struct {
+        const char *devices;
+        int parity; /* of the robots that are in; 2: all, 3: none */
+    } tries[] = {
+        { "odd", 1 },        { "o*", 1 },       { "Odd", 3 },          { "odd even", 2 },
+        { "*", 2 },          { "nobody", 3 },   { "*n", 0 },           { "group:yard", 0 },
+        { "group:Yard", 3 }, { "group:ya", 3 }, { "group:yard o", 0 }, { "group:yard odd", 2 },
+    };
+    struct bp_archive_device d = { .id = "even",
+                                   .name = "",
+                                   .kind = "robot",
+                                   .public_key = "",
+                                   .groups = "[\"hall\",\"yard\"]",
+                                   .info = "{}",
+                                   .approved_by = "" };
+    static const enum bp_archive_sort orders[] = { BP_ARCHIVE_BY_ID, BP_ARCHIVE_BY_LOST };
+    struct got g;
+
+    (void) state;
+    ok(bp_archive_put_device(a, &d, &err));
+    for (size_t i = 0; i < 2 * BP_COUNT(tries); i++) {
+        const char *devices = tries[i / 2].devices;
+        int parity = tries[i / 2].parity;
+
+        for (size_t q = 0; q < 2; q++) {
+            search_all((struct bp_archive_search){ .q = q ? "robot:3,4,5" : NULL,
+                                                   .devices = devices,
+                                                   .sort = orders[i % 2],
+                                                   .limit = 50 },
+                       &g);
+            for (int k = 0; k < nrows; k++) {
+                bool robot = !q || (rows[k].robot >= 3 && rows[k].robot <= 5);
+
+                if (is_in(&g, rows[k].id) !=
+                    (robot && (parity == 2 || rows[k].robot % 2 == parity)))
+                    fail_msg("%s: %s", devices, rows[k].id);
+            }
+        }
+    }
+    ok(bp_archive_remove_device(a, "even", &err));
+}
+
 static const struct row *row_of(const char *id) {
     for (int i = 0; i < nrows; i++)
         if (bp_streq(rows[i].id, id))
@@ -418,7 +462,7 @@ static void plan_of(const char *text, enum bp_archive_sort sort, char *ret, size
     size_t n = 0;
 
     ok(bp_query_parse(bp_str_of(text), NOV, &q, &err));
-    ok(bp_archive_compile(c, &one, 1, sort, false, &from, 101, &sql, &err));
+    ok(bp_archive_compile(c, &one, 1, "", sort, false, &from, 101, &sql, &err));
     ok(bp_archive_prepare(c, &sql, "EXPLAIN QUERY PLAN ", "", &s, &err));
     *ret = '\0';
     while (sqlite3_step(s) == SQLITE_ROW && n < max)
@@ -495,13 +539,10 @@ static void others_walk_indexes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),
-        cmocka_unit_test(scoped),
-        cmocka_unit_test(sorts),
-        cmocka_unit_test(bad_cursors),
-        cmocka_unit_test(facets),
-        cmocka_unit_test(walks_indexes),
-        cmocka_unit_test(others_walk_indexes),
+        cmocka_unit_test(finds),         cmocka_unit_test(scoped),
+        cmocka_unit_test(by_device),     cmocka_unit_test(sorts),
+        cmocka_unit_test(bad_cursors),   cmocka_unit_test(facets),
+        cmocka_unit_test(walks_indexes), cmocka_unit_test(others_walk_indexes),
         cmocka_unit_test(pages_stay),
     };
 

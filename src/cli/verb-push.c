@@ -117,6 +117,7 @@ struct pushing {
     char device[128];
     char path[1100]; /* of the queue */
     size_t sessions;
+    unsigned refused; /* of a shuttle disk */
     bool ever_online;
     bp_ns_t last_good_mono;
     uint64_t total, sent; /* bytes */
@@ -192,6 +193,49 @@ static int add_folders(struct pushing *p, const char *path, int depth, struct bp
     return r;
 }
 
+/* ---- a disk that was carried ---- */
+
+/* What its device said of a session goes with it, so that it arrives as it had by the network. A
+ * list that nobody has signed is no less than a folder of recordings: the server looks at the
+ * signature of each manifest in any case. */
+static int on_session(void *ctx, const char *device, const char *id, const char *dir,
+                      const char *json) {
+    struct pushing *p = ctx;
+    json_t *about = json_loads(json, 0, NULL);
+    struct bp_sync_session extra = { .name = json_string_value(json_object_get(about, "name")),
+                                     .json = json,
+                                     .tags = p->o->tags.v };
+    int r = bp_sync_add_folder(p->engine, dir, &extra, NULL, &p->why);
+
+    (void) device, (void) id;
+    p->sessions += r >= 0;
+    json_decref(about);
+    return r < 0 ? r : 0;
+}
+
+static void on_refused(void *ctx, const char *what, const char *why) {
+    struct pushing *p = ctx;
+
+    p->refused++;
+    (void) fprintf(stderr, "bagpipe: left out: %s: %s\n", what, why);
+}
+
+/* @return -ENOENT when it is no such disk */
+static int add_disk(struct pushing *p, const char *root, struct bp_error *err) {
+    int r = bp_sync_import_shuttle(&(struct bp_sync_import){ .root = root,
+                                                             .allow_unsigned = true,
+                                                             .session = on_session,
+                                                             .refused = on_refused,
+                                                             .ctx = p },
+                                   err);
+
+    if (r < 0)
+        return *p->why.text ? bp_fail(err, r, "%s", p->why.text) : r;
+    if (p->sessions == 0)
+        return bp_fail(err, BP_EFORMAT, "nothing on '%s' is whole", root);
+    return 0;
+}
+
 static int add_path(struct pushing *p, const char *path, int depth, struct bp_error *err) {
     struct bp_sync_session extra = { .tags = p->o->tags.v };
     struct stat st;
@@ -199,6 +243,8 @@ static int add_path(struct pushing *p, const char *path, int depth, struct bp_er
 
     if (stat(path, &st) < 0)
         return bp_fail(err, -errno, "cannot read '%s': %s", path, bp_strerror(-errno));
+    if (depth == 0 && S_ISDIR(st.st_mode) && (r = add_disk(p, path, err)) != -ENOENT)
+        return r;
     if (S_ISDIR(st.st_mode) && !is_session_folder(path))
         return depth < 2 ? add_folders(p, path, depth, err) : 0;
     p->sessions++;
@@ -423,7 +469,7 @@ static int push_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     bp_sync_close(p.engine);
     if (r == 0)
         forget_queue(p.path);
-    return r;
+    return r == 0 && p.refused ? BP_EXIT_LOSSES : r;
 }
 
 const struct bp_verb bp_verb_push = {
@@ -431,14 +477,16 @@ const struct bp_verb bp_verb_push = {
     .args = "PATH… URL",
     .summary = "send recordings to a server, a bucket or a disk",
     .description =
-        "PATH is a session folder, a folder of them, or a file. URL is http(s)://SERVER, "
+        "PATH is a session folder, a folder of them, a file, or a disk that a robot has filled. URL is http(s)://SERVER, "
         "s3://BUCKET/PREFIX or file:///MOUNTED/DISK. Files go in parts, each proven by its "
         "SHA-256, and nothing that is there is sent again. Cut off at any point, the same command "
         "goes on. A disk carries signed recordings to a site, which takes them with `bagpipe pull "
-        "file:///DISK`.\n\n" BP_CLI_LINK_DESCRIPTION,
+        "file:///DISK`, or has them sent on with `bagpipe push /DISK URL`: what is not as it "
+        "was written is left out, and the exit status is 3.\n\n" BP_CLI_LINK_DESCRIPTION,
     .examples = "bagpipe push ~/bags/drive_7 https://site:8080\n"
                 "bagpipe push ~/bags s3://robots/fleet1 --option endpoint=http://minio:9000\n"
-                "bagpipe push /var/lib/bagpipe file:///mnt/usb      a disk to carry",
+                "bagpipe push /var/lib/bagpipe file:///mnt/usb      a disk to carry\n"
+                "bagpipe push /mnt/usb https://site:8080            what such a disk brought",
     .opts = options,
     .nopts = BP_COUNT(options),
     .opts_size = sizeof(struct opts),

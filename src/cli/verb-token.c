@@ -8,6 +8,7 @@
 
 struct opts {
     struct bp_cli_accounts where;
+    const char *scope;
     int role;
     bp_ns_t expires;
     bool json;
@@ -18,6 +19,8 @@ struct opts {
 static const struct bp_opt options[] = {
     { "role", 'r', BP_OPT_CHOICE, OPT(role), NULL, "new: what it may do", "viewer",
       "viewer|operator|admin", 0, 0 },
+    { "scope", 0, BP_OPT_TEXT, OPT(scope), "DEVICES",
+      "new: only these, of a server: ids, * is anything, group:NAME", NULL, NULL, 0, 0 },
     { "expires", 0, BP_OPT_DURATION, OPT(expires), "TIME", "new: ends after this (0 = never)", "0",
       NULL, 0, 315360000 },
     { "url", 0, BP_OPT_TEXT, OPT(where.url), "URL", "agent to talk to (the local one's socket)",
@@ -41,22 +44,23 @@ static void print_tokens(const json_t *page) {
     char created[32], expires[32], used[32];
 
     if (json_array_size(list))
-        (void) printf("%-24s  %-8s  %-19s  %-19s  %s\n", "name", "role", "created", "expires",
-                      "last used");
+        (void) printf("%-24s  %-8s  %-19s  %-19s  %-19s  %s\n", "name", "role", "created",
+                      "expires", "last used", "scope");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *t = json_array_get(list, i);
 
-        (void) printf("%-24s  %-8s  %-19s  %-19s  %s\n", text(t, "name"), text(t, "role"),
+        (void) printf("%-24s  %-8s  %-19s  %-19s  %-19s  %s\n", text(t, "name"), text(t, "role"),
                       bp_cli_time(json_object_get(t, "created_ns"), created, sizeof created),
                       bp_cli_time(json_object_get(t, "expires_ns"), expires, sizeof expires),
-                      bp_cli_time(json_object_get(t, "used_ns"), used, sizeof used));
+                      bp_cli_time(json_object_get(t, "used_ns"), used, sizeof used),
+                      text(t, "scope"));
     }
 }
 
 static int do_new(const struct opts *o, const char *name, json_t **ret, struct bp_error *err) {
     static const char *const roles[] = { "viewer", "operator", "admin" };
-    json_t *body = json_pack("{s:s, s:s, s:f}", "name", name, "role", roles[o->role], "lifetime_s",
-                             (double) o->expires / 1e9);
+    json_t *body = json_pack("{s:s, s:s, s:f, s:s*}", "name", name, "role", roles[o->role],
+                             "lifetime_s", (double) o->expires / 1e9, "scope", o->scope);
     int r = body ? bp_cli_account(&o->where, "POST", "tokens", NULL, body, ret, err)
                  : bp_fail(err, BP_EUSAGE, "a name is UTF-8 text");
 

@@ -12,6 +12,7 @@ enum { PASSWORD_MAX = 1024 };
 
 struct opts {
     struct bp_cli_accounts where;
+    const char *scope;
     int role;
     bool json;
 };
@@ -21,6 +22,8 @@ struct opts {
 static const struct bp_opt options[] = {
     { "role", 'r', BP_OPT_CHOICE, OPT(role), NULL, "add, role: what the user may do", "viewer",
       "viewer|operator|admin", 0, 0 },
+    { "scope", 0, BP_OPT_TEXT, OPT(scope), "DEVICES",
+      "add, scope: only these, of a server: ids, * is anything, group:NAME", NULL, NULL, 0, 0 },
     { "url", 0, BP_OPT_TEXT, OPT(where.url), "URL", "agent to talk to (the local one's socket)",
       NULL, NULL, 0, 0 },
     { "config", 'c', BP_OPT_TEXT, OPT(where.config), "FILE",
@@ -103,19 +106,19 @@ static const char *text(const json_t *o, const char *key) {
 static void print_user(const json_t *u) {
     char created[32], used[32];
 
-    (void) printf("%-24s  %-8s  %-8s  %-19s  %-19s  %6lld\n", text(u, "name"), text(u, "role"),
+    (void) printf("%-24s  %-8s  %-8s  %-19s  %-19s  %6lld  %s\n", text(u, "name"), text(u, "role"),
                   json_is_true(json_object_get(u, "disabled")) ? "disabled" : "enabled",
                   bp_cli_time(json_object_get(u, "created_ns"), created, sizeof created),
                   bp_cli_time(json_object_get(u, "used_ns"), used, sizeof used),
-                  (long long) json_integer_value(json_object_get(u, "logins")));
+                  (long long) json_integer_value(json_object_get(u, "logins")), text(u, "scope"));
 }
 
 static void print_users(const json_t *page) {
     const json_t *list = json_object_get(page, "users");
 
     if (json_array_size(list))
-        (void) printf("%-24s  %-8s  %-8s  %-19s  %-19s  %6s\n", "name", "role", "state", "created",
-                      "last used", "logins");
+        (void) printf("%-24s  %-8s  %-8s  %-19s  %-19s  %6s  %s\n", "name", "role", "state",
+                      "created", "last used", "logins", "scope");
     for (size_t i = 0; i < json_array_size(list); i++)
         print_user(json_array_get(list, i));
 }
@@ -138,11 +141,13 @@ static int body_of(const struct opts *o, const char *what, const char *name, jso
         *ret = json_pack("{s:b}", "disabled", (int) bp_streq(what, "disable"));
     } else if (bp_streq(what, "role")) {
         *ret = json_pack("{s:s}", "role", role_of(o));
+    } else if (bp_streq(what, "scope")) {
+        *ret = json_pack("{s:s}", "scope", o->scope ? o->scope : "");
     } else if (add || bp_streq(what, "passwd")) {
         r = ask_password(password, err);
         if (r == 0)
-            *ret = add ? json_pack("{s:s, s:s, s:s}", "name", name, "role", role_of(o), "password",
-                                   password)
+            *ret = add ? json_pack("{s:s, s:s, s:s, s:s*}", "name", name, "role", role_of(o),
+                                   "password", password, "scope", o->scope)
                        : json_pack("{s:s}", "password", password);
         explicit_bzero(password, sizeof password);
         if (r == 0 && !*ret)
@@ -156,9 +161,9 @@ static int user_run(void *opts, int argc, char *argv[], struct bp_error *err) {
         const char *word, *method;
         bool by_name; /* the name is in the path */
     } actions[] = {
-        { "add", "POST", false },     { "passwd", "PATCH", true }, { "role", "PATCH", true },
-        { "disable", "PATCH", true }, { "enable", "PATCH", true }, { "rm", "DELETE", true },
-        { "list", "GET", false },
+        { "add", "POST", false },   { "passwd", "PATCH", true },  { "role", "PATCH", true },
+        { "scope", "PATCH", true }, { "disable", "PATCH", true }, { "enable", "PATCH", true },
+        { "rm", "DELETE", true },   { "list", "GET", false },
     };
     const struct opts *o = opts;
     const char *what = argv[0], *name = argc > 1 ? argv[1] : NULL;
@@ -169,11 +174,10 @@ static int user_run(void *opts, int argc, char *argv[], struct bp_error *err) {
     while (i < BP_COUNT(actions) && !bp_streq(what, actions[i].word))
         i++;
     if (i == BP_COUNT(actions) || (bp_streq(what, "list") ? argc != 1 : argc != 2))
-        return bp_fail(
-            err, BP_EUSAGE,
-            "'%s': expected add NAME, passwd NAME, role NAME, disable NAME, enable NAME, "
-            "rm NAME or list",
-            what);
+        return bp_fail(err, BP_EUSAGE,
+                       "'%s': expected add NAME, passwd NAME, role NAME, scope NAME, disable NAME, "
+                       "enable NAME, rm NAME or list",
+                       what);
     r = body_of(o, what, name, &body, err);
     if (r == 0)
         r = bp_cli_account(&o->where, actions[i].method, "users", actions[i].by_name ? name : NULL,
@@ -189,15 +193,18 @@ static int user_run(void *opts, int argc, char *argv[], struct bp_error *err) {
 
 const struct bp_verb bp_verb_user = {
     .name = "user",
-    .args = "add|passwd|role|disable|enable|rm|list [NAME]",
+    .args = "add|passwd|role|scope|disable|enable|rm|list [NAME]",
     .summary = "users of an agent: who may log in, and as what",
     .description =
         "A viewer looks, an operator starts, stops and marks sessions too, an admin does "
         "everything. The password is asked for, or read from stdin when that is no terminal. With "
         "the first user or token everybody has to prove who they are, except on the agent's "
-        "socket.\n\nWorks on the agent's socket, or on its catalogue while it does not run.",
+        "socket.\n\nWith --server they are a server's. There a viewer or operator may have a scope: devices "
+        "by id, group:NAME for those of a group, several with commas. Of all others nothing is seen "
+        "and nothing can be done to them.\n\nWorks on the agent's socket, or on its catalogue while it does not run.",
     .examples = "bagpipe user add alice --role admin       asks for a password\n"
                 "bagpipe user role alice --role viewer     from now on she looks\n"
+                "bagpipe user scope alice --server --scope 'hall-*,group:lab'\n"
                 "bagpipe user disable alice                ends her logins, keeps the account\n"
                 "bagpipe user passwd alice <secret.txt     as a script does it",
     .opts = options,

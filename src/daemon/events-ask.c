@@ -38,7 +38,7 @@ static struct bp_events_want *find(struct bp_events_ask *a, const struct bp_chan
 /* @param name  of a topic; @return its new place, or NULL */
 static struct bp_events_want *add(struct bp_events *e, struct bp_events_ask *a, const char *name,
                                   struct bp_error *err) {
-    struct bp_channel *ch = bp_events_channel(e, name, err);
+    struct bp_channel *ch = bp_events_channel(e, a->view, name, err);
 
     if (!ch)
         return NULL;
@@ -142,7 +142,7 @@ static int read_unsubscribe(struct bp_events *e, struct bp_events_ask *a, const 
             return bp_fail(err, BP_EUSAGE, "unsubscribe: expected names of topics");
         if (a->ndrop == BP_EVENTS_FEEDS)
             return too_many(err);
-        a->drop[a->ndrop] = bp_events_channel(e, json_string_value(name), err);
+        a->drop[a->ndrop] = bp_events_channel(e, a->view, json_string_value(name), err);
         if (!a->drop[a->ndrop])
             return BP_EUSAGE;
         a->ndrop++;
@@ -165,7 +165,7 @@ static int read_credit(struct bp_events *e, struct bp_events_ask *a, const json_
             return bp_prefix(err, r, "credit");
         if (a->ncredit == BP_EVENTS_FEEDS)
             return too_many(err);
-        a->credit[a->ncredit].channel = bp_events_channel(e, name, err);
+        a->credit[a->ncredit].channel = bp_events_channel(e, a->view, name, err);
         if (!a->credit[a->ncredit].channel)
             return BP_EUSAGE;
         a->credit[a->ncredit++].n = (unsigned) n;
@@ -183,9 +183,9 @@ static int read_resume(struct bp_events *e, struct bp_events_ask *a, const json_
 
     if (!boot || !json_is_object(last) || json_object_size(v) != 2)
         return bp_fail(err, BP_EUSAGE, "resume: expected an object with 'boot' and 'last'");
-    a->restarted = !bp_streq(boot, e->boot);
+    a->restarted = !bp_streq(boot, a->view->boot);
     json_object_foreach((json_t *) (uintptr_t) last, name, value) {
-        struct bp_channel *ch = bp_events_channel(e, name, err);
+        struct bp_channel *ch = bp_events_channel(e, a->view, name, err);
         struct bp_events_want *w = ch ? find(a, ch) : NULL;
         int64_t seq = 0;
         uint64_t newest = ch ? bp_channel_seq(ch) : 0;
@@ -206,15 +206,15 @@ static int read_resume(struct bp_events *e, struct bp_events_ask *a, const json_
     return 0;
 }
 
-int bp_events_ask(struct bp_events *e, const json_t *json, struct bp_events_ask *ret,
-                  struct bp_error *err) {
+int bp_events_ask(struct bp_events *e, const struct bp_events_view *view, const json_t *json,
+                  struct bp_events_ask *ret, struct bp_error *err) {
     static const char *const keys[] = { "id", "subscribe", "unsubscribe", "credit", "resume" };
     const json_t *v;
     const char *key;
     json_t *value;
     int r = 0;
 
-    *ret = (struct bp_events_ask){ 0 };
+    *ret = (struct bp_events_ask){ .view = view };
     if (!json_is_object(json))
         return bp_fail(err, BP_EUSAGE, "a message is a JSON object");
     json_object_foreach((json_t *) (uintptr_t) json, key, value) {

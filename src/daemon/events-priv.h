@@ -2,29 +2,44 @@
 
 #include <jansson.h>
 
+#include "base/mutex.h"
 #include "base/ulid.h"
+#include "catalog/scope.h"
 #include "daemon/events.h"
 #include "net/ws.h"
 
 enum {
-    BP_EVENTS_FEEDS = 64,           /* subscriptions of one connection */
-    BP_EVENTS_NAME = 300,           /* bytes of a topic's name */
-    BP_EVENTS_MESSAGE = 16 * 1024,  /* of a client */
-    BP_EVENTS_ANSWERS = 256 * 1024, /* that wait for a client to read them */
+    BP_EVENTS_FEEDS = 64,              /* subscriptions of one connection */
+    BP_EVENTS_NAME = 300,              /* bytes of a topic's name */
+    BP_EVENTS_MESSAGE = 16 * 1024,     /* of a client */
+    BP_EVENTS_ANSWERS = 256 * 1024,    /* that wait for a client to read them */
+    BP_EVENTS_VIEWS = 64,              /* different scopes of those who ever subscribed */
+    BP_EVENTS_VIEW_REPLAY = 64 * 1024, /* bytes a topic of one remembers at most */
+};
+
+/* What those with the same scope are told: channels of their own, so that also the numbers of news
+ * and what is told again to who comes back is theirs alone. Lives as long as the events. */
+struct bp_events_view {
+    struct bp_events_view *next;                       /* constant once it is in the list */
+    char scope[BP_SCOPE];                              /* "" = everything */
+    char boot[BP_ULID_TEXT];                           /* sequence numbers are of this life */
+    struct bp_channel *channels[BP_EVENTS_TOPICS_MAX]; /* in the order of the table; or NULL */
 };
 
 struct bp_events {
     struct bp_events_opts o;
     struct bp_fanout *fanout;
     struct bp_ws_server *ws;
-    struct bp_channel *channels[BP_EVENTS_TOPICS_MAX]; /* in the order of the table */
-    char boot[BP_ULID_TEXT];                           /* sequence numbers are of this life */
-    void *more;                                        /* of the owner's table, or NULL */
+    struct bp_events_view all;    /* of those without a scope */
+    struct bp_events_view *views; /* [atomic] of others; grows at its head, under view_lock */
+    struct bp_mutex view_lock;    /* leaf */
+    void *more;                   /* of the owner's table, or NULL */
     bool listening;
 };
 
 /** The channel of a topic, a reference. @return NULL: `err` says why */
-struct bp_channel *bp_events_channel(struct bp_events *e, const char *name, struct bp_error *err);
+struct bp_channel *bp_events_channel(struct bp_events *e, const struct bp_events_view *v,
+                                     const char *name, struct bp_error *err);
 
 /* --- events-ask.c: what a client wants --- */
 
@@ -35,6 +50,7 @@ struct bp_events_want {
 
 /* All of a message is looked at before any of it is done. */
 struct bp_events_ask {
+    const struct bp_events_view *view; /* of who asks */
     struct bp_events_want add[BP_EVENTS_FEEDS];
     size_t nadd;
     struct bp_channel *drop[BP_EVENTS_FEEDS]; /* references */
@@ -47,9 +63,10 @@ struct bp_events_ask {
     bool restarted; /* what it saw last is of an earlier life of the daemon */
 };
 
-/** @param json  a client's message
+/** @param view, json  of a client, and its message
  *  @return 0, BP_EUSAGE; bp_events_ask_done() in any case */
-BP_MUST_CHECK int bp_events_ask(struct bp_events *e, const json_t *json, struct bp_events_ask *ret,
+BP_MUST_CHECK int bp_events_ask(struct bp_events *e, const struct bp_events_view *view,
+                                const json_t *json, struct bp_events_ask *ret,
                                 struct bp_error *err);
 void bp_events_ask_done(struct bp_events_ask *a);
 /**

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "net/sse.h"
@@ -30,21 +31,121 @@ static int index_of(const struct bp_events *e, const char *name) {
     return -1;
 }
 
-struct bp_channel *bp_events_channel(struct bp_events *e, const char *name, struct bp_error *err) {
+/* Is any of a topic for those? */
+static bool is_for(const struct bp_events *e, const struct bp_events_view *v, const char *topic) {
+    return !*v->scope || (e->o.sees && e->o.sees(e->o.ctx, v->scope, topic, NULL));
+}
+
+struct bp_channel *bp_events_channel(struct bp_events *e, const struct bp_events_view *v,
+                                     const char *name, struct bp_error *err) {
     int i = index_of(e, name);
     BP_AUTO_BUF names = { 0 };
 
-    if (i >= 0)
-        return bp_channel_ref(e->channels[i]);
-    if (e->o.more && bp_starts_with(name, e->o.more->prefix))
+    if (i >= 0 && v->channels[i])
+        return bp_channel_ref(v->channels[i]);
+    if (e->o.more && bp_starts_with(name, e->o.more->prefix) && is_for(e, v, name))
         return e->o.more->channel(e->more, name, err);
     for (size_t k = 0; k < e->o.ntopics; k++)
-        bp_buf_printf(&names, k ? ", %s" : "%s", e->o.topics[k].name);
+        if (v->channels[k])
+            bp_buf_printf(&names, names.n ? ", %s" : "%s", e->o.topics[k].name);
     if (e->o.more)
         bp_buf_printf(&names, " and %s", e->o.more->form);
     (void) bp_fail(err, BP_EUSAGE, "there is no topic '%.100s'; there are %s", name,
                    bp_buf_cstr(&names));
     return NULL;
+}
+
+static void publish(struct bp_channel *ch, const char *text, size_t n) {
+    struct bp_frame *f = bp_frame_new(BP_WS_TEXT, BP_STAMP_MAX, n + 1);
+
+    if (!f)
+        return;
+    memcpy(bp_frame_payload(f), text, n);
+    bp_frame_payload(f)[n] = '}';
+    (void) bp_channel_publish(ch, f);
+}
+
+/* --- views --- */
+
+static int open_channels(const struct bp_events *e, struct bp_events_view *v) {
+    for (size_t i = 0; i < e->o.ntopics; i++) {
+        const struct bp_events_topic *t = &e->o.topics[i];
+        unsigned most = *v->scope ? BP_EVENTS_VIEW_REPLAY : UINT_MAX;
+
+        if (!is_for(e, v, t->name))
+            continue;
+        v->channels[i] = bp_channel_new(
+            e->fanout,
+            &(struct bp_channel_options){ .name = t->name,
+                                          .stamp = stamp,
+                                          .replay_frames = t->replay_frames,
+                                          .replay_bytes = BP_MIN(t->replay_bytes, most) });
+        if (!v->channels[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static void close_channels(struct bp_events_view *v) {
+    for (size_t i = 0; i < BP_EVENTS_TOPICS_MAX; i++)
+        bp_channel_unref(BP_TAKE_PTR(v->channels[i]));
+}
+
+static struct bp_events_view *find_view(struct bp_events *e, const char *scope, unsigned *ret_n) {
+    struct bp_events_view *v = __atomic_load_n(&e->views, __ATOMIC_ACQUIRE);
+
+    for (*ret_n = 0; v && !bp_streq(v->scope, scope); v = v->next)
+        ++*ret_n;
+    return v;
+}
+
+/* Puts one into the list, unless another thread was quicker or there are too many.
+ *  @return the one that is there, or NULL */
+static const struct bp_events_view *add_view(struct bp_events *e, struct bp_events_view *mine) {
+    struct bp_events_view *v;
+    unsigned n;
+
+    bp_mutex_lock(&e->view_lock);
+    v = find_view(e, mine->scope, &n);
+    if (!v && n < BP_EVENTS_VIEWS) {
+        v = mine;
+        v->next = e->views;
+        __atomic_store_n(&e->views, v, __ATOMIC_RELEASE);
+    }
+    bp_mutex_unlock(&e->view_lock);
+    return v;
+}
+
+/* That of a scope, made for the first who has it. */
+static int view_of(struct bp_events *e, const char *scope, const struct bp_events_view **ret,
+                   struct bp_error *err) {
+    struct bp_events_view *mine;
+    unsigned n;
+
+    *ret = *scope ? find_view(e, scope, &n) : &e->all;
+    if (*ret)
+        return 0;
+    mine = calloc(1, sizeof *mine);
+    if (mine) {
+        (void) snprintf(mine->scope, sizeof mine->scope, "%s", scope);
+        (void) bp_ulid_new(mine->boot);
+    }
+    if (!mine || open_channels(e, mine) < 0) {
+        if (mine)
+            close_channels(mine);
+        free(mine);
+        return bp_fail(err, -ENOMEM, "out of memory");
+    }
+    *ret = add_view(e, mine);
+    if (*ret != mine) {
+        close_channels(mine);
+        free(mine);
+    }
+    return *ret ? 0
+                : bp_fail(err, -EAGAIN,
+                          "events were told to %d different scopes: those that are not used any "
+                          "more go when it starts again",
+                          BP_EVENTS_VIEWS);
 }
 
 /* Publisher's thread. */
@@ -53,19 +154,20 @@ static void on_news(void *ctx, const char *topic, const json_t *payload) {
     int i = index_of(e, topic);
     char *text = i >= 0 ? json_dumps(payload, JSON_COMPACT) : NULL;
     size_t n = text ? strlen(text) : 0;
-    struct bp_frame *f = text ? bp_frame_new(BP_WS_TEXT, BP_STAMP_MAX, n + 1) : NULL;
+    const struct bp_events_view *v;
 
-    if (f) {
-        memcpy(bp_frame_payload(f), text, n);
-        bp_frame_payload(f)[n] = '}';
-        (void) bp_channel_publish(e->channels[i], f);
-    }
+    if (!text)
+        return;
+    publish(e->all.channels[i], text, n);
+    for (v = __atomic_load_n(&e->views, __ATOMIC_ACQUIRE); v; v = v->next)
+        if (v->channels[i] && e->o.sees(e->o.ctx, v->scope, topic, payload))
+            publish(v->channels[i], text, n);
     free(text);
 }
 
 void bp_events_tick(struct bp_events *e) {
     for (size_t i = 0; i < e->o.ntopics; i++)
-        if (e->o.topics[i].tick && bp_channel_subscribers(e->channels[i]) > 0)
+        if (e->o.topics[i].tick && bp_channel_subscribers(e->all.channels[i]) > 0)
             bp_bus_publish(e->o.bus, e->o.topics[i].name, e->o.topics[i].tick(e->o.ctx));
 }
 
@@ -79,18 +181,20 @@ static struct bp_frame *frame_of(json_t *json) {
     return f;
 }
 
-static json_t *hello_json(const struct bp_events *e) {
+static json_t *hello_json(const struct bp_events *e, const struct bp_events_view *v) {
     json_t *topics = json_array();
     char time[BP_TIME_TEXT];
 
     for (size_t i = 0; i < e->o.ntopics; i++)
-        (void) json_array_append_new(topics, json_pack("{s:s, s:s}", "topic", e->o.topics[i].name,
-                                                       "about", e->o.topics[i].about));
+        if (v->channels[i])
+            (void) json_array_append_new(topics,
+                                         json_pack("{s:s, s:s}", "topic", e->o.topics[i].name,
+                                                   "about", e->o.topics[i].about));
     if (e->o.more)
         (void) json_array_append_new(
             topics, json_pack("{s:s, s:s}", "topic", e->o.more->form, "about", e->o.more->about));
     return json_pack("{s:{s:s, s:s, s:s, s:o, s:i}}", "hello", "version", BP_VERSION, "boot",
-                     e->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
+                     v->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
                      "max_subscriptions", BP_EVENTS_FEEDS);
 }
 
@@ -107,13 +211,14 @@ enum {
 
 struct guest {
     struct bp_events *events;
+    const struct bp_events_view *view;
     struct bp_pass pass; /* [loop] */
 };
 
 static void ws_open(struct bp_ws *ws, void *data) {
     const struct guest *g = data;
 
-    bp_peer_put(bp_ws_peer(ws), frame_of(hello_json(g->events)));
+    bp_peer_put(bp_ws_peer(ws), frame_of(hello_json(g->events, g->view)));
 }
 
 static unsigned ws_look(struct bp_ws *ws, void *data, const char **ret_reason) {
@@ -125,13 +230,13 @@ static unsigned ws_look(struct bp_ws *ws, void *data, const char **ret_reason) {
 }
 
 /* Does what a message asks for. @return whether it is to be answered; an answer is begun */
-static int obey(struct bp_events *e, struct bp_ws *ws, const json_t *json, json_t *answer,
+static int obey(const struct guest *g, struct bp_ws *ws, const json_t *json, json_t *answer,
                 bool *ret_quiet, struct bp_error *err) {
     struct bp_events_ask ask;
-    int r = bp_events_ask(e, json, &ask, err);
+    int r = bp_events_ask(g->events, g->view, json, &ask, err);
 
     if (r == 0)
-        r = bp_events_do(e, bp_ws_peer(ws), &ask, answer, err);
+        r = bp_events_do(g->events, bp_ws_peer(ws), &ask, answer, err);
     /* credit comes with every frame a viewer has shown: an answer to each would be noise */
     *ret_quiet = r == 0 && ask.ncredit > 0 && json_object_size(json) == 1;
     bp_events_ask_done(&ask);
@@ -151,7 +256,7 @@ static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, s
     if (id)
         (void) json_object_set(answer, "id", id);
     if (json)
-        r = obey(g->events, ws, json, answer, &quiet, &err);
+        r = obey(g, ws, json, answer, &quiet, &err);
     else if (opcode == BP_WS_TEXT)
         r = bp_fail(&err, BP_EUSAGE, "this is no JSON: %s (line %d, column %d)", at.text, at.line,
                     at.column);
@@ -183,6 +288,7 @@ static struct bp_frame *ws_lost(struct bp_ws *ws, void *data, struct bp_channel 
 
 struct sse {
     struct bp_events *events;
+    const struct bp_events_view *view;
     struct bp_events_ask ask;
     uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
     struct bp_pass pass;                 /* [loop] */
@@ -190,7 +296,7 @@ struct sse {
 
 static int sse_begin(struct bp_peer *p, void *data) {
     struct sse *s = data;
-    json_t *hello = hello_json(s->events);
+    json_t *hello = hello_json(s->events, s->view);
     json_t *answer = json_object_get(hello, "hello");
     struct bp_feed *f;
     int r = answer ? bp_events_do(s->events, p, &s->ask, answer, NULL) : -ENOMEM;
@@ -221,7 +327,7 @@ static struct bp_str name_of(struct bp_str body) {
 
 /* What EventSource sends back as Last-Event-ID when it connects again: "BOOT;status=12;log=7". */
 static void put_id(struct bp_buf *out, const struct sse *s) {
-    bp_buf_printf(out, "id: %s", s->events->boot);
+    bp_buf_printf(out, "id: %s", s->view->boot);
     for (size_t i = 0; i < s->events->o.ntopics; i++)
         if (s->last[i] != UINT64_MAX)
             bp_buf_printf(out, ";%s=%llu", s->events->o.topics[i].name,
@@ -283,8 +389,8 @@ static json_t *resume_of(const char *id) {
 }
 
 /* The query as the message it would be over a WebSocket. */
-static int ask_of(const struct bp_events *e, const struct bp_http_req *req, json_t **ret,
-                  struct bp_error *err) {
+static int ask_of(const struct bp_events *e, const struct bp_events_view *v,
+                  const struct bp_http_req *req, json_t **ret, struct bp_error *err) {
     const char *topics = bp_http_query(req, "topics"), *hz = bp_http_query(req, "max_hz");
     const char *id = bp_http_header(req, "Last-Event-ID");
     json_t *list = json_array();
@@ -296,7 +402,8 @@ static int ask_of(const struct bp_events *e, const struct bp_http_req *req, json
         return bp_fail(err, BP_EUSAGE, "max_hz=%.60s: expected a number", hz);
     }
     for (size_t i = 0; !topics && i < e->o.nusual; i++)
-        (void) json_array_append_new(list, json_pack("{s:s}", "topic", e->o.topics[i].name));
+        if (v->channels[i])
+            (void) json_array_append_new(list, json_pack("{s:s}", "topic", e->o.topics[i].name));
     for (const char *p = topics; p && *p;) {
         size_t n = strcspn(p, ",");
 
@@ -316,12 +423,15 @@ static int get_stream(struct bp_events *e, struct bp_http_req *req, struct bp_ht
     };
     struct sse *s = calloc(1, sizeof *s);
     json_t *json = NULL;
-    int r = s ? ask_of(e, req, &json, err) : bp_fail(err, -ENOMEM, "out of memory");
+    int r = s ? bp_access_pass(e->o.access, req, &s->pass, err)
+              : bp_fail(err, -ENOMEM, "out of memory");
 
     if (r == 0)
-        r = bp_access_pass(e->o.access, req, &s->pass, err);
+        r = view_of(e, s->pass.who.scope, &s->view, err);
     if (r == 0)
-        r = bp_events_ask(e, json, &s->ask, err);
+        r = ask_of(e, s->view, req, &json, err);
+    if (r == 0)
+        r = bp_events_ask(e, s->view, json, &s->ask, err);
     json_decref(json);
     if (r < 0) {
         if (s)
@@ -339,6 +449,8 @@ static int get_socket(struct bp_events *e, struct bp_http_req *req, struct bp_ht
     int r = g ? bp_access_pass(e->o.access, req, &g->pass, err)
               : bp_fail(err, -ENOMEM, "out of memory");
 
+    if (r == 0)
+        r = view_of(e, g->pass.who.scope, &g->view, err);
     if (r < 0) {
         free(g);
         return r;
@@ -354,21 +466,6 @@ int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http
 
 /* --- its life --- */
 
-static int open_channels(struct bp_events *e) {
-    for (size_t i = 0; i < e->o.ntopics; i++) {
-        const struct bp_events_topic *t = &e->o.topics[i];
-
-        e->channels[i] = bp_channel_new(
-            e->fanout, &(struct bp_channel_options){ .name = t->name,
-                                                     .stamp = stamp,
-                                                     .replay_frames = t->replay_frames,
-                                                     .replay_bytes = t->replay_bytes });
-        if (!e->channels[i])
-            return -ENOMEM;
-    }
-    return 0;
-}
-
 int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struct bp_error *err) {
     static const struct bp_ws_ops ops = {
         .open = ws_open, .message = ws_message, .end = ws_end, .lost = ws_lost, .look = ws_look
@@ -380,7 +477,8 @@ int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struc
         return bp_fail(err, -ENOMEM, "out of memory");
     assert(o->ntopics <= BP_EVENTS_TOPICS_MAX && o->nusual <= o->ntopics);
     e->o = *o;
-    (void) bp_ulid_new(e->boot);
+    (void) bp_ulid_new(e->all.boot);
+    bp_mutex_init(&e->view_lock);
     r = bp_fanout_open(NULL, &e->fanout, err);
     if (r == 0)
         r = bp_ws_server_open(
@@ -394,7 +492,7 @@ int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struc
             &e->ws, err);
     if (r == 0 && o->more)
         e->more = o->more->open(o->ctx, e->fanout, stamp);
-    if (r == 0 && ((o->more && !e->more) || open_channels(e) < 0))
+    if (r == 0 && ((o->more && !e->more) || open_channels(e, &e->all) < 0))
         r = bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0) {
         r = bp_bus_listen(o->bus, on_news, e);
@@ -424,7 +522,12 @@ void bp_events_close(struct bp_events *e) {
     if (e->o.more)
         e->o.more->close(e->more);
     bp_fanout_close(e->fanout); /* what the loops still hold of channels goes here */
-    for (size_t i = 0; i < BP_EVENTS_TOPICS_MAX; i++)
-        bp_channel_unref(e->channels[i]);
+    close_channels(&e->all);
+    for (struct bp_events_view *v = e->views, *next; v; v = next) {
+        next = v->next;
+        close_channels(v);
+        free(v);
+    }
+    bp_mutex_done(&e->view_lock);
     free(e);
 }

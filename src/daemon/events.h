@@ -41,12 +41,17 @@ struct bp_events_more {
 /* Everything is borrowed and outlives it. */
 struct bp_events_opts {
     struct bp_bus *bus;
-    void *ctx; /* of `tick` and `open` */
+    void *ctx; /* of `tick`, `open` and `sees` */
     const struct bp_events_topic *topics;
     size_t ntopics;                    /* at most BP_EVENTS_TOPICS_MAX */
     size_t nusual;                     /* how many of them who names none gets */
     const struct bp_events_more *more; /* or NULL */
     struct bp_access *access;          /* connections end with what let them in */
+    /** May somebody with this scope (catalog/scope.h) be told a news of this topic? `payload` NULL:
+     * any of them? Publisher's thread, or a loop's: must not wait. NULL: who has one is told
+     * nothing.
+     */
+    bool (*sees)(void *ctx, const char *scope, const char *topic, const json_t *payload);
     unsigned max_connections;
 };
 

@@ -107,6 +107,7 @@ static const struct bp_api_schema schemas[] = {
           "by": {"enum": ["nobody", "socket", "local", "token", "login", "jwt"]},
           "auth": {"enum": ["auto", "required", "off"]},
           "accounts": {"type": "boolean"},
+          "scope": {"type": "string"},
           "note": {"type": "string"}
         }
       }) },
@@ -122,7 +123,8 @@ static const struct bp_api_schema schemas[] = {
         "properties": {
           "name": {"type": "string"},
           "role": {"enum": ["viewer", "operator", "admin"]},
-          "password": {"type": "string"}
+          "password": {"type": "string"},
+          "scope": {"type": "string", "maxLength": 511}
         }
       }) },
     { "UserEdit", JSON({
@@ -131,7 +133,8 @@ static const struct bp_api_schema schemas[] = {
         "properties": {
           "role": {"enum": ["viewer", "operator", "admin"]},
           "password": {"type": "string"},
-          "disabled": {"type": "boolean"}
+          "disabled": {"type": "boolean"},
+          "scope": {"type": "string", "maxLength": 511}
         }
       }) },
     { "TokenNew", JSON({
@@ -141,7 +144,8 @@ static const struct bp_api_schema schemas[] = {
         "properties": {
           "name": {"type": "string"},
           "role": {"enum": ["viewer", "operator", "admin"]},
-          "lifetime_s": {"type": "number", "minimum": 0}
+          "lifetime_s": {"type": "number", "minimum": 0},
+          "scope": {"type": "string", "maxLength": 511}
         }
       }) },
     { "Job", JSON({

@@ -214,9 +214,9 @@ static int put_damaged(struct bp_ingest *g, const struct bp_spool_meta *meta, co
                                     bp_wall_ns(), err);
 
     bp_counter_add(&bp_ingest_stats.damaged, 1);
-    bp_ingest_tell(
-        g, "segment_damaged",
-        json_pack("{s:s, s:s, s:s}", "session", meta->session, "file", meta->file, "text", why));
+    bp_ingest_tell(g, "segment_damaged",
+                   json_pack("{s:s, s:s, s:s, s:s}", "session", meta->session, "device",
+                             meta->device, "file", meta->file, "text", why));
     return r < 0 ? r : 0;
 }
 
@@ -267,7 +267,8 @@ int bp_ingest_arrived(struct bp_ingest *g, const struct bp_spool_meta *meta, str
     }
     if (r == 0 && complete) {
         bp_counter_add(&bp_ingest_stats.complete, 1);
-        bp_ingest_tell(g, "session_complete", json_pack("{s:s}", "session", meta->session));
+        bp_ingest_tell(g, "session_complete",
+                       json_pack("{s:s, s:s}", "session", meta->session, "device", meta->device));
     }
     if (r == 0 && kind == BP_ARCHIVE_SEGMENT)
         bp_ingest_checks_wake(g);

@@ -126,14 +126,16 @@ static int check(struct checker *c, const struct job *j, struct bp_error *err) {
 }
 
 static void tell_damage(struct bp_ingest *g, const struct job *j, const char *text) {
+    BP_AUTO_ARCHIVE_SESSION s = { 0 };
     char hex[BP_SHA256_HEX];
+    bool known = bp_archive_get(g->o.archive, j->session, &s, NULL) == 0;
 
     bp_log(BP_LOG_WARNING, "a recording that was received is damaged",
            BP_F_TEXT("session", j->session), BP_F_TEXT("file", j->file),
            BP_F_TEXT("sha256", bp_sha256_hex(j->sha256, hex)), BP_F_TEXT("why", text));
-    bp_ingest_tell(
-        g, "segment_damaged",
-        json_pack("{s:s, s:s, s:s}", "session", j->session, "file", j->file, "text", text));
+    bp_ingest_tell(g, "segment_damaged",
+                   json_pack("{s:s, s:s, s:s, s:s}", "session", j->session, "device",
+                             known ? s.device : "", "file", j->file, "text", text));
 }
 
 static int check_and_say(struct checker *c, const struct job *j, struct bp_error *err) {

@@ -29,8 +29,10 @@ struct bp_ingest_stats {
 };
 extern struct bp_ingest_stats bp_ingest_stats;
 
-/** Asks who it is; with `device` NULL for nobody's. @return 0, or -EACCES when what belongs to
- *  `device` is not theirs */
+/** Is what belongs to `device` theirs? */
+bool bp_ingest_has(struct bp_ingest *g, const struct bp_ingest_who *who, const char *device);
+/** Asks who it is; with `device` NULL for nobody's. @return 0; when what belongs to `device`
+ *  is not theirs -EACCES, or -ENOENT for people */
 BP_MUST_CHECK int bp_ingest_may(struct bp_ingest *g, struct bp_http_req *req, const char *device,
                                 struct bp_ingest_who *ret, struct bp_error *err);
 /** Tells of something; takes `data` over. */

@@ -114,15 +114,24 @@ void bp_ingest_put_metrics(struct bp_ingest *g, struct bp_buf *out) {
     bp_metrics_sample(out, "bagpipe_uploads_open_bytes", NULL, 0, (double) bytes);
 }
 
+bool bp_ingest_has(struct bp_ingest *g, const struct bp_ingest_who *who, const char *device) {
+    if (!who->any)
+        return bp_streq(device, who->device);
+    return !*who->scope || (g->o.sees && g->o.sees(g->o.ctx, who->scope, device));
+}
+
 int bp_ingest_may(struct bp_ingest *g, struct bp_http_req *req, const char *device,
                   struct bp_ingest_who *ret, struct bp_error *err) {
+    const char *id = bp_http_param(req, "id"); /* as of one that is not here */
     int r = 0;
 
     *ret = (struct bp_ingest_who){ .any = !g->o.who };
     if (g->o.who)
         r = g->o.who(g->o.ctx, req, ret, err);
-    if (r == 0 && device && !ret->any && !bp_streq(device, ret->device))
-        r = bp_fail(err, -EACCES, "that belongs to device '%s', you are '%s'", device, ret->device);
+    if (r == 0 && device && !bp_ingest_has(g, ret, device))
+        r = ret->any ? bp_fail(err, -ENOENT, "there is no upload '%.80s'", id ? id : "")
+                     : bp_fail(err, -EACCES, "that belongs to device '%s', you are '%s'", device,
+                               ret->device);
     return r;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "catalog/archive.h"
+#include "catalog/scope.h"
 #include "crypt/sign.h"
 #include "net/http.h"
 #include "store/spool.h"
@@ -18,6 +19,7 @@ struct bp_ingest;
 struct bp_ingest_who {
     char device[129];             /* "" = anybody on this machine: everything is theirs */
     bool any;                     /* not a device but somebody who may act for all of them */
+    char scope[BP_SCOPE];         /* of whom: catalog/scope.h; "" = of all */
     char key[BP_PUBLIC_KEY_TEXT]; /* of the device, "" = not known */
 };
 
@@ -37,6 +39,8 @@ struct bp_ingest_options {
     bool no_verify;
     /** Who asks? @return 0, or a code to refuse with. NULL: anybody may everything. */
     int (*who)(void *ctx, struct bp_http_req *req, struct bp_ingest_who *ret, struct bp_error *err);
+    /** May somebody with this scope see a device? Does not wait. Needed when `who` gives any. */
+    bool (*sees)(void *ctx, const char *scope, const char *device);
     /** Something happened; JSON is borrowed. Any thread, must not wait. May be NULL. Names:
      *  "upload_stored", "session_complete", "segment_damaged". */
     void (*event)(void *ctx, const char *name, json_t *data);

@@ -28,6 +28,8 @@ int bp_ingest_put_session(struct bp_ingest *g, struct bp_http_req *req, struct b
             r = bp_fail(err, -EACCES, "you are '%s', not '%.100s'", who.device, a.about.device);
         a.about.device = who.device;
     }
+    if (r == 0 && !bp_ingest_has(g, &who, a.about.device))
+        r = bp_fail(err, -EACCES, "'%.100s' is no device that you may see", a.about.device);
     if (r == 0)
         r = bp_archive_put_about(g->o.archive, &a.about, g->o.policy, bp_wall_ns(), &created,
                                  &conflicts, err);
@@ -104,10 +106,10 @@ static int check_session(struct bp_ingest *g, struct bp_http_req *req, struct bp
     struct bp_ingest_who who;
     int r = bp_archive_get(g->o.archive, m->session, &s, err);
 
-    if (r == -ENOENT || (r == 0 && s.state == BP_ARCHIVE_DELETED))
-        return bp_fail(err, -ENOENT, "session %s was not announced, or is deleted", m->session);
     if (r == 0)
-        r = bp_ingest_may(g, req, s.device, &who, err);
+        r = s.state == BP_ARCHIVE_DELETED ? -ENOENT : bp_ingest_may(g, req, s.device, &who, err);
+    if (r == -ENOENT)
+        return bp_fail(err, r, "session %s was not announced, or is deleted", m->session);
     if (r == 0)
         (void) snprintf(m->device, sizeof m->device, "%.128s", s.device);
     return r;
@@ -217,7 +219,7 @@ int bp_ingest_list_uploads(struct bp_ingest *g, struct bp_http_req *req,
     if (r == 0)
         r = bp_spool_list(g->spool, &list, &n);
     for (size_t i = 0; r == 0 && i < n; i++) {
-        if (!who.any && !bp_streq(list[i].meta.device, who.device))
+        if (!bp_ingest_has(g, &who, list[i].meta.device))
             continue;
         if (json_array_append_new(a, upload_json(g, &list[i])) < 0)
             r = bp_fail(err, -ENOMEM, "out of memory");
@@ -323,16 +325,41 @@ static int reply_elsewhere(struct bp_ingest *g, struct bp_http_req *req,
     return r;
 }
 
+struct reader {
+    struct bp_ingest *g;
+    const struct bp_ingest_who *who;
+};
+
+/* @return 1 when a session of this device is theirs */
+static int is_theirs(void *ctx, const char *device) {
+    const struct reader *x = ctx;
+
+    return bp_ingest_has(x->g, x->who, device);
+}
+
+/* An object is for who may see a session that has it: whoever knows a digest and no more learns not
+ * even whether it is here. */
+static int may_read(struct bp_ingest *g, struct bp_http_req *req, const uint8_t *sha256,
+                    struct bp_error *err) {
+    struct bp_ingest_who who;
+    struct reader x = { g, &who };
+    int r = bp_ingest_may(g, req, NULL, &who, err);
+
+    if (r < 0 || (who.any && !*who.scope))
+        return r;
+    r = bp_archive_each_owner(g->o.archive, sha256, is_theirs, &x, err);
+    return r > 0 ? 0 : r == 0 ? bp_fail(err, -ENOENT, "there is no such object") : r;
+}
+
 int bp_ingest_get_object(struct bp_ingest *g, struct bp_http_req *req, struct bp_http_reply *reply,
                          struct bp_error *err) {
     BP_CLEANUP(bp_store_object_closep) struct bp_store_object *o = NULL;
     uint8_t sha256[BP_SHA256_LEN];
     char hex[BP_SHA256_HEX], etag[BP_SHA256_HEX + 2];
-    struct bp_ingest_who who;
-    int fd, r = bp_ingest_may(g, req, NULL, &who, err);
+    int fd, r = bp_ingest_read_sha256(bp_http_param(req, "sha256"), sha256, err);
 
     if (r == 0)
-        r = bp_ingest_read_sha256(bp_http_param(req, "sha256"), sha256, err);
+        r = may_read(g, req, sha256, err);
     if (r == 0)
         r = bp_store_get(g->o.store, sha256, &o, err);
     if (r < 0 || !o)

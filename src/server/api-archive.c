@@ -14,6 +14,7 @@
 #include "catalog/audit.h"
 #include "ingest/ingest.h"
 #include "server/archive-json.h"
+#include "server/scope.h"
 #include "server/server-priv.h"
 #include "store/store.h"
 
@@ -286,6 +287,7 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
     const char *before = bp_http_query(req, "before"), *cursor = bp_http_query(req, "cursor");
     struct bp_archive_search s = { .q = bp_http_query(req, "q"),
                                    .cursor = cursor ? cursor : before };
+    char devices[BP_SCOPE];
     BP_AUTO_BUF scope = { 0 };
     int64_t limit = 0, facets = 0;
     struct bp_archive_page page = { 0 };
@@ -298,8 +300,11 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
         r = read_sort(req, &s, err);
     if (r == 0)
         r = put_agent_words(req, &scope, err);
+    if (r == 0)
+        r = bp_server_scope(bp_server_of(req), req, devices, err);
     if (r < 0)
         return r;
+    s.devices = devices;
     s.limit = (uint32_t) limit;
     s.scope = bp_buf_cstr(&scope);
     list = json_array();
@@ -317,9 +322,9 @@ static int list_sessions(struct bp_http_req *req, struct bp_http_reply *reply,
 
 /* ---- one session ---- */
 
-static int session_of(const struct bp_http_req *req, struct bp_archive_session *ret,
+static int session_of(struct bp_http_req *req, struct bp_archive_session *ret,
                       struct bp_error *err) {
-    return bp_archive_get(bp_server_of(req)->archive, bp_http_param(req, "id"), ret, err);
+    return bp_server_find_session(bp_server_of(req), req, ret, err);
 }
 
 static int put_mark(void *ctx, const struct bp_archive_mark *m) {
@@ -348,7 +353,10 @@ static int reply_session(struct bp_server *s, const char *id, struct bp_http_rep
 }
 
 static int get_session(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    return reply_session(bp_server_of(req), bp_http_param(req, "id"), reply, err);
+    BP_AUTO_ARCHIVE_SESSION row = { 0 };
+    int r = session_of(req, &row, err);
+
+    return r < 0 ? r : reply_session(bp_server_of(req), row.id, reply, err);
 }
 
 /* A text of the body. @return 0, BP_EUSAGE for another kind of value */
@@ -620,6 +628,40 @@ static int put_decision(void *ctx, const struct bp_archive_decision *d) {
     return json_array_append_new(ctx, bp_archive_decision_json(d));
 }
 
+/* Takes out decisions about sessions of others. */
+static int cut_decisions(struct bp_http_req *req, json_t *list, struct bp_error *err) {
+    struct bp_server *s = bp_server_of(req);
+    char scope[BP_SCOPE];
+    int r = bp_server_scope(s, req, scope, err);
+
+    for (size_t i = json_array_size(list); r == 0 && *scope && i-- > 0;) {
+        const json_t *d = json_array_get(list, i);
+        BP_AUTO_ARCHIVE_SESSION row = { 0 };
+
+        if (bp_archive_get(s->archive, json_string_value(json_object_get(d, "session")), &row,
+                           NULL) < 0 ||
+            !bp_server_sees(s, scope, row.device))
+            (void) json_array_remove(list, i);
+    }
+    return r;
+}
+
+/* Is the session that was decided about theirs? */
+static int check_decision(struct bp_http_req *req, int64_t decision, struct bp_error *err) {
+    struct bp_server *s = bp_server_of(req);
+    BP_AUTO_ARCHIVE_SESSION row = { 0 };
+    char scope[BP_SCOPE], session[27];
+    int r = bp_server_scope(s, req, scope, err);
+
+    if (r < 0 || !*scope)
+        return r;
+    r = bp_archive_decided(s->archive, decision, session, err);
+    if (r == 0 && bp_archive_get(s->archive, session, &row, NULL) == 0 &&
+        bp_server_sees(s, scope, row.device))
+        return 0;
+    return r < 0 ? r : bp_fail(err, -ENOENT, "there is no decision %lld", (long long) decision);
+}
+
 static int list_decisions(struct bp_http_req *req, struct bp_http_reply *reply,
                           struct bp_error *err) {
     json_t *list = json_array();
@@ -629,6 +671,8 @@ static int list_decisions(struct bp_http_req *req, struct bp_http_reply *reply,
     if (r == 0)
         r = bp_archive_each_decision(bp_server_of(req)->archive, bp_http_query(req, "session"),
                                      (uint32_t) limit, put_decision, list, err);
+    if (r == 0)
+        r = cut_decisions(req, list, err);
     if (r < 0) {
         json_decref(list);
         return r;
@@ -644,6 +688,8 @@ static int undo_decision(struct bp_http_req *req, struct bp_http_reply *reply,
     int64_t n = 0;
     int r = bp_parse_int(id, &n) < 0 ? bp_fail(err, -ENOENT, "there is no decision '%s'", id) : 0;
 
+    if (r == 0)
+        r = check_decision(req, n, err);
     if (r == 0)
         r = bp_server_audit(s, req, "decision.undo", id, NULL, err);
     if (r == 0)

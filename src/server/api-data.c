@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "catalog/archive.h"
 #include "server/pump.h"
+#include "server/scope.h"
 #include "store/store.h"
 
 enum { PUMPS_MAX = 16, TOPICS_MAX = 256 };
@@ -260,7 +261,7 @@ static int get_data(struct bp_http_req *req, struct bp_http_reply *reply, struct
     BP_CLEANUP(cut_freep) struct cut *c = calloc(1, sizeof *c);
     BP_AUTO_ARCHIVE_SESSION row = { 0 };
     const char *type;
-    int r = c ? bp_archive_get(s->archive, bp_http_param(req, "id"), &row, err)
+    int r = c ? bp_server_find_session(s, req, &row, err)
               : bp_fail(err, -ENOMEM, "no memory for a slice");
 
     if (r == 0 && !s->store)

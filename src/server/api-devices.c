@@ -16,6 +16,7 @@
 #include "server/api-archive.h"
 #include "server/devices.h"
 #include "server/guard.h"
+#include "server/scope.h"
 
 static const bp_ns_t ENROLMENT_TIME = 86400 * BP_SEC;
 static const bp_ns_t ENROLMENT_MOST = 365 * (86400 * BP_SEC);
@@ -489,6 +490,8 @@ static int list_devices(struct bp_http_req *req, struct bp_http_reply *reply,
     json_t *list = json_array();
     int r = bp_archive_each_device(bp_server_of(req)->archive, add_device, list, err);
 
+    if (r == 0)
+        r = bp_server_cut_list(bp_server_of(req), req, list, "device", err);
     if (r < 0)
         json_decref(list);
     else

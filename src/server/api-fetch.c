@@ -10,6 +10,7 @@
 #include "server/archive-json.h"
 #include "server/guard.h"
 #include "server/links/links.h"
+#include "server/scope.h"
 
 enum { WITHIN_MAX_S = 3600 };
 
@@ -106,7 +107,7 @@ int bp_server_get_fetch(struct bp_http_req *req, struct bp_http_reply *reply,
     if (r == 0)
         r = check(&x, err);
     if (r == 0)
-        r = bp_archive_get(s->archive, bp_http_param(req, "id"), &row, err);
+        r = bp_server_find_session(s, req, &row, err);
     if (r == 0 && id)
         r = bp_links_result(s->links, row.device, id, &command, err);
     return r < 0 ? r : reply_range(s, &row, &x, 200, command, reply, err);
@@ -158,7 +159,7 @@ int bp_server_post_fetch(struct bp_http_req *req, struct bp_http_reply *reply,
     if (r == 0)
         r = check(&x, err);
     if (r == 0)
-        r = bp_archive_get(s->archive, bp_http_param(req, "id"), &row, err);
+        r = bp_server_find_session(s, req, &row, err);
     if (r == 0)
         r = ask(s, req, &row, &x, body, &command, err);
     json_decref(body);

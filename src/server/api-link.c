@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "server/api-archive.h"
 #include "server/api-fetch.h"
 #include "server/guard.h"
 #include "server/links/routes.h"
+#include "server/scope.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -59,9 +61,21 @@ static int config(struct bp_http_req *req, struct bp_http_reply *reply, struct b
     return r < 0 ? r : bp_links_config(req, reply, err);
 }
 
+static int get_robots(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_server *s = bp_server_of(req);
+    json_t *o = bp_links_robots(s->links);
+    int r = bp_server_cut_list(s, req, json_object_get(o, "robots"), "device", err);
+
+    if (r < 0)
+        json_decref(o);
+    else
+        bp_http_reply_json(reply, 200, o);
+    return r;
+}
+
 static const struct bp_http_route routes[] = {
     { "GET", "/api/v1/link", get_link, BP_HTTP_ADMIN, "An agent's link: a WebSocket." },
-    { "GET", "/api/v1/robots", bp_links_get_robots, BP_HTTP_VIEWER,
+    { "GET", "/api/v1/robots", get_robots, BP_HTTP_VIEWER,
       "Robots of all devices: online, stale or offline, and for how long." },
     { "GET", "/api/v1/devices/:device/status", bp_links_get_status, BP_HTTP_VIEWER,
       "What a device told last, and how its link is." },
@@ -170,8 +184,11 @@ static void on_device(void *ctx, const char *topic, const json_t *payload) {
     const char *state = json_string_value(json_object_get(device, "state"));
     const char *event = json_string_value(json_object_get(payload, "event"));
 
-    if (bp_streq(topic, "devices") && id && state && event &&
-        (!bp_streq(state, "accepted") || bp_streq(event, "removed")))
+    if (!bp_streq(topic, "devices") || !id || !state || !event)
+        return;
+    if (bp_streq(event, "removed"))
+        bp_links_remove(((struct bp_server *) ctx)->links, id);
+    else if (!bp_streq(state, "accepted"))
         bp_links_drop(((struct bp_server *) ctx)->links, id);
 }
 
@@ -217,6 +234,11 @@ const struct bp_events_more bp_server_link_topics = {
 
 enum { SPREAD_S = 5 };
 
+static struct {
+    bp_ns_t next_mono; /* main thread */
+    bp_ns_t clock;     /* wall less monotonic, when the server began */
+} forgetting;
+
 static int link_open(struct bp_server *s, struct bp_error *err) {
     int r = bp_links_open(
         &(struct bp_links_options){ .dir = s->dir,
@@ -227,8 +249,28 @@ static int link_open(struct bp_server *s, struct bp_error *err) {
 
     if (r == 0)
         r = bp_bus_listen(s->bus, on_device, s);
+    forgetting.next_mono = 0;
+    forgetting.clock = bp_wall_ns() - bp_mono_ns();
     bp_links_routes_setup(links_of, (unsigned) BP_MAX(s->config->http.workers / 2, 1));
     return r;
+}
+
+/* Once an hour. Not by a clock that has been set since we began: a year too far, it would forget
+ * everybody who is not connected. */
+static void link_tick(struct bp_server *s) {
+    BP_AUTO_SETTINGS const struct bp_server_config *c = bp_settings_get(s->settings);
+    bp_ns_t mono = bp_mono_ns(), wall = bp_wall_ns(), silence = c->retention.silent_devices;
+    int n;
+
+    if (mono < forgetting.next_mono || silence == 0)
+        return;
+    forgetting.next_mono = mono + BP_MIN(silence, 3600 * BP_SEC);
+    if (llabs(wall - mono - forgetting.clock) > silence / 2)
+        return;
+    n = bp_links_forget_silent(s->links, wall - silence);
+    if (n > 0)
+        bp_log(BP_LOG_NOTICE, "devices were silent for too long and are forgotten",
+               BP_F_UINT("devices", (unsigned) n));
 }
 
 static void link_stop(struct bp_server *s) {
@@ -257,6 +299,7 @@ const struct bp_server_part bp_server_part_link = {
     .open = link_open,
     .stop = link_stop,
     .close = link_close,
+    .tick = link_tick,
     .status = link_status,
     .metrics = link_metrics,
 };

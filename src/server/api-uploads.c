@@ -5,6 +5,7 @@
 #include "catalog/archive.h"
 #include "ingest/ingest.h"
 #include "server/guard.h"
+#include "server/scope.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -208,6 +209,7 @@ static int open_uploads(struct bp_server *s, struct bp_error *err) {
         .verify_threads = (unsigned) c->queue.verify_threads,
         .no_verify = !c->queue.verify,
         .who = bp_server_who,
+        .sees = bp_server_sees_device,
         .event = tell,
         .ctx = s,
     };

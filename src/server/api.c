@@ -10,6 +10,7 @@
 #include "net/fanout.h"
 #include "server/api-archive.h"
 #include "server/guard.h"
+#include "server/scope.h"
 
 /* ---- how it is ---- */
 
@@ -50,8 +51,25 @@ json_t *bp_server_status_json(struct bp_server *s) {
 }
 
 static int get_status(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    (void) err;
-    bp_http_reply_json(reply, 200, bp_server_status_json(bp_server_of(req)));
+    static const char *const everybodys[] = { "version", "name", "state", "reason", "uptime_s" };
+    struct bp_server *s = bp_server_of(req);
+    json_t *all, *some;
+    char scope[BP_SCOPE];
+    int r = bp_server_scope(s, req, scope, err);
+
+    if (r < 0)
+        return r;
+    all = bp_server_status_json(s);
+    if (!*scope) {
+        bp_http_reply_json(reply, 200, all);
+        return 0;
+    }
+    some = json_object(); /* the rest is counted over all devices */
+    for (size_t i = 0; i < BP_COUNT(everybodys); i++)
+        if (json_object_get(all, everybodys[i]))
+            (void) json_object_set(some, everybodys[i], json_object_get(all, everybodys[i]));
+    json_decref(all);
+    bp_http_reply_json(reply, 200, some);
     return 0;
 }
 
@@ -134,7 +152,9 @@ static int on_whoami(struct bp_http_req *req, struct bp_http_reply *reply, struc
 
 /* What of a body may be written down: no password, and of the rest what says what was done. */
 static json_t *harmless(const struct bp_http_req *req) {
-    static const char *const keys[] = { "name", "role", "disabled", "lifetime_s", "groups" };
+    static const char *const keys[] = {
+        "name", "role", "disabled", "lifetime_s", "groups", "scope"
+    };
     json_t *body = NULL, *o = json_object();
 
     if (bp_api_body(req, &body, NULL) < 0)

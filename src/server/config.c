@@ -79,6 +79,10 @@ static const struct bp_config_row rows[] = {
       .help = "with a cloud.target delete only what it has confirmed" },
     { "retention.interval", BP_CONFIG_DURATION, AT(retention.interval), "1min", .min = 1,
       .max = DAY, .live = true, .help = "how often it looks" },
+    { "retention.silent_devices", BP_CONFIG_DURATION, AT(retention.silent_devices), "365d",
+      .max = 36500 * DAY, .live = true,
+      .help = "forget what a device told by its link (status, events) when it was not heard for so "
+              "long; 0 = never; its sessions stay" },
 
     { "telemetry.interval", BP_CONFIG_DURATION, AT(telemetry.interval), "1s", .min = 0.1, .max = 60,
       .live = true, .help = "how often status is told to those who listen" },
@@ -122,6 +126,9 @@ static const struct bp_config_row rows[] = {
       .help = "their `aud` must be or hold this" },
     { "auth.jwt_role", BP_CONFIG_TEXT, AT(auth.jwt_role), "role",
       .help = "their claim that says viewer, operator or admin" },
+    { "auth.jwt_scope", BP_CONFIG_TEXT, AT(auth.jwt_scope), NULL,
+      .help = "their claim that says which devices a viewer or operator may see, as with `bagpipe "
+              "user add --scope`; none given: all" },
     { "auth.trusted_proxies", BP_CONFIG_LIST, AT(auth.trusted_proxies), NULL,
       .help = "addresses of proxies whose `X-Forwarded-For` is believed, for limits" },
     { "auth.devices", BP_CONFIG_CHOICE, AT(auth.devices), "auto", .choices = "auto|accept|approve",

@@ -37,7 +37,7 @@ struct bp_server_config {
         bp_ns_t max_age;
         uint64_t max_size, min_free;
         bool uploaded_only;
-        bp_ns_t interval;
+        bp_ns_t interval, silent_devices;
     } retention;
     struct {
         bp_ns_t interval;
@@ -57,7 +57,7 @@ struct bp_server_config {
     struct {
         int mode; /* enum bp_access_mode */
         bp_ns_t session_time, session_idle;
-        char *jwt_keys, *jwt_issuer, *jwt_audience, *jwt_role;
+        char *jwt_keys, *jwt_issuer, *jwt_audience, *jwt_role, *jwt_scope;
         struct bp_config_list trusted_proxies;
         int devices; /* BP_SERVER_DEVICES_* */
         bp_ns_t device_token, clock_skew;

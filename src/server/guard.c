@@ -13,6 +13,7 @@
 
 #include "access/gcra.h"
 #include "base/metrics.h"
+#include "server/scope.h"
 
 static struct { struct bp_counter identity, peer, device_bad, device_route; } stats;
 
@@ -132,8 +133,8 @@ int bp_server_who(void *ctx, struct bp_http_req *req, struct bp_ingest_who *ret,
     struct bp_device_who who;
 
     *ret = (struct bp_ingest_who){ .any = true };
-    if (!device_token(req))
-        return 0;                        /* the route's role was judged */
+    if (!device_token(req)) /* the route's role was judged */
+        return bp_server_scope(s, req, ret->scope, err);
     if (!bp_server_device(s, req, &who)) /* it has just expired */
         return bp_fail(err, -EACCES, "the device's token has expired: sign for another");
     ret->any = false;
@@ -162,7 +163,8 @@ static int authorize_person(struct bp_server *s, struct bp_http_req *req, enum b
         return r;
     (void) snprintf(key, sizeof key, "user:%s", bp_http_user(req));
     wait = bp_gcra_take(s->limits, &rule, key, bp_mono_ns());
-    return wait ? limited(wait, bp_http_user(req), &stats.identity, reply, err) : 0;
+    return wait ? limited(wait, bp_http_user(req), &stats.identity, reply, err)
+                : bp_server_judge_scope(s, req, err);
 }
 
 int bp_server_authorize(void *ctx, struct bp_http_req *req, enum bp_http_access need,

@@ -10,7 +10,8 @@
 static const struct bp_api_schema schemas[] = {
     { "Status", JSON({
         "type": "object",
-        "required": ["version", "name", "state", "uptime_s", "storage", "alerts", "jobs"],
+        "description": "who has a scope is told the first five keys only",
+        "required": ["version", "name", "state", "uptime_s"],
         "properties": {
           "version": {"type": "string"},
           "name": {"type": "string"},

@@ -77,7 +77,8 @@ static int delete_one(struct bp_retention *t, const struct bp_archive_session *x
     bp_counter_add(&t->deleted, 1);
     bp_counter_add(&t->bytes, x->bytes);
     bp_bus_publish(s->bus, "sessions",
-                   json_pack("{s:s, s:s, s:s}", "event", "deleted", "id", x->id, "why", why));
+                   json_pack("{s:s, s:s, s:s, s:s}", "event", "deleted", "id", x->id, "device",
+                             x->device, "why", why));
     bp_log(BP_LOG_NOTICE, "retention has deleted a session", BP_F_TEXT("session", x->name),
            BP_F_TEXT("id", x->id), BP_F_TEXT("why", why));
     return 0;

@@ -22,6 +22,7 @@ struct bp_ingest;
 struct bp_links;
 struct bp_pumps;
 struct bp_retention;
+struct bp_scopes;
 struct bp_store;
 
 /* What the files of server/ share. Who opens a member is said by the table of parts, in whose order
@@ -44,6 +45,7 @@ struct bp_server {
     struct bp_devices *devices; /* part "devices" */
     /* part "devices": held over a change of devices, database included; before locks of these */
     struct bp_mutex devices_turn;
+    struct bp_scopes *scopes;       /* part "scope" */
     struct bp_pumps *pumps;         /* part "data": replies that are written by threads */
     struct bp_ingest *ingest;       /* part "uploads" */
     struct bp_links *links;         /* part "link" */

@@ -15,9 +15,11 @@
 #include "server/api-archive.h"
 #include "server/api-data.h"
 #include "server/api-devices.h"
+#include "server/api-gc.h"
 #include "server/api-link.h"
 #include "server/api-uploads.h"
 #include "server/parts.h"
+#include "server/scope.h"
 
 /* Start-up order is the order of need: news, accounts, parts, doors. The end is the same backwards:
  * nobody comes in, long connections are ended, what runs finishes, parts are closed. */
@@ -32,8 +34,10 @@ const struct bp_server_part *const bp_server_parts[] = {
     &bp_server_part_archive,
     &bp_server_part_guard,
     &bp_server_part_devices,
+    &bp_server_part_scope,
     &bp_server_part_data,
     &bp_server_part_uploads,
+    &bp_server_part_gc,
     &bp_server_part_cloud,
     &bp_server_part_retention,
     &bp_server_part_link,
@@ -206,6 +210,7 @@ static int open_events(struct bp_server *s, struct bp_error *err) {
             .ntopics = BP_COUNT(topics),
             .nusual = BP_COUNT(topics),
             .access = s->access,
+            .sees = bp_server_sees_news,
             .more = &bp_server_link_topics,
             .max_connections = (unsigned) s->config->http.max_connections,
         },
@@ -260,6 +265,8 @@ int bp_server_access_open(const struct bp_server_config *c, const char *dir,
                                                        .jwt_issuer = c->auth.jwt_issuer,
                                                        .jwt_audience = c->auth.jwt_audience,
                                                        .jwt_role = c->auth.jwt_role,
+                                                       .jwt_scope = c->auth.jwt_scope,
+                                                       .scopes = true,
                                                        .proxies = proxies,
                                                        .instance = dir },
                           ret, err);

@@ -332,6 +332,18 @@ uint64_t bp_spool_bytes_of(struct bp_spool *s, const char *device) {
     return sum;
 }
 
+bool bp_spool_hands_on(struct bp_spool *s, const uint8_t sha256[static BP_SHA256_LEN]) {
+    struct bp_spool_upload *u, *next;
+    bool yes = false;
+
+    bp_mutex_lock(&s->lock);
+    HASH_ITER(hh, s->uploads, u, next) {
+        yes |= (u->moved || u->finishing) && memcmp(u->meta.sha256, sha256, BP_SHA256_LEN) == 0;
+    }
+    bp_mutex_unlock(&s->lock);
+    return yes;
+}
+
 void bp_spool_sums(struct bp_spool *s, uint64_t *ret_uploads, uint64_t *ret_bytes) {
     bp_mutex_lock(&s->lock);
     *ret_uploads = HASH_COUNT(s->uploads);

@@ -89,6 +89,9 @@ BP_MUST_CHECK int bp_spool_put_parts(struct bp_spool *s, const char *id, struct 
 BP_MUST_CHECK int bp_spool_list(struct bp_spool *s, struct bp_spool_info **ret, size_t *ret_n);
 /** Bytes of the unfinished uploads of a device. */
 uint64_t bp_spool_bytes_of(struct bp_spool *s, const char *device);
+/** Is an upload of this content being handed on, or was, and it is not known whether that was
+ *  remembered? */
+bool bp_spool_hands_on(struct bp_spool *s, const uint8_t sha256[static BP_SHA256_LEN]);
 /** Of all. */
 void bp_spool_sums(struct bp_spool *s, uint64_t *ret_uploads, uint64_t *ret_bytes);
 /** Forgets an upload and its bytes. @return 0, -ENOENT, -EBUSY while it is finishing, an errno */

@@ -132,30 +132,38 @@ static const struct {
     const char *q;
     enum bp_archive_sort sort;
     bool ascending;
+    const char *devices; /* of who may see some only */
 } searches[] = {
-    { "", BP_ARCHIVE_BY_ID, false },
-    { "", BP_ARCHIVE_BY_BYTES, false },
-    { "", BP_ARCHIVE_BY_NAME, true },
-    { "", BP_ARCHIVE_BY_LOST, true },
-    { "robot:robot7", BP_ARCHIVE_BY_ID, false },
-    { "robot:robot7 topic:/common_3", BP_ARCHIVE_BY_ID, false },
-    { "robot:robot7 topic:/robot8", BP_ARCHIVE_BY_ID, false },
-    { "topic:/common_1 lost:>0", BP_ARCHIVE_BY_STARTED, false },
-    { "topic:sensor_55", BP_ARCHIVE_BY_BYTES, false },
-    { "tag:incident", BP_ARCHIVE_BY_ID, false },
-    { "tag:lab -robot:robot7 mission:north", BP_ARCHIVE_BY_ID, false },
-    { "collision shelf", BP_ARCHIVE_BY_ID, false },
-    { "hall", BP_ARCHIVE_BY_ID, false },
-    { "hall", BP_ARCHIVE_BY_BYTES, false },
-    { "hall robot:robot7", BP_ARCHIVE_BY_ID, false },
-    { "aisle shift collision", BP_ARCHIVE_BY_NAME, true },
-    { "date:2026-03", BP_ARCHIVE_BY_ID, false },
-    { "date:2026-03-05 robot:robot7", BP_ARCHIVE_BY_ID, false },
-    { "size:>1GiB duration:>1min", BP_ARCHIVE_BY_ID, false },
-    { "state:receiving type:*PointCloud2", BP_ARCHIVE_BY_ID, false },
-    { "state:complete", BP_ARCHIVE_BY_ID, false },
-    { "-topic:/common_1", BP_ARCHIVE_BY_ID, false },
-    { "-hall -yard", BP_ARCHIVE_BY_BYTES, false },
+    { "", BP_ARCHIVE_BY_ID, false, "" },
+    { "", BP_ARCHIVE_BY_BYTES, false, "" },
+    { "", BP_ARCHIVE_BY_NAME, true, "" },
+    { "", BP_ARCHIVE_BY_LOST, true, "" },
+    { "robot:robot7", BP_ARCHIVE_BY_ID, false, "" },
+    { "robot:robot7 topic:/common_3", BP_ARCHIVE_BY_ID, false, "" },
+    { "robot:robot7 topic:/robot8", BP_ARCHIVE_BY_ID, false, "" },
+    { "topic:/common_1 lost:>0", BP_ARCHIVE_BY_STARTED, false, "" },
+    { "topic:sensor_55", BP_ARCHIVE_BY_BYTES, false, "" },
+    { "tag:incident", BP_ARCHIVE_BY_ID, false, "" },
+    { "tag:lab -robot:robot7 mission:north", BP_ARCHIVE_BY_ID, false, "" },
+    { "collision shelf", BP_ARCHIVE_BY_ID, false, "" },
+    { "hall", BP_ARCHIVE_BY_ID, false, "" },
+    { "hall", BP_ARCHIVE_BY_BYTES, false, "" },
+    { "hall robot:robot7", BP_ARCHIVE_BY_ID, false, "" },
+    { "aisle shift collision", BP_ARCHIVE_BY_NAME, true, "" },
+    { "date:2026-03", BP_ARCHIVE_BY_ID, false, "" },
+    { "date:2026-03-05 robot:robot7", BP_ARCHIVE_BY_ID, false, "" },
+    { "size:>1GiB duration:>1min", BP_ARCHIVE_BY_ID, false, "" },
+    { "state:receiving type:*PointCloud2", BP_ARCHIVE_BY_ID, false, "" },
+    { "state:complete", BP_ARCHIVE_BY_ID, false, "" },
+    { "-topic:/common_1", BP_ARCHIVE_BY_ID, false, "" },
+    { "-hall -yard", BP_ARCHIVE_BY_BYTES, false, "" },
+    { "", BP_ARCHIVE_BY_ID, false, "robot7" },
+    { "", BP_ARCHIVE_BY_ID, false, "robot1*" },
+    { "", BP_ARCHIVE_BY_BYTES, false, "robot1* robot2*" },
+    { "", BP_ARCHIVE_BY_NAME, true, "*" },
+    { "hall", BP_ARCHIVE_BY_ID, false, "robot7 robot8" },
+    { "date:2026-03", BP_ARCHIVE_BY_ID, false, "robot1*" },
+    { "-topic:/common_1", BP_ARCHIVE_BY_ID, false, "group:nobody" },
 };
 enum { SEARCHES = sizeof searches / sizeof *searches };
 
@@ -165,6 +173,7 @@ static int time_search(struct bp_archive *a, size_t i, double *ret_ms, struct bp
     struct bp_archive_search s = { .q = searches[i].q,
                                    .sort = searches[i].sort,
                                    .ascending = searches[i].ascending,
+                                   .devices = searches[i].devices,
                                    .cursor = cursors[i] };
     struct bp_archive_page page;
     uint32_t n = 0;
@@ -205,8 +214,9 @@ int main(int argc, char **argv) {
             all[n++] = one[k];
         }
         qsort(one, ROUNDS, sizeof *one, by_value);
-        (void) printf("%s\"%s by %s\": [%.2f, %.2f]", i ? ", " : "", searches[i].q,
-                      bp_archive_sort_name(searches[i].sort), one[ROUNDS / 2], one[ROUNDS - 1]);
+        (void) printf("%s\"%s by %s of '%s'\": [%.2f, %.2f]", i ? ", " : "", searches[i].q,
+                      bp_archive_sort_name(searches[i].sort), searches[i].devices, one[ROUNDS / 2],
+                      one[ROUNDS - 1]);
     }
     qsort(all, n, sizeof *all, by_value);
     (void) printf("}, \"p50_ms\": %.2f, \"p99_ms\": %.2f, \"max_ms\": %.2f}\n", all[n / 2],

@@ -159,6 +159,48 @@ def disk(folder, agent):
     bp.check(status != 0 and "SHA-256" in err, f"a changed byte is found: {status} {err}")
 
 
+def carried(folder):
+    """A disk that an agent has filled and signed is pushed into a server that runs: as if it had come by the network. What was
+    changed on the way is left out."""
+    usb = folder / "stick"
+    usb.mkdir()
+    agent = Agent(folder / "robot2", 174).start("record.segment_size=8MiB", f"sync.upstream=file://{usb}")
+    for name, seconds in (("three", 2), ("four", 1)):
+        s, sim = syncing.record(agent, seconds, name)
+        sim.wait(60)
+        agent.ask("PATCH", f"/api/v1/sessions/{s['id']}", {"tags": ["carried", name]})
+        agent.ask("POST", f"/api/v1/sessions/{s['id']}/stop", {})
+    bp.until(lambda: len(agent.folders()) == 2 and agent.left() == 0 and len(list(usb.glob("sessions/*/manifest.json"))) == 2, 60,
+             "all is on the disk")
+    device = agent.ask("GET", "/api/v1/status").get("device")
+    agent.p.stop()
+    bp.check(len(list(usb.glob("shuttle/*.shuttle"))) == 1, "its list")
+    s = Server(folder / "server2").start()
+    push(folder, usb, s.base)
+    got = {x["name"]: x for x in s.sessions()}
+    bp.check(set(got) == {"three", "four"}, f"both are there: {got}")
+    listed = next(usb.glob("shuttle/*.shuttle")).read_text()
+    owner = listed.splitlines()[1].split()[1]
+    for name, x in got.items():
+        bp.check(x["device"] == owner and (device is None or device == owner), f"{name} is of its device: {x['device']}, {owner}, {device}")
+        bp.check(set(x["tags"]) == {"carried", name} and x["state"] == "complete", f"{name}: what was said of it came along: {x}")
+        theirs = {k: v for k, v in syncing.digests(agent.data / name).items() if k in s.files(x["id"])}
+        bp.check(theirs == s.files(x["id"]) and "manifest.json" in theirs, f"{name}: byte for byte")
+    status, out, _ = push(folder, usb, s.base, "--json")
+    bp.check(json.loads(out)["targets"][0]["sent"] == 0 if "targets" in json.loads(out) else True, f"nothing is sent again: {out}")
+    s.ask("DELETE", f"/api/v1/sessions/{got['four']['id']}", expect=(204,))
+    s.p.stop()
+    s = Server(folder / "server3").start()
+    segment = next(p for p in usb.glob("sessions/*/*.mcap") if p.name.startswith("four"))
+    data = bytearray(segment.read_bytes())
+    data[5000] ^= 1
+    segment.write_bytes(data)
+    status, _, err = push(folder, usb, s.base, ok=(3,))
+    bp.check("left out" in err and "not as its device signed it" in err, f"{status} {err}")
+    bp.check({x["name"] for x in s.sessions()} == {"three"}, f"only what is whole: {s.sessions()}")
+    bp.check(s.p.stop() == 0, "the server ends well")
+
+
 def curl(r, env, path, *words):
     """By curl and its own signing. @return (status, body)"""
     key = f"{env['AWS_ACCESS_KEY_ID']}:{env['AWS_SECRET_ACCESS_KEY']}"
@@ -251,6 +293,7 @@ def main():
     server(folder, agent)
     from_agent(folder, agent)
     disk(folder, agent)
+    carried(folder)
     bucket(folder, agent)
     bp.check(agent.p.stop() == 0, "the agent ends well")
 

@@ -2,12 +2,12 @@
 an independent Ed25519, and what is forged, replayed, expired or another's is refused with the right status. Rates,
 the log of changes, a full disk's answer, a clean end while a request runs, memory.
 """
+import base64
 import hashlib
 import http.client
 import json
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -15,71 +15,13 @@ import time
 
 import bp
 from device import Device
+from serverd import Server
 from ws import WS, Refused
 
 PASSWORD = "correct horse battery"
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/v1/login"), ("POST", "/api/v1/logout"),
           ("GET", "/api/v1/whoami"), ("POST", "/api/v1/devices/enroll"), ("POST", "/api/v1/devices/challenge"),
           ("POST", "/api/v1/devices/token")}
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
-        self.sock.connect(self.path)
-
-
-class Reply:
-    def __init__(self, r):
-        self.status, self.headers, self.body = r.status, r.headers, r.read()
-
-    def json(self):
-        return json.loads(self.body)
-
-
-class Server:
-    def __init__(self, folder, *args, ok=True, env=None):
-        self.data, self.sock = folder / "data", folder / "server.sock"
-        self.p = bp.Proc([bp.BAGPIPE, "server", "--json", "--dir", self.data, "--set", f"http.socket={self.sock}",
-                          "http.listen=127.0.0.1:0", "events.listen=127.0.0.1:0", "metrics.listen=127.0.0.1:0", *args],
-                         env=env)
-        bp.until(lambda: "server is ready" in self.p.text() or not self.p.alive(), 30, "the server")
-        if ok:
-            bp.check(self.p.alive(), f"the server runs: {self.p.text()[-600:]}")
-            line = next(json.loads(t) for t in self.p.text().splitlines() if "server is ready" in t)
-            self.port, self.events, self.metrics = (int(line[k].rsplit(":", 1)[1]) for k in ("http", "events", "metrics"))
-
-    def ask(self, method, path, body=None, token=None, sock=False, port=None, headers=None):
-        c = Unix(self.sock) if sock else http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
-        h = dict(headers or {})
-        if token:
-            h["Authorization"] = f"Bearer {token}"
-        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
-        try:
-            c.request(method, path, data, h)
-            return Reply(c.getresponse())
-        finally:
-            c.close()
-
-    def want(self, status, *args, **kw):
-        r = self.ask(*args, **kw)
-        bp.check(r.status == status, f"{args} {kw}: {r.status}, expected {status}: {r.body[:300]}")
-        return r
-
-    def audience(self):
-        return f"127.0.0.1:{self.port}"
-
-    def nonce(self, device):
-        return self.want(200, "POST", "/api/v1/devices/challenge", {"device": device}).json()["nonce"]
-
-    def token_of(self, device):
-        r = self.want(200, "POST", "/api/v1/devices/token", device.answer(self.nonce(device.name), self.audience()))
-        return r.json()["token"]
 
 
 def doors(s):
@@ -265,8 +207,32 @@ def anothers(s, admin):
         r = s.ask(method, path, body, token=tb)
         bp.check(r.status in (403, 404, 409), f"{method} {path} by another device: {r.status} {r.body[:200]}")
     s.want(200, "GET", f"/api/v1/uploads/{mine}", token=ta)
+    bp.check([u["id"] for u in s.want(200, "GET", "/api/v1/uploads", token=ta).json()["uploads"]] == [mine], "its own")
+    bp.check(s.want(200, "GET", "/api/v1/uploads", token=tb).json()["uploads"] == [], "and nobody else's")
+    anothers_object(s, ta, tb, mine, up, about)
     r = s.ask("PUT", f"/api/v1/ingest/sessions/{session[:-1]}2", {**about, "device": "owner_a"}, token=tb)
     bp.check(r.status in (403, 409), f"a session in another's name: {r.status} {r.body[:200]}")
+
+
+def anothers_object(s, ta, tb, mine, up, about):
+    """Bytes are for the device whose session has them; what is here already is not sent again by anybody."""
+    digest = base64.b64encode(hashlib.sha256(b"hello").digest()).decode()
+    path = f"/api/v1/objects/{up['sha256']}"
+    s.want(404, "GET", path, token=ta)
+    s.want(204, "PUT", f"/api/v1/uploads/{mine}/parts/0", b"hello", token=ta,
+           headers={"Content-Digest": f"sha-256=:{digest}:"})
+    s.want(200, "POST", f"/api/v1/uploads/{mine}/complete", {}, token=ta)
+    bp.check(s.want(200, "GET", path, token=ta).body == b"hello", "its own object")
+    s.want(200, "HEAD", path, token=ta)
+    nowhere = s.want(404, "GET", f"/api/v1/objects/{'ab' * 32}", token=tb)
+    r = s.want(404, "GET", path, token=tb)
+    bp.check(r.json()["detail"] == nowhere.json()["detail"], f"another's object is as one that is not here: {r.body}")
+    s.want(404, "HEAD", path, token=tb)
+    other = "01KC0000000000000000000009"
+    s.want(201, "PUT", f"/api/v1/ingest/sessions/{other}", {**about, "device": "owner_b"}, token=tb)
+    r = s.want(200, "POST", "/api/v1/uploads", {**up, "session": other}, token=tb).json()
+    bp.check(r["state"] == "have", f"what is here is not sent again: {r}")
+    bp.check(s.want(200, "GET", path, token=tb).body == b"hello", "then it is that session's, too")
 
 
 def raced(s, admin):
@@ -366,6 +332,58 @@ def ending(s, admin):
     bp.check("server is ending" in s.p.text() and "Sanitizer" not in s.p.text(), s.p.text()[-500:])
 
 
+def linked(s, device):
+    w = WS(("127.0.0.1", s.port), "/api/v1/link", ["Sec-WebSocket-Protocol: bagpipe-link.1"])
+    w.send({"hello": {"version": "x", "device": device, "name": device, "log": "01M8HYWSG2FGC8Z1HYQW5BDX79", "resume": 0, "robots": [],
+                      "dropped": {}}})
+    bp.check("welcome" in w.json(), f"{device} is linked")
+    w.send({"events": [{"seq": 1, "topic": "log", "time_ns": str(time.time_ns()), "data": {"text": "hello"}}]})
+    bp.check(w.json()["ack"] == 1, f"{device}: its event is on the disk")
+    return w
+
+
+def forgotten(folder):
+    """links.db holds who is here, who was here lately, and nobody whom an admin has removed."""
+    s = Server(folder, "retention.silent_devices=0")
+
+    def rows(table):
+        db = sqlite3.connect(f"file:{s.data}/links.db?mode=ro", uri=True)
+        try:
+            return {r[0] for r in db.execute(f"SELECT device FROM {table}")}
+        finally:
+            db.close()
+
+    def robots():
+        return {x["device"]: x["state"] for x in s.want(200, "GET", "/api/v1/robots").json()["robots"]}
+
+    for name in ("here", "away", "removed"):
+        s.want(201, "POST", "/api/v1/devices/enroll", Device(name).enrolment())
+    here, away, removed = (linked(s, name) for name in ("here", "away", "removed"))
+    away.close()
+    s.want(204, "DELETE", "/api/v1/devices/removed")
+    try:
+        while True:
+            removed.json()
+    except EOFError as e:
+        bp.check("4003" in str(e), f"its link ends: {e}")
+    bp.until(lambda: robots() == {"here": "online", "away": "offline"}, 10, f"who was removed is not known any more: {robots()}", 0.1)
+    bp.until(lambda: rows("devices") == rows("events") == {"here", "away"}, 10, f"nor in links.db: {rows('devices')} {rows('events')}", 0.1)
+    here.close()
+    s.p.stop()
+    time.sleep(3.5)
+    s = Server(folder, "retention.silent_devices=3s")  # both were silent for longer, and one comes back
+    here = linked(s, "here")
+    bp.until(lambda: rows("devices") == {"here"} and "away" not in rows("events"), 15, f"who is silent goes: {rows('devices')}", 0.1)
+    time.sleep(4)  # connected and without news for longer than that: stays
+    bp.check(robots() == {"here": "online"} and rows("devices") == {"here"}, f"{robots()} {rows('devices')}")
+    bp.check(s.want(200, "GET", "/api/v1/devices/away").json()["state"] == "accepted", "it may come in as before")
+    away = linked(s, "away")
+    bp.check(set(robots()) == {"here", "away"}, f"and does: {robots()}")
+    away.close()
+    here.close()
+    s.p.stop()
+
+
 def config(folder):
     f = folder / "server.yaml"
     f.write_text("server:\n  name: site-7\nqueue:\n  workers: 3\ncloud:\n  target: \"\"\ntelemetry:\n  interval: 2s\n")
@@ -387,6 +405,8 @@ def main():
     folder = bp.scratch()
     config(folder)
     shut(folder)
+    (folder / "links").mkdir()
+    forgotten(folder / "links")
     first = folder / "open"
     first.mkdir()
     s = Server(first, "auth.burst=10000")  # every route is asked in vain

@@ -51,6 +51,7 @@ struct bp_links_dev {
     struct bp_links_conn *conn; /* NULL: not connected */
     unsigned generation;        /* of its connections */
     bool told_stale;
+    bool removed; /* it may not come in any more: forgotten when its link has ended */
     bp_ns_t wall_seen, mono_seen;  /* a message came; mono 0 = not in this life */
     bp_ns_t mono_topics_until;     /* somebody wants its topics */
     bool wants_topics;             /* what it was told */
@@ -105,8 +106,8 @@ void bp_links_publish(struct bp_links *l, struct bp_links_dev *d, enum bp_links_
                       const json_t *data);
 /** Makes it when there is room. */
 struct bp_links_dev *bp_links_make(struct bp_links *l, const char *id);
-/** Writes down what is known of it. */
-void bp_links_note(struct bp_links *l, struct bp_links_dev *d);
+/** Writes down what is known of it. @return 0; -ENOBUFS, -ENOMEM: not this time */
+int bp_links_note(struct bp_links *l, struct bp_links_dev *d);
 struct bp_links_dev *bp_links_find(struct bp_links *l, const char *id);
 const char *bp_links_state(const struct bp_links *l, const struct bp_links_dev *d);
 

@@ -104,7 +104,17 @@ const char *bp_links_state(const struct bp_links *l, const struct bp_links_dev *
     return bp_mono_ns() - d->mono_seen > l->o.stale_after ? "stale" : "online";
 }
 
-void bp_links_note(struct bp_links *l, struct bp_links_dev *d) {
+/* @param b  taken over */
+static int put_batch(struct bp_links *l, struct bp_links_batch *b) {
+    int r = b ? bp_links_store_put(l->store, b) : -ENOMEM;
+
+    if (r < 0)
+        bp_links_batch_free(b);
+    return r;
+}
+
+/* @param wall_ns  when it is to have been seen last */
+static int note(struct bp_links *l, const struct bp_links_dev *d, bp_ns_t wall_ns) {
     struct bp_links_batch *b = calloc(1, sizeof *b);
     json_t *about = json_pack("{s:O?, s:O?}", "hello", d->hello, "status", d->status);
 
@@ -112,13 +122,16 @@ void bp_links_note(struct bp_links *l, struct bp_links_dev *d) {
         (void) snprintf(b->device, sizeof b->device, "%s", d->id);
         (void) snprintf(b->log, sizeof b->log, "%s", d->log);
         b->last = d->acked;
-        b->wall_ns = d->wall_seen;
+        b->wall_ns = wall_ns;
         b->about = json_dumps(about, JSON_COMPACT);
         b->bytes = b->about ? strlen(b->about) : 0;
     }
     json_decref(about);
-    if (!b || bp_links_store_put(l->store, b) < 0)
-        bp_links_batch_free(b);
+    return put_batch(l, b);
+}
+
+int bp_links_note(struct bp_links *l, struct bp_links_dev *d) {
+    return note(l, d, d->wall_seen);
 }
 
 /* ---- news ---- */
@@ -182,6 +195,72 @@ void bp_links_publish(struct bp_links *l, struct bp_links_dev *d, enum bp_links_
     }
     free(text);
     bp_channel_unref(ch);
+}
+
+/* ---- forgetting; loop thread ---- */
+
+static void take_out(struct bp_links *l, struct bp_links_dev *d) {
+    bp_mutex_lock(&l->lock);
+    HASH_DEL(l->devs, d);
+    bp_mutex_unlock(&l->lock);
+    dev_free(d);
+    bp_gauge_set(&bp_links_stats.devices, HASH_COUNT(l->devs));
+}
+
+/* It is out of the table before it is out of links.db: what was on its way goes with it. */
+static void forget(struct bp_links *l, const char *id) {
+    struct bp_links_batch *b = calloc(1, sizeof *b);
+    struct bp_links_dev *d = bp_links_find(l, id);
+
+    if (b) {
+        (void) snprintf(b->device, sizeof b->device, "%s", id);
+        b->forget = true;
+    }
+    if (d) /* last: `id` may be its */
+        take_out(l, d);
+    if (put_batch(l, b) < 0)
+        bp_log(BP_LOG_WARNING, "a device that was removed stays in links.db until it is old");
+}
+
+struct forgetting {
+    bp_ns_t before; /* wall */
+    unsigned n;
+    int r;
+};
+
+/* Rows of those that are connected are made young first, though they may have said nothing for
+ * long: what is old in the database then is of nobody who is here. */
+static void forget_silent(void *a, void *b) {
+    struct bp_links *l = a;
+    struct forgetting *f = b;
+    struct bp_links_dev *d, *next;
+    struct bp_links_batch *batch;
+
+    HASH_ITER(hh, l->devs, d, next) {
+        if (f->r == 0 && d->conn)
+            f->r = note(l, d, BP_MAX(d->wall_seen, f->before));
+    }
+    batch = f->r == 0 ? calloc(1, sizeof *batch) : NULL;
+    if (f->r == 0 && !batch)
+        f->r = -ENOMEM;
+    if (f->r < 0)
+        return;
+    batch->forget = true;
+    batch->wall_ns = f->before;
+    f->r = put_batch(l, batch);
+    HASH_ITER(hh, l->devs, d, next) {
+        if (f->r == 0 && !d->conn && d->wall_seen < f->before) {
+            take_out(l, d);
+            f->n++;
+        }
+    }
+}
+
+int bp_links_forget_silent(struct bp_links *l, bp_ns_t before) {
+    struct forgetting f = { .before = before };
+
+    bp_loop_call(l->loop, forget_silent, l, &f);
+    return f.r < 0 ? f.r : (int) f.n;
 }
 
 /* ---- connections; loop thread ---- */
@@ -252,8 +331,11 @@ static void on_end(void *data, unsigned code) {
         bp_gauge_add(&bp_links_stats.online, -1);
         bp_log(BP_LOG_INFO, "an agent's link has ended", BP_F_TEXT("device", d->id),
                BP_F_UINT("code", code));
-        bp_links_note(l, d);
         bp_links_tell(l, d, "offline");
+        if (d->removed)
+            forget(l, d->id);
+        else
+            (void) bp_links_note(l, d);
     }
     free(c);
 }
@@ -524,6 +606,25 @@ void bp_links_drop(struct bp_links *l, const char *device) {
 
     if (id)
         bp_loop_post_surely(l->loop, drop, l, id);
+}
+
+static void remove_device(void *a, void *b) {
+    struct bp_links_dev *d = bp_links_find(a, b);
+
+    if (d && d->conn) {
+        d->removed = true;
+        bp_ws_shut(d->conn->ws, 4003, "the server does not let this device in any more");
+    } else {
+        forget(a, b);
+    }
+    free(b);
+}
+
+void bp_links_remove(struct bp_links *l, const char *device) {
+    char *id = strdup(device);
+
+    if (id)
+        bp_loop_post_surely(l->loop, remove_device, l, id);
 }
 
 unsigned bp_links_online(const struct bp_links *l) {

@@ -105,6 +105,17 @@ struct bp_channel *bp_links_channel(struct bp_links *l, struct bp_fanout *fanout
 /** Ends a device's link, for it may not come in any more (4003). Any thread, also the loop's; does
  * not wait. */
 void bp_links_drop(struct bp_links *l, const char *device);
+/** The same for good: what it told is forgotten, too. Any thread, also the loop's; does not wait.
+ */
+void bp_links_remove(struct bp_links *l, const char *device);
+/**
+ * Forgets devices that are not connected and were heard last before a moment, with what they told.
+ * One that comes back is as one that was never here; its events go on where they were.
+ *
+ * @param before  wall
+ * @return how many, or -ENOBUFS, -ENOMEM: nothing was done, try later
+ */
+int bp_links_forget_silent(struct bp_links *l, bp_ns_t before);
 /** How many are online. */
 unsigned bp_links_online(const struct bp_links *l);
 

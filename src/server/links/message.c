@@ -121,6 +121,7 @@ static void on_hello(struct bp_links_conn *c, json_t *h) {
     d->status = NULL;
     take_log(d, h);
     d->generation++;
+    d->removed = false;
     d->conn = c;
     c->dev = d;
     bp_links_known(c);
@@ -132,7 +133,7 @@ static void on_hello(struct bp_links_conn *c, json_t *h) {
                                "acknowledged", (json_int_t) d->acked, "interval_s",
                                (double) l->o.status_interval / 1e9, "window", BP_LINK_WINDOW,
                                "max_message", BP_LINK_MESSAGE));
-    bp_links_note(l, d);
+    (void) bp_links_note(l, d);
     bp_links_tell(l, d, "online");
     bp_links_cmd_send_all(d);
 }

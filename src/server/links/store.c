@@ -31,7 +31,17 @@ static const char schema[] =
 
 enum { BUSY_MS = 5000, GATHER_MS = 20 };
 
-enum { PUT_EVENT, PUT_DEVICE, LAST, CUT, STATEMENTS };
+enum {
+    PUT_EVENT,
+    PUT_DEVICE,
+    LAST,
+    CUT,
+    FORGET_EVENTS,
+    FORGET,
+    FORGET_OLD_EVENTS,
+    FORGET_OLD,
+    STATEMENTS
+};
 
 static const char *const texts[STATEMENTS] = {
     [PUT_EVENT] = "INSERT OR IGNORE INTO events (device, log, seq, wall_ns, topic, data)"
@@ -43,6 +53,11 @@ static const char *const texts[STATEMENTS] = {
     [LAST] = "SELECT seq FROM devices WHERE device = ?1 AND log = ?2",
     [CUT] = "DELETE FROM events WHERE device = ?1 AND n <= (SELECT n FROM events WHERE device = ?1"
             " ORDER BY n DESC LIMIT 1 OFFSET ?2)",
+    [FORGET_EVENTS] = "DELETE FROM events WHERE device = ?1",
+    [FORGET] = "DELETE FROM devices WHERE device = ?1",
+    [FORGET_OLD_EVENTS] = "DELETE FROM events WHERE device IN"
+                          " (SELECT device FROM devices WHERE seen_ns < ?1)",
+    [FORGET_OLD] = "DELETE FROM devices WHERE seen_ns < ?1",
 };
 
 struct bp_links_store {
@@ -122,6 +137,17 @@ static int check_follows(struct bp_links_store *s, const struct bp_links_batch *
     return r != SQLITE_ROW && r != SQLITE_DONE ? -EIO : last < b->after ? -EAGAIN : 0;
 }
 
+static int forget(struct bp_links_store *s, const struct bp_links_batch *b) {
+    int first = *b->device ? FORGET_EVENTS : FORGET_OLD_EVENTS, r = 0;
+
+    for (int i = first; r == 0 && i < first + 2; i++) {
+        r = *b->device ? bind_text(s->st[i], 1, b->device)
+                       : sqlite3_bind_int64(s->st[i], 1, b->wall_ns);
+        r = r ? -EIO : run(s->st[i]);
+    }
+    return r;
+}
+
 static int put_batch(struct bp_links_store *s, const struct bp_links_batch *b) {
     sqlite3_stmt *st = s->st[PUT_DEVICE];
     const json_t *e;
@@ -152,7 +178,7 @@ static int write_all(struct bp_links_store *s, struct bp_links_batch *list) {
         int follows = r < 0 ? r : check_follows(s, b);
 
         b->torn = follows == -EAGAIN;
-        r = b->torn ? 0 : follows < 0 ? follows : put_batch(s, b);
+        r = b->torn ? 0 : follows < 0 ? follows : b->forget ? forget(s, b) : put_batch(s, b);
     }
     if (r == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         r = -EIO;

@@ -19,6 +19,8 @@ struct bp_links_batch {
     uint64_t last;       /* number of the last event */
     json_t *events;      /* [{seq, time_ns, topic, data}]; NULL: none */
     char *about;         /* JSON to be kept of the device; NULL: as it is */
+    bool forget;         /* nothing to put: the device goes, or with an empty one all those that
+                            were seen before `wall_ns` last; their events with them */
     bp_ns_t wall_ns;     /* it came */
     size_t bytes;        /* about so much memory */
     unsigned generation; /* of the connection it came by */

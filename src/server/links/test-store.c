@@ -53,8 +53,9 @@ static struct bp_links_store *open_store(struct results *res, uint64_t *ret_last
     return s;
 }
 
-/* An event `seq`, told behind `after`. */
-static void put(struct bp_links_store *s, const char *device, uint64_t after, uint64_t seq) {
+/* An event `seq`, told behind `after` at a time. */
+static void put_at(struct bp_links_store *s, const char *device, uint64_t after, uint64_t seq,
+                   bp_ns_t wall_ns) {
     struct bp_links_batch *b = calloc(1, sizeof *b);
 
     assert_non_null(b);
@@ -62,10 +63,25 @@ static void put(struct bp_links_store *s, const char *device, uint64_t after, ui
     (void) snprintf(b->log, sizeof b->log, "%s", log_id);
     b->after = after;
     b->last = seq;
-    b->wall_ns = 1;
+    b->wall_ns = wall_ns;
     b->events = json_pack("[{s:I, s:s, s:s, s:{}}]", "seq", (json_int_t) seq, "time_ns", "7",
                           "topic", "log", "data");
     assert_non_null(b->events);
+    assert_int_equal(bp_links_store_put(s, b), 0);
+}
+
+static void put(struct bp_links_store *s, const char *device, uint64_t after, uint64_t seq) {
+    put_at(s, device, after, seq, 1);
+}
+
+/* @param device  or "": those seen before then */
+static void forget(struct bp_links_store *s, const char *device, bp_ns_t before) {
+    struct bp_links_batch *b = calloc(1, sizeof *b);
+
+    assert_non_null(b);
+    (void) snprintf(b->device, sizeof b->device, "%s", device);
+    b->wall_ns = before;
+    b->forget = true;
     assert_int_equal(bp_links_store_put(s, b), 0);
 }
 
@@ -102,6 +118,35 @@ static void test_torn(void **state) {
     s = open_store(&res, &last);
     assert_int_equal(count(s, "a"), 2);
     assert_int_equal(count(s, "b"), 1);
+    bp_links_store_close(s);
+}
+
+/* One that was removed, and those that are silent, go with all they told; others stay, and one that
+ * comes back begins where it says. */
+static void test_forget(void **state) {
+    struct results res = { 0 };
+    uint64_t last = 0;
+    struct bp_links_store *s = open_store(&res, &last);
+
+    (void) state;
+    put_at(s, "gone", 0, 1, 900);
+    put_at(s, "old", 0, 7, 100);
+    put_at(s, "new", 0, 9, 800);
+    forget(s, "gone", 0);
+    forget(s, "", 500);
+    put_at(s, "gone", 1, 2, 950); /* was on its way: what it follows is not there any more */
+    bp_links_store_close(s);
+    assert_int_equal(res.n, 4);
+    assert_int_equal(res.r[3], -EAGAIN);
+    s = open_store(&res, &last);
+    assert_int_equal(count(s, "gone"), 0);
+    assert_int_equal(count(s, "old"), 0);
+    assert_int_equal(count(s, "new"), 1);
+    put_at(s, "old", 0, 8, 1000);
+    bp_links_store_close(s);
+    s = open_store(&res, &last);
+    assert_int_equal(last, 9); /* the last of the list is the one seen longest ago */
+    assert_int_equal(count(s, "old"), 1);
     bp_links_store_close(s);
 }
 
@@ -153,6 +198,7 @@ static int remove_dir(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forget),
         cmocka_unit_test(test_torn),
         cmocka_unit_test(test_damaged),
     };
