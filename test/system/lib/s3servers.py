@@ -1,9 +1,10 @@
 """Real S3 servers on loopback: Ceph's radosgw over an OSD in memory, and OpenStack Swift with its s3api.
 
-Both are started from nothing in a scratch folder, on ports the kernel gives, and killed by pid. They are
+Both are started from nothing in a scratch folder, on ports that are free, and killed by pid. They are
 two implementations of the signature and of multipart uploads that know nothing of each other.
 """
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -19,17 +20,15 @@ BOB = ("AKBOB", "bobsecret456")
 
 
 def free_ports(n):
-    """n ports side by side that nobody uses now."""
-    for _ in range(200):
+    """n ports side by side that nobody uses now, below those that connections get by themselves."""
+    for _ in range(500):
+        base = random.randrange(12000, 32000 - n)
         socks = []
         try:
-            first = socket.socket()
-            first.bind(("127.0.0.1", 0))
-            socks.append(first)
-            base = first.getsockname()[1]
-            for i in range(1, n):
+            for i in range(n):
                 s = socket.socket()
                 socks.append(s)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of one that has ended is free
                 s.bind(("127.0.0.1", base + i))
             return base
         except OSError:
