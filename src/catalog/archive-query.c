@@ -516,24 +516,24 @@ static void assemble(struct compiler *k, enum bp_archive_sort sort, bool ascendi
 }
 
 int bp_archive_compile(struct bp_archive_conn *c, const struct bp_query *const *queries,
-                       size_t nqueries, const char *devices, enum bp_archive_sort sort,
-                       bool ascending, const struct bp_archive_from *from, uint32_t limit,
+                       size_t nqueries, const struct bp_archive_search *s,
+                       const struct bp_archive_from *from, uint32_t limit,
                        struct bp_archive_sql *ret, struct bp_error *err) {
-    struct compiler k = { .c = c, .out = ret, .by_id = sort == BP_ARCHIVE_BY_ID, .err = err };
+    struct compiler k = { .c = c, .out = ret, .by_id = s->sort == BP_ARCHIVE_BY_ID, .err = err };
     BP_AUTO_BUF match = { 0 };
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < nqueries; i++)
         for (uint32_t t = 0; r == 0 && t < queries[i]->nterms; t++)
             r = put_term(&k, queries[i], &queries[i]->terms[t], &match);
-    if (r == 0 && *devices)
-        r = put_devices(&k, devices);
+    if (r == 0 && s->devices && *s->devices)
+        r = put_devices(&k, s->devices);
     if (r == 0 && match.failed)
         r = bp_fail(err, -ENOMEM, "no memory for a query");
     if (r == 0)
         r = put_all_words(&k, &match);
     if (r == 0)
-        assemble(&k, sort, ascending, from, limit);
+        assemble(&k, s->sort, s->ascending, from, limit);
     driver_done(&k.best);
     bp_buf_done(&k.where);
     return r;

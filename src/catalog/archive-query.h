@@ -34,13 +34,13 @@ struct bp_archive_from {
  * that gives a few thousand rows to sort at most. Otherwise rows are walked in the order that
  * is asked for, until there are enough.
  *
- * @param devices  what bp_scope_read() gave, "": no limit
- * @param limit    rows
+ * @param s      how they are sorted, and whose they are; what it asks for is in `queries`
+ * @param limit  rows
  * @return 0, BP_EUSAGE for a query that asks too much, or negative
  */
 BP_MUST_CHECK int bp_archive_compile(struct bp_archive_conn *c,
                                      const struct bp_query *const *queries, size_t nqueries,
-                                     const char *devices, enum bp_archive_sort sort, bool ascending,
+                                     const struct bp_archive_search *s,
                                      const struct bp_archive_from *from, uint32_t limit,
                                      struct bp_archive_sql *ret, struct bp_error *err);
 /** Prepares it, with `before` and `after` around it, and binds. */

@@ -155,8 +155,7 @@ static int load_page(struct bp_archive_conn *c, const struct bp_archive_search *
     if (r == 0)
         r = read_cursor(s, &from, err);
     if (r == 0)
-        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), s->devices ? s->devices : "", s->sort,
-                               s->ascending, &from, limit + 1, &sql, err);
+        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), s, &from, limit + 1, &sql, err);
     if (r < 0)
         return r;
     (void) snprintf(after, sizeof after,
@@ -247,11 +246,11 @@ static int facets_of_some(struct bp_archive_conn *c, const struct bp_archive_sea
     BP_CLEANUP(queries_done) struct queries q = { 0 };
     BP_CLEANUP(bp_db_finalizep) sqlite3_stmt *counting = NULL;
     BP_AUTO_ARCHIVE_SQL sql = { 0 };
+    const struct bp_archive_search newest = { .devices = s->devices };
     int r = read_queries(s, &q, err);
 
     if (r == 0)
-        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), s->devices ? s->devices : "",
-                               BP_ARCHIVE_BY_ID, false, &(struct bp_archive_from){ 0 },
+        r = bp_archive_compile(c, q.both, BP_COUNT(q.both), &newest, &(struct bp_archive_from){ 0 },
                                BP_ARCHIVE_FACET_MAX, &sql, err);
     if (r == 0)
         r = bp_archive_prepare(c, &sql, before, ") SELECT count(*) FROM page", &counting, err);

@@ -462,7 +462,8 @@ static void plan_of(const char *text, enum bp_archive_sort sort, char *ret, size
     size_t n = 0;
 
     ok(bp_query_parse(bp_str_of(text), NOV, &q, &err));
-    ok(bp_archive_compile(c, &one, 1, "", sort, false, &from, 101, &sql, &err));
+    ok(bp_archive_compile(c, &one, 1, &(struct bp_archive_search){ .sort = sort }, &from, 101, &sql,
+                          &err));
     ok(bp_archive_prepare(c, &sql, "EXPLAIN QUERY PLAN ", "", &s, &err));
     *ret = '\0';
     while (sqlite3_step(s) == SQLITE_ROW && n < max)

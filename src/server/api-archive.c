@@ -600,7 +600,7 @@ static int get_segment(struct bp_http_req *req, struct bp_http_reply *reply, str
         r = bp_archive_get_file(s->archive, row.id, bp_http_param(req, "name"), &f, err);
     if (r == 0 && f.state == BP_ARCHIVE_FILE_EXPECTED)
         r = bp_fail(err, -ENOENT, "'%s' has not come yet", f.file);
-    return r < 0 ? r : bp_server_reply_object(s, reply, f.sha256, type_of(f.file), err);
+    return r != 0 ? r : bp_server_reply_object(s, reply, f.sha256, type_of(f.file), err);
 }
 
 int bp_server_reply_object(struct bp_server *s, struct bp_http_reply *reply,

@@ -240,11 +240,13 @@ static void forget_silent(void *a, void *b) {
         if (f->r == 0 && d->conn)
             f->r = note(l, d, BP_MAX(d->wall_seen, f->before));
     }
-    batch = f->r == 0 ? calloc(1, sizeof *batch) : NULL;
-    if (f->r == 0 && !batch)
-        f->r = -ENOMEM;
     if (f->r < 0)
         return;
+    batch = calloc(1, sizeof *batch);
+    if (!batch) {
+        f->r = -ENOMEM;
+        return;
+    }
     batch->forget = true;
     batch->wall_ns = f->before;
     f->r = put_batch(l, batch);
