@@ -569,6 +569,43 @@ def bucket(folder):
     s.p.stop()
 
 
+# segments and the manifest that lists them: what --reindex finds again
+FILES_OF = "SELECT file, files.bytes, kind FROM files JOIN sessions ON num = session WHERE id = ? AND kind < 2"
+
+
+def damaged_archive(s, folder):
+    """Pages of the archive's database are overwritten: it is set aside, objects and unfinished uploads are what they
+    were, and it is made anew from them."""
+    sessions = s.rows("SELECT id FROM sessions WHERE state = 1 AND manifest ORDER BY id")
+    files = {i: sorted(s.rows(FILES_OF, i))
+             for (i,) in sessions}
+    session, data = sessions[0][0], RNG.randbytes(300_000)
+    up = begin(s, session, "goes-on.bin", data, 64 * KIB)[1]
+    expect(put(s, up, 0, data), 204, "a part before")
+    bp.check(s.p.stop() == 0, "it ends well")
+    path = s.data / "archive.db"
+    with open(path, "r+b") as f:
+        for at in range(8192, path.stat().st_size - 2048, 16384):
+            f.seek(at)
+            f.write(b"\xa5" * 2048)
+    s.start()
+    bp.check("set aside" in s.p.text() and "--reindex" in s.p.text(), f"it says so: {s.p.text()[-600:]}")
+    bp.check(len(list(s.data.glob("archive.db.damaged-*Z"))) == 1, "what was damaged is kept")
+    got = expect(s.ask("GET", f"/uploads/{up['id']}"), 200, "the unfinished one")
+    bp.check(got["parts"] == "0", f"with its part: {got}")
+    bp.check(s.p.stop() == 0, "it ends well once more")
+    bp.bagpipe("server", "--reindex", "--set", f"server.dir={s.data}", "storage.min_free=0")
+    s.start()
+    now = {i: sorted(s.rows(FILES_OF, i))
+           for (i,) in s.rows("SELECT id FROM sessions WHERE state = 1 AND manifest")}
+    missing = {i: set(files[i]) ^ set(now.get(i, [])) for i in files if now.get(i) != files[i]}
+    bp.check(files and not missing, f"made anew: {missing}")
+    for n in range(1, up["part_count"]):
+        expect(put(s, up, n, data), 204, f"part {n} after")
+    bp.check(expect(s.ask("POST", f"/uploads/{up['id']}/complete"), 200, "whole")["state"] == "stored", "it is stored")
+    check_object(s, data, "goes-on.bin")
+
+
 def the_page(s, folder):
     """The examples of the page, as they stand there."""
     page = (bp.REPO / "docs/api/uploads.md").read_text()
@@ -595,6 +632,7 @@ def main():
         bp.say(f"{step.__name__}: {time.monotonic() - start:.1f} s")
     recordings(s, folder)
     the_page(s, folder)
+    damaged_archive(s, folder)
     bp.check(s.p.alive(), "the server is still there")
     s.p.stop()
     for step, d in ((quotas, "quotas"), (full_disk, "full"), (killed, "killed"), (sixty_four, "sixty-four"),
