@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+#include "bag/reader.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/keys.h"
 #include "cli/live.h"
+#include "cli/remote.h"
 #include "wire/field.h"
 #include "wire/schema.h"
 
@@ -15,7 +18,7 @@ struct opts {
     int64_t count, max_items;
     bp_ns_t run;
     bool raw, once, json;
-    const char *definitions, *field;
+    const char *definitions, *field, *key;
 };
 
 #define OPT(f) offsetof(struct opts, f)
@@ -29,6 +32,7 @@ static const struct bp_opt options[] = {
     { "once", 0, BP_OPT_FLAG, OPT(once), NULL, "end after one message", NULL, NULL, 0, 0 },
     { "count", 'n', BP_OPT_INT, OPT(count), "N", "end after N messages", NULL, NULL, 1, 1e15 },
     { "for", 0, BP_OPT_DURATION, OPT(run), "TIME", "end after this time", NULL, NULL, 0, 0 },
+    { "key", 0, BP_OPT_TEXT, OPT(key), "FILE", BP_CLI_KEY_HELP, NULL, NULL, 0, 0 },
     { "max-items", 0, BP_OPT_INT, OPT(max_items), "N",
       "most items of an array or letters of a text, 0 = all", "128", NULL, 0, 1e15 },
     { "definitions", 0, BP_OPT_TEXT, OPT(definitions), "DIR",
@@ -58,6 +62,8 @@ struct echo {
     size_t queued;                 /* [lock] bytes */
     uint64_t dropped;              /* [lock] printing was too slow */
     int wake;                      /* eventfd */
+    struct bp_bag *bag;            /* a recording is shown, or NULL */
+    struct bp_live_topic *topics;  /* of the recording, by index of channel */
     int failed;                    /* [printing] why it ends early; err says more */
     struct bp_error *err;
 };
@@ -161,6 +167,19 @@ static int find_definition(const struct bp_live_topic *t, struct bp_schema **ret
     return 0;
 }
 
+/* Of a recording: as it says itself, else as for a live topic. */
+static int recorded_definition(const struct echo *e, const struct bp_live_topic *t,
+                               struct bp_schema **ret, struct bp_error *err) {
+    const struct bp_bag_channel *c = bp_bag_channel(e->bag, (size_t) (t - e->topics));
+
+    if (!bp_streq(c->message_encoding, "cdr"))
+        return bp_fail(err, BP_EUNSUPPORTED, "messages are encoded as '%s', only 'cdr' is known",
+                       c->message_encoding);
+    if (c->schema.n && bp_schema_parse(c->type, c->schema_encoding, c->schema, ret, err) >= 0)
+        return 0;
+    return find_definition(t, ret, err);
+}
+
 /* Without its definition a topic is shown as bytes, but its fields cannot be: then nothing is to be
  * expected of a topic that was asked for by name, while of many some may have the field. */
 static const struct decoder *decoder_of(struct echo *e, struct bp_live_topic *t) {
@@ -173,7 +192,8 @@ static const struct decoder *decoder_of(struct echo *e, struct bp_live_topic *t)
     d = t->user = calloc(1, sizeof *d);
     if (!d)
         return NULL;
-    rc = find_definition(t, &d->schema, &err);
+    rc =
+        e->bag ? recorded_definition(e, t, &d->schema, &err) : find_definition(t, &d->schema, &err);
     if (rc == 0 && e->o->field)
         rc = bp_field_find(d->schema, e->o->field, &d->field, &err);
     if (rc < 0 && e->o->field && !strchr(e->name, '*'))
@@ -289,76 +309,180 @@ static uint64_t loop(struct echo *e) {
     }
 }
 
-static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
-    struct echo e = { .o = opts, .name = argv[0], .err = err };
+static void forget_decoder(const struct bp_live_topic *t) {
+    struct decoder *d = t->user;
+
+    if (d) {
+        bp_field_free(d->field);
+        bp_schema_free(d->schema);
+    }
+    free(d);
+}
+
+static int end_of(const struct echo *e, uint64_t n) {
+    return e->failed ? e->failed : n ? BP_EXIT_DONE : BP_EXIT_FINDINGS;
+}
+
+static int echo_live(struct echo *e) {
     struct bp_live_opts lo = {
-        .domains = &e.o->domains, .want = wants, .sample = on_sample, .ctx = &e
+        .domains = &e->o->domains, .want = wants, .sample = on_sample, .ctx = e
     };
     uint64_t n;
     int rc;
 
-    (void) argc;
+    e->last = &e->first;
+    pthread_mutex_init(&e->lock, NULL);
+    e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = e->wake < 0 ? bp_fail(e->err, -errno, "eventfd: %s", bp_strerror(-errno))
+                     : bp_live_open(&e->live, &lo, e->err);
+    if (rc < 0) {
+        pthread_mutex_destroy(&e->lock);
+        if (e->wake >= 0)
+            (void) close(e->wake);
+        return rc;
+    }
+    n = loop(e);
+    bp_live_stop(&e->live);
+    for (struct bp_live_topic *t = e->live.topics; t; t = t->next)
+        forget_decoder(t);
+    bp_live_close(&e->live);
+    for (struct message *m; (m = next_message(e));)
+        free(m);
+    if (e->dropped)
+        bp_log(BP_LOG_WARNING, "printing was slower than the topic, messages were skipped",
+               BP_F_UINT("messages", e->dropped));
+    (void) close(e->wake);
+    pthread_mutex_destroy(&e->lock);
+    return end_of(e, n);
+}
+
+/* ---- of a recording ---- */
+
+/* Its topics as if they were on a graph. @param ret_wanted  by index of channel; owned, free()
+ * @return how many are wanted, or negative */
+static int take_topics(struct echo *e, size_t n, bool **ret_wanted, struct bp_error *err) {
+    bool *wanted = calloc(n + 1, sizeof *wanted);
+    int found = 0;
+
+    e->topics = calloc(n + 1, sizeof *e->topics);
+    *ret_wanted = wanted;
+    if (!wanted || !e->topics)
+        return bp_fail(err, -ENOMEM, "no memory for topics");
+    for (size_t i = 0; i < n; i++) {
+        const struct bp_bag_channel *c = bp_bag_channel(e->bag, i);
+
+        e->topics[i] = (struct bp_live_topic){ .topic = (char *) (uintptr_t) c->topic,
+                                               .type = (char *) (uintptr_t) c->type,
+                                               .type_hash = (char *) (uintptr_t) c->type_hash,
+                                               .domain = c->domain };
+        wanted[i] = bp_live_match(e->name, &e->topics[i]);
+        found += wanted[i];
+    }
+    return found ? found
+                 : bp_fail(err, -ENOENT,
+                           "there is no topic '%s' in the recording: `bagpipe info` "
+                           "lists them",
+                           e->name);
+}
+
+static int print_recorded(struct echo *e, const struct bp_bag_msg *x, struct bp_error *err) {
+    struct message *m = malloc(sizeof *m + x->size);
+    int shown;
+
+    if (!m)
+        return bp_fail(err, -ENOMEM, "no memory for a message");
+    *m = (struct message){ .topic = &e->topics[x->channel->index],
+                           .source_ns = x->publish_ns,
+                           .recv_ns = x->log_ns,
+                           .seq = x->sequence,
+                           .size = x->size };
+    memcpy(m->data, x->data, x->size);
+    shown = print_message(e, m);
+    free(m);
+    return shown;
+}
+
+static int print_all(struct echo *e, const bool *wanted, uint64_t *ret_n, struct bp_error *err) {
+    BP_CLEANUP(bp_bag_iter_freep) struct bp_bag_iter *it = NULL;
+    uint64_t most = e->o->once ? 1 : (uint64_t) e->o->count;
+    struct bp_bag_filter f = { .channels = wanted, .skip_repeated = true };
+    struct bp_bag_msg x;
+    int r;
+
+    if (e->o->run) {
+        f.from_ns = bp_bag_get_info(e->bag)->start_ns;
+        f.to_ns = f.from_ns + e->o->run;
+    }
+    r = bp_bag_iterate(e->bag, &f, &it, err);
+    while (r >= 0 && !e->failed && (!most || *ret_n < most) && (r = bp_bag_next(it, &x, err)) > 0) {
+        r = print_recorded(e, &x, err);
+        if (r > 0)
+            ++*ret_n;
+    }
+    return r;
+}
+
+static int echo_recorded(struct echo *e, char *const paths[], int npaths) {
+    BP_CLEANUP(bp_bag_closep) struct bp_bag *bag = NULL;
+    BP_AUTO_FREE bool *wanted = NULL;
+    size_t channels = 0;
+    uint64_t n = 0;
+    int r = bp_cli_add_keys(e->o->key, e->err);
+
+    if (r >= 0 && e->o->domains.n)
+        r = bp_fail(e->err, BP_EUSAGE, "--domain is for topics of a graph, not of a recording");
+    bp_cli_remote();
+    if (r >= 0)
+        r = bp_bag_open((const char *const *) paths, (size_t) npaths, &bag, e->err);
+    if (r < 0)
+        return r;
+    e->bag = bag;
+    channels = bp_bag_get_info(bag)->nchannels;
+    r = take_topics(e, channels, &wanted, e->err);
+    if (r >= 0)
+        r = print_all(e, wanted, &n, e->err);
+    for (size_t i = 0; e->topics && i < channels; i++)
+        forget_decoder(&e->topics[i]);
+    free(e->topics);
+    return r < 0 ? r : end_of(e, n);
+}
+
+static int echo_run(void *opts, int argc, char *argv[], struct bp_error *err) {
+    struct echo e = { .o = opts, .name = argv[0], .err = err };
+    int rc;
+
     if (e.o->field && e.o->raw)
         return bp_fail(err, BP_EUSAGE, "--raw shows bytes, which have no --field");
     rc = e.o->definitions ? bp_typedb_add_dir(e.o->definitions, err) : 0;
     if (rc < 0)
         return rc;
-    e.last = &e.first;
-    pthread_mutex_init(&e.lock, NULL);
-    e.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    rc = e.wake < 0 ? bp_fail(err, -errno, "eventfd: %s", bp_strerror(-errno))
-                    : bp_live_open(&e.live, &lo, err);
-    if (rc < 0) {
-        pthread_mutex_destroy(&e.lock);
-        if (e.wake >= 0)
-            (void) close(e.wake);
-        return rc;
-    }
-    n = loop(&e);
-    bp_live_stop(&e.live);
-    for (struct bp_live_topic *t = e.live.topics; t; t = t->next) {
-        struct decoder *d = t->user;
-
-        if (d) {
-            bp_field_free(d->field);
-            bp_schema_free(d->schema);
-        }
-        free(d);
-    }
-    bp_live_close(&e.live);
-    for (struct message *m; (m = next_message(&e));)
-        free(m);
-    if (e.dropped)
-        bp_log(BP_LOG_WARNING, "printing was slower than the topic, messages were skipped",
-               BP_F_UINT("messages", e.dropped));
-    (void) close(e.wake);
-    pthread_mutex_destroy(&e.lock);
-    if (e.failed)
-        return e.failed;
-    return n ? BP_EXIT_DONE : BP_EXIT_FINDINGS;
+    return argc > 1 ? echo_recorded(&e, argv + 1, argc - 1) : echo_live(&e);
 }
 
 const struct bp_verb bp_verb_echo = {
     .name = "echo",
-    .args = "TOPIC",
-    .summary = "print the messages of a topic",
+    .args = "TOPIC [PATH…]",
+    .summary = "print the messages of a topic, live or of a recording",
     .description =
-        "Joins the graph and prints what arrives on a topic, decoded. '*' matches anything. "
+        "Joins the graph and prints what arrives on a topic, decoded; with a PATH what a recording "
+        "has of it. '*' matches anything. "
         "Types of the common ROS 2 packages are known, others are looked for below "
         "AMENT_PREFIX_PATH and --definitions; what stays unknown is printed as bytes. With --field "
         "only the field's value is printed: a number, a text, an array or all below it; null where "
         "a message has no such item."
-        "\n\n"
+        "\n\n" BP_CLI_REMOTE_DESCRIPTION "\n\n"
         "Exit status: 0 at least one message came, 1 none.",
     .examples = "bagpipe echo /odom --once\n"
                 "bagpipe echo '/robot1/*' --json --for 5s\n"
                 "bagpipe echo /odom --field pose.pose.position\n"
                 "bagpipe echo /tf -f 'transforms[0].header.stamp.sec' --json\n"
-                "bagpipe echo /chatter --raw -n 3",
+                "bagpipe echo /chatter --raw -n 3\n"
+                "bagpipe echo /odom drive_7 --json                 of a recording\n"
+                "bagpipe echo /odom http://site:8080/sessions/drive_7 --once",
     .opts = options,
     .nopts = BP_COUNT(options),
     .opts_size = sizeof(struct opts),
     .min_args = 1,
-    .max_args = 1,
+    .max_args = -1,
     .run = echo_run,
 };

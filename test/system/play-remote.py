@@ -1,5 +1,6 @@
 """A session on a server is played without being downloaded: what comes is what was recorded, also over a link
 that breaks again and again, and of a part only a part is read."""
+import json
 import os
 import socket
 import sys
@@ -90,6 +91,14 @@ def test():
     bp.check(h.texts["/a"] == [f"a2_{i}" for i in range(5, 50)], f"a part: {h.texts['/a'][:3]}")
     status, text, _ = bp.bagpipe("info", f"{whole.url}/sessions/drive")
     bp.check("/big" in text and "301" in text, f"info: {text}")
+    said = bp.bagpipe("echo", "/a", f"{whole.url}/sessions/drive", "--json")[1]
+    bp.check([json.loads(x)["message"]["data"] for x in said.splitlines()] == local.texts["/a"], f"echo: {said[:300]}")
+    said = bp.bagpipe("echo", "/a", out, "--field", "data", "--for", "1s")[1]
+    bp.check(said.splitlines()[::2] == [f"a0_{i}" for i in range(50)], f"echo of a file's field: {said[:100]}")
+    said = bp.bagpipe("echo", "/ma*", out, "--once")[1]
+    bp.check("the map" in said, f"echo by a pattern: {said}")
+    status, _, err = bp.bagpipe("echo", "/none", out, ok=None)
+    bp.check(status != 0 and "/none" in err, f"no such topic: {status} {err}")
 
     status, _, err = bp.bagpipe("info", f"{link.url}/sessions/nobody", ok=None)
     bp.check(status != 0 and "404" in err, f"no such session: {err}")
