@@ -27,6 +27,7 @@ static int64_t by(void) {
     return jump ? __atomic_load_n(jump, __ATOMIC_RELAXED) : 0;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc's are reserved names */
 int clock_gettime(clockid_t id, struct timespec *ts) {
     int r = (int) syscall(SYS_clock_gettime, id, ts);
 
@@ -55,3 +56,4 @@ time_t time(time_t *ret) {
         *ret = ts.tv_sec;
     return ts.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
