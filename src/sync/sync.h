@@ -308,6 +308,22 @@ BP_MUST_CHECK int bp_sync_is_safe(struct bp_sync *s, const char *session, struct
 BP_MUST_CHECK int bp_sync_wait(struct bp_sync *s, bp_ns_t timeout, const bool *cancel,
                                struct bp_error *err);
 
+/* ---- what is left over ---- */
+
+/**
+ * Gives up unfinished uploads in buckets that nobody goes on with: of sessions of which nothing
+ * waits any more. Asks the buckets; may take long.
+ *
+ * @param targets  those the engine was opened with; what is no bucket is passed over
+ * @param min_age  younger ones stay: of the same bucket others may have some under way
+ * @param dry      only counts
+ * @param ret_n    how many
+ * @return 0 or the first failure
+ */
+BP_MUST_CHECK int bp_sync_gc(struct bp_sync *s, const struct bp_sync_target_config *targets,
+                             size_t ntargets, bp_ns_t min_age, bool dry, size_t *ret_n,
+                             struct bp_error *err);
+
 /* ---- conflicts ---- */
 
 struct bp_sync_decision {
