@@ -246,6 +246,16 @@ static int settle(struct bp_agent_sync *s, const char *id, struct bp_error *err)
     return r == BP_EBUSY || r == -ENOENT ? 0 : r; /* whoever reads it: the next look */
 }
 
+/* It was there, and is not any more: its files have changed, or a target is another. */
+static int unsettle(struct bp_agent_sync *s, const char *id, struct bp_error *err) {
+    BP_AUTO_CATALOG_KEEP k = { 0 };
+    int r = bp_catalog_get_keep(s->a->catalog, id, &k, err);
+
+    if (r == 0 && k.uploaded_ns)
+        r = bp_catalog_set_uploaded(s->a->catalog, id, 0, err);
+    return r == -ENOENT ? 0 : r;
+}
+
 static int handle(struct bp_agent_sync *s, const struct news *n, struct bp_error *err) {
     int r;
 
@@ -291,6 +301,9 @@ static void look_at_all(struct bp_agent_sync *s) {
 
     for (size_t i = 0; r >= 0 && i < ids.n; i++) {
         r = bp_sync_is_safe(s->engine, ids.v[i], NULL);
+        if (r == 0 && unsettle(s, ids.v[i], &err) < 0)
+            bp_log(BP_LOG_WARNING, "a session still counts as uploaded",
+                   BP_F_TEXT("session", ids.v[i]), BP_F_TEXT("why", err.text));
         r = r == 1 ? settle(s, ids.v[i], &err) : feed(s, ids.v[i], NULL, &err);
         if (r < 0 && r != -ENOMEM) {
             bp_log(BP_LOG_WARNING, "a session cannot be queued for its upload, skipping",

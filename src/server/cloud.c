@@ -44,6 +44,7 @@ struct bp_cloud {
     bool started, listening;
     bp_ns_t since;        /* [thread] wall: of the look before */
     bp_ns_t gc_next_mono; /* [thread] */
+    bool running;         /* [thread] the engine */
     struct bp_mutex lock; /* leaf */
     pthread_cond_t wake;
     bool over;                          /* [lock] */
@@ -180,13 +181,22 @@ static int send_session(struct bp_cloud *c, const struct bp_archive_session *x,
 
 /* ---- which ones ---- */
 
-/* A session that the engine does not know, or that has got something since: metadata come when it
- * is complete already. What the engine has is not added again. */
+/* Does the engine know it, and find what it sends? Links of what has arrived are gone; when
+ * cloud.target is another they are needed again. */
+static bool is_queued(struct bp_cloud *c, const char *id) {
+    int r = bp_sync_is_safe(c->engine, id, NULL);
+    char path[1200];
+
+    (void) snprintf(path, sizeof path, "%s/%s", c->outbox, id);
+    return r != -ENOENT && (r != 0 || access(path, F_OK) == 0);
+}
+
+/* A session that is not queued, or that has got something since: metadata come when it is complete
+ * already. What the engine has is not added again. */
 static void consider(struct bp_cloud *c, const struct bp_archive_session *x, bp_ns_t since) {
     struct bp_error err = { 0 };
 
-    if (x->state != BP_ARCHIVE_COMPLETE ||
-        (x->updated_ns < since && bp_sync_is_safe(c->engine, x->id, NULL) != -ENOENT))
+    if (x->state != BP_ARCHIVE_COMPLETE || (x->updated_ns < since && is_queued(c, x->id)))
         return;
     if (send_session(c, x, &err) < 0) {
         if (bp_sync_forget(c->engine, x->id, NULL) < 0) /* the next look tries again */
@@ -294,6 +304,17 @@ static void work(struct bp_cloud *c) {
         remove_folder(c, id);
 }
 
+/* After the first look at all sessions: their links must be there. */
+static void start(struct bp_cloud *c) {
+    struct bp_error err = { 0 };
+
+    if (c->running)
+        return;
+    c->running = bp_sync_start(c->engine, &err) == 0;
+    if (!c->running) /* the next look tries again */
+        bp_alerts_raise(c->s->alerts, "cloud.queue", BP_SEVERITY_WARNING, err.text);
+}
+
 static void *run(void *arg) {
     struct bp_cloud *c = arg;
     bp_ns_t next_mono = 0;
@@ -308,6 +329,7 @@ static void *run(void *arg) {
 
             look_at_all(c);
             clean_outbox(c);
+            start(c);
             c->since = now - 60 * BP_SEC;
             next_mono = bp_mono_ns() + LOOK_EVERY;
         }
@@ -500,7 +522,6 @@ static const struct bp_api_part api = { docs, BP_COUNT(docs), NULL, 0, schemas, 
 static int open_engine(struct bp_cloud *c, struct bp_error *err) {
     const struct bp_server_config *k = c->s->config;
     char path[1100];
-    int r;
 
     c->target = (struct bp_sync_target_config){
         .name = "cloud",
@@ -512,17 +533,16 @@ static int open_engine(struct bp_cloud *c, struct bp_error *err) {
     (void) snprintf(path, sizeof path, "%s/sync.db", c->s->dir);
     if (k->cloud.rate)
         (void) snprintf(c->rates, sizeof c->rates, "%llu", (unsigned long long) k->cloud.rate * 8);
-    r = bp_sync_open(&(struct bp_sync_opts){ .path = path,
-                                             .targets = &c->target,
-                                             .ntargets = 1,
-                                             .device = c->s->name,
-                                             .parallel = (unsigned) k->cloud.parallel,
-                                             .part_bytes = k->cloud.part_size,
-                                             .rates = k->cloud.rate ? c->rates : NULL,
-                                             .on_event = on_event,
-                                             .ctx = c },
-                     &c->engine, NULL, err);
-    return r < 0 ? r : bp_sync_start(c->engine, err);
+    return bp_sync_open(&(struct bp_sync_opts){ .path = path,
+                                                .targets = &c->target,
+                                                .ntargets = 1,
+                                                .device = c->s->name,
+                                                .parallel = (unsigned) k->cloud.parallel,
+                                                .part_bytes = k->cloud.part_size,
+                                                .rates = k->cloud.rate ? c->rates : NULL,
+                                                .on_event = on_event,
+                                                .ctx = c },
+                        &c->engine, NULL, err);
 }
 
 static int cloud_open(struct bp_server *s, struct bp_error *err) {

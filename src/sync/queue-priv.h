@@ -7,7 +7,7 @@
 
 /* What the files of the queue share. */
 
-enum { BP_QUEUE_STATEMENTS = 64 };
+enum { BP_QUEUE_STATEMENTS = 96 };
 
 struct bp_sync_queue {
     /* Recursive, held over SQL and transactions, files included: turns are what it is for. Nothing

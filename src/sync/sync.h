@@ -60,7 +60,7 @@ struct bp_sync_filter {
 };
 
 struct bp_sync_target_config {
-    const char *name; /* "site"; state is kept by it */
+    const char *name; /* "site"; state is kept by it, for as long as it has this URL */
     struct bp_sync_target_opts opts;
     struct bp_sync_target open; /* an open one in place of opts, when ops is set; taken over */
     struct bp_sync_filter filter;
