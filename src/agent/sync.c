@@ -21,7 +21,6 @@
 #include "net/device-token.h"
 #include "sync/json.h"
 #include "sync/schedule.h"
-#include "sync/target-s3.h"
 
 enum { NEWS = 1024, TOKEN_MAX = 16 << 10, DEVICE_MAX = 128 };
 
@@ -247,6 +246,16 @@ static int settle(struct bp_agent_sync *s, const char *id, struct bp_error *err)
     return r == BP_EBUSY || r == -ENOENT ? 0 : r; /* whoever reads it: the next look */
 }
 
+/* It was there, and is not any more: its files have changed, or a target is another. */
+static int unsettle(struct bp_agent_sync *s, const char *id, struct bp_error *err) {
+    BP_AUTO_CATALOG_KEEP k = { 0 };
+    int r = bp_catalog_get_keep(s->a->catalog, id, &k, err);
+
+    if (r == 0 && k.uploaded_ns)
+        r = bp_catalog_set_uploaded(s->a->catalog, id, 0, err);
+    return r == -ENOENT ? 0 : r;
+}
+
 static int handle(struct bp_agent_sync *s, const struct news *n, struct bp_error *err) {
     int r;
 
@@ -292,6 +301,9 @@ static void look_at_all(struct bp_agent_sync *s) {
 
     for (size_t i = 0; r >= 0 && i < ids.n; i++) {
         r = bp_sync_is_safe(s->engine, ids.v[i], NULL);
+        if (r == 0 && unsettle(s, ids.v[i], &err) < 0)
+            bp_log(BP_LOG_WARNING, "a session still counts as uploaded",
+                   BP_F_TEXT("session", ids.v[i]), BP_F_TEXT("why", err.text));
         r = r == 1 ? settle(s, ids.v[i], &err) : feed(s, ids.v[i], NULL, &err);
         if (r < 0 && r != -ENOMEM) {
             bp_log(BP_LOG_WARNING, "a session cannot be queued for its upload, skipping",
@@ -342,59 +354,9 @@ static void *sync_main(void *arg) {
     }
 }
 
-/* ---- uploads that nobody goes on with ---- */
-
-struct waiting {
-    const struct bp_agent_sync *s;
-    json_t *ends; /* "SESSION/FILE" of what is on its way */
-};
-
-static int add_waiting(void *ctx, const struct bp_sync_row *x) {
-    const struct waiting *w = ctx;
-
-    return json_object_set_new(w->ends, x->session, json_true());
-}
-
-/* Keys have the session's id in them (key-layout.h). */
-static bool is_waiting(void *ctx, const char *key) {
-    const struct waiting *w = ctx;
-    const char *id;
-    json_t *v;
-
-    json_object_foreach(w->ends, id, v) {
-        if (strstr(key, id))
-            return true;
-    }
-    return false;
-}
-
-static bool is_bucket(const struct bp_sync_target_config *c) {
-    return bp_starts_with(c->opts.url, "s3://");
-}
-
 int bp_agent_sync_gc(struct bp_agent_sync *s, bp_ns_t min_age, bool dry, size_t *ret_n,
                      struct bp_error *err) {
-    struct waiting w = { s, json_object() };
-    size_t sum = 0;
-    int r = 0;
-
-    for (int state = BP_SYNC_ROW_WAITING; r >= 0 && state <= BP_SYNC_ROW_PARKED; state++)
-        r = bp_sync_list(s->engine,
-                         &(struct bp_sync_query){ .state = state, .limit = UINT32_MAX / 2 },
-                         add_waiting, &w, err);
-    for (size_t i = 0; r >= 0 && i < s->targets.n; i++) {
-        size_t n = 0;
-
-        if (!is_bucket(&s->targets.v[i]))
-            continue;
-        r = bp_sync_s3_gc(&s->targets.v[i].opts, min_age, is_waiting, &w, dry, &n, err);
-        sum += n;
-    }
-    json_decref(w.ends);
-    if (r < 0)
-        return r;
-    *ret_n = sum;
-    return 0;
+    return bp_sync_gc(s->engine, s->targets.v, s->targets.n, min_age, dry, ret_n, err);
 }
 
 /* ---- opening ---- */

@@ -33,7 +33,6 @@ const size_t bp_ingest_metrics_count = BP_COUNT(bp_ingest_metrics);
 static void set_defaults(struct bp_ingest_options *o) {
     o->io = o->io ? o->io : bp_io_from_env();
     o->file_bytes = o->file_bytes ? o->file_bytes : UINT64_C(8) << 40;
-    o->min_free = o->min_free ? o->min_free : 256 << 20;
     o->verify_threads = o->verify_threads ? o->verify_threads : 1;
 }
 

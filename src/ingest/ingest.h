@@ -33,7 +33,7 @@ struct bp_ingest_options {
     uint64_t quota_bytes;    /* unfinished uploads together [no limit] */
     uint64_t device_bytes;   /* of one device, then 429 [no limit] */
     uint64_t file_bytes;     /* of one file, then 413 [8 TiB] */
-    uint64_t min_free;       /* kept free on the disk [256 MiB] */
+    uint64_t min_free;       /* kept free on the disk; 0 = nothing */
     bp_ns_t expiry;          /* [7 days] */
     unsigned verify_threads; /* that look into one recording, in the background [1] */
     bool no_verify;

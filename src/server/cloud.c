@@ -27,17 +27,24 @@
 #include "sync/sync.h"
 
 #define LOOK_EVERY (600 * BP_SEC)
+#define GC_FIRST   (3600 * BP_SEC) /* after the start: what was under way goes on first */
+#define GC_EVERY   (86400 * BP_SEC)
+
+#define JSON(...)  #__VA_ARGS__
 
 enum { NEWS = 256, PAGE = 200 };
 
 struct bp_cloud {
     struct bp_server *s;
     struct bp_sync *engine;
+    struct bp_sync_target_config target; /* constant; texts are those of configuration and name */
     char rates[40];
     char outbox[1100];
     pthread_t thread;
     bool started, listening;
     bp_ns_t since;        /* [thread] wall: of the look before */
+    bp_ns_t gc_next_mono; /* [thread] */
+    bool running;         /* [thread] the engine */
     struct bp_mutex lock; /* leaf */
     pthread_cond_t wake;
     bool over;                          /* [lock] */
@@ -174,13 +181,22 @@ static int send_session(struct bp_cloud *c, const struct bp_archive_session *x,
 
 /* ---- which ones ---- */
 
-/* A session that the engine does not know, or that has got something since: metadata come when it
- * is complete already. What the engine has is not added again. */
+/* Does the engine know it, and find what it sends? Links of what has arrived are gone; when
+ * cloud.target is another they are needed again. */
+static bool is_queued(struct bp_cloud *c, const char *id) {
+    int r = bp_sync_is_safe(c->engine, id, NULL);
+    char path[1200];
+
+    (void) snprintf(path, sizeof path, "%s/%s", c->outbox, id);
+    return r != -ENOENT && (r != 0 || access(path, F_OK) == 0);
+}
+
+/* A session that is not queued, or that has got something since: metadata come when it is complete
+ * already. What the engine has is not added again. */
 static void consider(struct bp_cloud *c, const struct bp_archive_session *x, bp_ns_t since) {
     struct bp_error err = { 0 };
 
-    if (x->state != BP_ARCHIVE_COMPLETE ||
-        (x->updated_ns < since && bp_sync_is_safe(c->engine, x->id, NULL) != -ENOENT))
+    if (x->state != BP_ARCHIVE_COMPLETE || (x->updated_ns < since && is_queued(c, x->id)))
         return;
     if (send_session(c, x, &err) < 0) {
         if (bp_sync_forget(c->engine, x->id, NULL) < 0) /* the next look tries again */
@@ -243,6 +259,23 @@ static void clean_outbox(struct bp_cloud *c) {
         (void) closedir(d);
 }
 
+static void collect(struct bp_cloud *c) {
+    bp_ns_t age = c->s->config->cloud.gc_age;
+    struct bp_error err = { 0 };
+    size_t n = 0;
+
+    if (!age || bp_mono_ns() < c->gc_next_mono)
+        return;
+    c->gc_next_mono = bp_mono_ns() + GC_EVERY;
+    if (bp_sync_gc(c->engine, &c->target, 1, age, false, &n, &err) < 0)
+        bp_log(BP_LOG_WARNING,
+               "unfinished uploads in the cloud cannot be removed, tried again tomorrow",
+               BP_F_TEXT("why", err.text));
+    else if (n)
+        bp_log(BP_LOG_NOTICE, "unfinished uploads that nobody goes on with were removed",
+               BP_F_INT("uploads", n));
+}
+
 /* ---- the thread ---- */
 
 /* Takes the last of a list. */
@@ -271,6 +304,17 @@ static void work(struct bp_cloud *c) {
         remove_folder(c, id);
 }
 
+/* After the first look at all sessions: their links must be there. */
+static void start(struct bp_cloud *c) {
+    struct bp_error err = { 0 };
+
+    if (c->running)
+        return;
+    c->running = bp_sync_start(c->engine, &err) == 0;
+    if (!c->running) /* the next look tries again */
+        bp_alerts_raise(c->s->alerts, "cloud.queue", BP_SEVERITY_WARNING, err.text);
+}
+
 static void *run(void *arg) {
     struct bp_cloud *c = arg;
     bp_ns_t next_mono = 0;
@@ -285,9 +329,11 @@ static void *run(void *arg) {
 
             look_at_all(c);
             clean_outbox(c);
+            start(c);
             c->since = now - 60 * BP_SEC;
             next_mono = bp_mono_ns() + LOOK_EVERY;
         }
+        collect(c);
         (void) clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += 5;
         bp_mutex_lock(&c->lock);
@@ -408,6 +454,31 @@ static int post_sync(struct bp_http_req *req, struct bp_http_reply *reply, struc
     return r < 0 ? (int) r : 0;
 }
 
+static int post_gc(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_server *s = bp_server_of(req);
+    json_t *body = NULL;
+    const json_t *age;
+    bool dry;
+    size_t n = 0;
+    int r = s->cloud ? bp_api_body(req, &body, err) : no_target(err);
+
+    if (r < 0)
+        return r;
+    age = json_object_get(body, "min_age_s");
+    dry = json_is_true(json_object_get(body, "dry_run"));
+    if (age && (!json_is_number(age) || json_number_value(age) < 0 || json_number_value(age) > 1e9))
+        r = bp_fail(err, BP_EUSAGE, "'min_age_s' must be a number of seconds, at most 1e9");
+    if (r == 0)
+        r = bp_sync_gc(s->cloud->engine, &s->cloud->target, 1,
+                       age ? (bp_ns_t) (json_number_value(age) * 1e9) : s->config->cloud.gc_age,
+                       dry, &n, err);
+    json_decref(body);
+    if (r == 0)
+        bp_http_reply_json(
+            reply, 200, json_pack("{s:I, s:b}", "uploads", (json_int_t) n, "dry_run", (int) dry));
+    return r;
+}
+
 static const struct bp_http_route routes[] = {
     { "GET", "/api/v1/sync", get_sync, BP_HTTP_VIEWER, "How sending on goes." },
     { "GET", "/api/v1/sync/files", get_files, BP_HTTP_VIEWER,
@@ -416,6 +487,8 @@ static const struct bp_http_route routes[] = {
     { "POST", "/api/v1/sync/pause", post_sync, BP_HTTP_OPERATOR, "Sends nothing more." },
     { "POST", "/api/v1/sync/resume", post_sync, BP_HTTP_OPERATOR, "Goes on." },
     { "POST", "/api/v1/sync/retry", post_sync, BP_HTTP_OPERATOR, "Tries again what was given up." },
+    { "POST", "/api/v1/sync/gc", post_gc, BP_HTTP_OPERATOR,
+      "Removes unfinished uploads in the bucket that nobody goes on with." },
 };
 static const size_t nroutes = BP_COUNT(routes);
 
@@ -427,37 +500,49 @@ static const struct bp_api_doc docs[] = {
     { "POST", "/api/v1/sync/pause", NULL, NULL, 204, NULL, "404" },
     { "POST", "/api/v1/sync/resume", NULL, NULL, 204, NULL, "404" },
     { "POST", "/api/v1/sync/retry", NULL, NULL, 204, NULL, "404" },
+    { "POST", "/api/v1/sync/gc", NULL, "SyncGc", 200, "Any", "404" },
 };
 
-static const struct bp_api_part api = { docs, BP_COUNT(docs), NULL, 0, NULL, 0 };
+/* clang-format off */
+static const struct bp_api_schema schemas[] = {
+    { "SyncGc", JSON({
+        "type": "object",
+        "properties": {
+          "min_age_s": {"type": "number", "minimum": 0, "maximum": 1e9},
+          "dry_run": {"type": "boolean", "description": "only counts"}
+        }
+      }) },
+};
+/* clang-format on */
+
+static const struct bp_api_part api = { docs, BP_COUNT(docs), NULL, 0, schemas, BP_COUNT(schemas) };
 
 /* ---- the part ---- */
 
 static int open_engine(struct bp_cloud *c, struct bp_error *err) {
     const struct bp_server_config *k = c->s->config;
-    const struct bp_sync_target_config target = {
+    char path[1100];
+
+    c->target = (struct bp_sync_target_config){
         .name = "cloud",
         .opts = { .url = k->cloud.target,
                   .device = c->s->name,
                   .ca_file = *k->cloud.ca_file ? k->cloud.ca_file : NULL },
         .policy = BP_SYNC_POLICY_MERGE,
     };
-    char path[1100];
-    int r;
-
     (void) snprintf(path, sizeof path, "%s/sync.db", c->s->dir);
     if (k->cloud.rate)
         (void) snprintf(c->rates, sizeof c->rates, "%llu", (unsigned long long) k->cloud.rate * 8);
-    r = bp_sync_open(&(struct bp_sync_opts){ .path = path,
-                                             .targets = &target,
-                                             .ntargets = 1,
-                                             .device = c->s->name,
-                                             .parallel = (unsigned) k->cloud.parallel,
-                                             .rates = k->cloud.rate ? c->rates : NULL,
-                                             .on_event = on_event,
-                                             .ctx = c },
-                     &c->engine, NULL, err);
-    return r < 0 ? r : bp_sync_start(c->engine, err);
+    return bp_sync_open(&(struct bp_sync_opts){ .path = path,
+                                                .targets = &c->target,
+                                                .ntargets = 1,
+                                                .device = c->s->name,
+                                                .parallel = (unsigned) k->cloud.parallel,
+                                                .part_bytes = k->cloud.part_size,
+                                                .rates = k->cloud.rate ? c->rates : NULL,
+                                                .on_event = on_event,
+                                                .ctx = c },
+                        &c->engine, NULL, err);
 }
 
 static int cloud_open(struct bp_server *s, struct bp_error *err) {
@@ -477,6 +562,7 @@ static int cloud_open(struct bp_server *s, struct bp_error *err) {
     (void) pthread_condattr_destroy(&attr);
     c->s = s;
     c->since = bp_wall_ns() - 86400 * BP_SEC; /* what a kill has kept from being added */
+    c->gc_next_mono = bp_mono_ns() + GC_FIRST;
     s->cloud = c;
     (void) snprintf(c->outbox, sizeof c->outbox, "%s/outbox", s->dir);
     if (mkdir(c->outbox, 0700) < 0 && errno != EEXIST)

@@ -68,6 +68,11 @@ static const struct bp_config_row rows[] = {
       .help = "parts under way at once" },
     { "cloud.rate", BP_CONFIG_SIZE, AT(cloud.rate), "0", .max = 100 * GIB,
       .help = "most bytes a second; 0 = no limit" },
+    { "cloud.part_size", BP_CONFIG_SIZE, AT(cloud.part_size), "16MiB", .min = 65536, .max = GIB,
+      .help = "files go in parts of this size, a power of two; a broken link costs at most one" },
+    { "cloud.gc_age", BP_CONFIG_DURATION, AT(cloud.gc_age), "7d", .max = 365 * DAY,
+      .help = "unfinished uploads in the bucket that nobody goes on with are removed so old; 0 = "
+              "never by itself" },
 
     { "retention.max_age", BP_CONFIG_DURATION, AT(retention.max_age), "0", .max = 36500 * DAY,
       .live = true, .help = "delete sessions that began longer ago; 0 = never" },
@@ -188,6 +193,8 @@ static int check(const void *values, struct bp_error *err) {
         r = check_addresses("metrics.listen", &c->metrics.listen, err);
     if (r == 0 && c->storage.backend == BP_SERVER_S3 && !*c->storage.s3.bucket)
         r = bp_fail(err, BP_ECONFIG, "storage.backend: 's3' needs storage.s3.bucket");
+    if (r == 0 && (c->cloud.part_size & (c->cloud.part_size - 1)))
+        r = bp_fail(err, BP_ECONFIG, "cloud.part_size: not a power of two");
     return r;
 }
 

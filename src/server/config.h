@@ -31,7 +31,9 @@ struct bp_server_config {
         char *target; /* URL, "" = none */
         char *ca_file;
         int64_t parallel;
-        uint64_t rate; /* bytes/s, 0 = no limit */
+        uint64_t rate;      /* bytes/s, 0 = no limit */
+        uint64_t part_size; /* a power of two */
+        bp_ns_t gc_age;     /* 0 = never */
     } cloud;
     struct {
         bp_ns_t max_age;

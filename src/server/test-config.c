@@ -57,6 +57,7 @@ static void mistakes(void **state) {
         { "metrics.listen: [':']", "metrics.listen" },
         { "storage.backend: s3", "storage.s3.bucket" },
         { "storage.backend: s4", "storage.backend" },
+        { "cloud.part_size: 5MiB", "cloud.part_size: not a power of two" },
         { "auth.devices: maybe", "auth.devices" },
         { "server.nmae: x", "server.name" },
     };

@@ -8,9 +8,11 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "crypt/digest.h"
 
 enum { PARALLEL = 4, PARALLEL_MAX = 64, PART_BYTES = 16 << 20, PART_LEAST = 64 << 10 };
 
@@ -218,10 +220,14 @@ struct wanting {
     struct bp_error *err;
 };
 
-/* Targets that are new, or whose filter is another. */
+/* Targets that are new, or whose filter is another. What was deleted here, having arrived
+ * elsewhere, cannot go there. */
 static int want(void *ctx, const struct bp_sync_session *x) {
     struct wanting *w = ctx;
     int r = 0;
+
+    if (access(x->dir, F_OK) < 0 && errno == ENOENT)
+        return 0;
 
     for (size_t i = 0; r >= 0 && i < w->s->nlines; i++) {
         struct bp_sync_line *l = &w->s->lines[i];
@@ -233,8 +239,43 @@ static int want(void *ctx, const struct bp_sync_session *x) {
     return r;
 }
 
-static int open_queue(struct bp_sync *s, const char *path, bool *renewed, struct bp_error *err) {
+/* Where a URL leads, as a number of the queue's settings; never 0. */
+static int64_t place_of(const char *url) {
+    uint8_t digest[BP_SHA256_LEN];
+
+    bp_sha256_of(url, strlen(url), digest);
+    return (int64_t) (bp_ld_le64(digest) >> 1 | 1);
+}
+
+/* What a target has confirmed was confirmed by whoever was there: under another URL it has nothing,
+ * and nothing may be deleted here because somebody else had it. */
+static int check_place(struct bp_sync *s, const struct bp_sync_line *l, struct bp_error *err) {
+    int64_t now = place_of(l->url), known = 0;
+    char key[300];
+    int r;
+
+    (void) snprintf(key, sizeof key, "place/%s", l->name);
+    r = bp_sync_queue_get(s->queue, key, &known, err);
+    if (r < 0 || known == now)
+        return r;
+    if (known) { /* 0: of a queue that did not note it yet */
+        bp_log(BP_LOG_NOTICE, "a target has another URL, everything is offered to it anew",
+               BP_F_TEXT("target", l->name));
+        r = bp_sync_queue_forget_target(s->queue, l->name, err);
+    }
+    return r < 0 ? r : bp_sync_queue_set(s->queue, key, now, err);
+}
+
+static int want_all(struct bp_sync *s, struct bp_error *err) {
     struct wanting w = { s, err };
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < s->nlines; i++)
+        r = check_place(s, &s->lines[i], err);
+    return r < 0 ? r : bp_sync_queue_sessions(s->queue, want, &w, err);
+}
+
+static int open_queue(struct bp_sync *s, const char *path, bool *renewed, struct bp_error *err) {
     char key[300];
     int64_t v = 0;
     int r = bp_sync_queue_open(path, &s->queue, renewed, err);
@@ -243,7 +284,7 @@ static int open_queue(struct bp_sync *s, const char *path, bool *renewed, struct
         r = bp_sync_queue_begin(s->queue, err);
     if (r < 0)
         return r;
-    r = bp_sync_queue_end(s->queue, bp_sync_queue_sessions(s->queue, want, &w, err), err);
+    r = bp_sync_queue_end(s->queue, want_all(s, err), err);
     if (r >= 0)
         r = bp_sync_queue_get(s->queue, "paused", &v, err);
     s->paused = v != 0;

@@ -235,6 +235,17 @@ int bp_sync_queue_forget(struct bp_sync_queue *q, const char *session, struct bp
     return bp_sync_queue_end(q, change(q, session, r, err), err);
 }
 
+int bp_sync_queue_forget_target(struct bp_sync_queue *q, const char *target, struct bp_error *err) {
+    int r = bp_sync_queue_begin(q, err);
+
+    if (r < 0)
+        return r;
+    r = bp_sync_queue_run(q, err, "DELETE FROM uploads WHERE target = ?1", "t", target);
+    if (r >= 0)
+        r = bp_sync_queue_run(q, err, "DELETE FROM goes WHERE target = ?1", "t", target);
+    return bp_sync_queue_end(q, r, err);
+}
+
 /* ---- what is next ---- */
 
 void bp_sync_job_done(struct bp_sync_job *j) {

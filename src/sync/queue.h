@@ -44,6 +44,10 @@ BP_MUST_CHECK int bp_sync_queue_close_session(struct bp_sync_queue *q, const cha
                                               struct bp_error *err);
 BP_MUST_CHECK int bp_sync_queue_forget(struct bp_sync_queue *q, const char *session,
                                        struct bp_error *err);
+/** Its URL leads elsewhere now: nothing is there of what was sent, and no session is wanted there.
+ */
+BP_MUST_CHECK int bp_sync_queue_forget_target(struct bp_sync_queue *q, const char *target,
+                                              struct bp_error *err);
 /** Between them many calls are one transaction: all or nothing. Holds the queue's turn. */
 BP_MUST_CHECK int bp_sync_queue_begin(struct bp_sync_queue *q, struct bp_error *err);
 BP_MUST_CHECK int bp_sync_queue_end(struct bp_sync_queue *q, int result, struct bp_error *err);

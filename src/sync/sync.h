@@ -60,7 +60,7 @@ struct bp_sync_filter {
 };
 
 struct bp_sync_target_config {
-    const char *name; /* "site"; state is kept by it */
+    const char *name; /* "site"; state is kept by it, for as long as it has this URL */
     struct bp_sync_target_opts opts;
     struct bp_sync_target open; /* an open one in place of opts, when ops is set; taken over */
     struct bp_sync_filter filter;
@@ -307,6 +307,22 @@ BP_MUST_CHECK int bp_sync_is_safe(struct bp_sync *s, const char *session, struct
  */
 BP_MUST_CHECK int bp_sync_wait(struct bp_sync *s, bp_ns_t timeout, const bool *cancel,
                                struct bp_error *err);
+
+/* ---- what is left over ---- */
+
+/**
+ * Gives up unfinished uploads in buckets that nobody goes on with: of sessions of which nothing
+ * waits any more. Asks the buckets; may take long.
+ *
+ * @param targets  those the engine was opened with; what is no bucket is passed over
+ * @param min_age  younger ones stay: of the same bucket others may have some under way
+ * @param dry      only counts
+ * @param ret_n    how many
+ * @return 0 or the first failure
+ */
+BP_MUST_CHECK int bp_sync_gc(struct bp_sync *s, const struct bp_sync_target_config *targets,
+                             size_t ntargets, bp_ns_t min_age, bool dry, size_t *ret_n,
+                             struct bp_error *err);
 
 /* ---- conflicts ---- */
 

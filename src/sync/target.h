@@ -20,7 +20,7 @@ enum bp_sync_class {
     BP_SYNC_NETWORK,   /* no connection, reset, stalled, TLS refused: probes until it is back */
     BP_SYNC_SERVER,    /* 5xx and nonsense: tries again, 2, 4, 8 … 120 s with full jitter */
     BP_SYNC_THROTTLED, /* 429, 503 SlowDown: the whole target waits, retry_after when it says so */
-    BP_SYNC_AUTH,      /* 401, 403: the whole target waits for other credentials, looks hourly */
+    BP_SYNC_AUTH,      /* 401, 403: the whole target waits for credentials, 2 s … an hour */
     BP_SYNC_QUOTA,     /* 507, quota: the whole target waits, looks hourly */
     BP_SYNC_CLOCK,     /* refused for our clock: corrected by date_ns, tried again at once */
     BP_SYNC_PERMANENT, /* 400, 404 …: the file has failed until somebody says retry */

@@ -213,6 +213,41 @@ static void rebuild_a_damaged_queue(void **state) {
     bp_sync_close(s);
 }
 
+/* What was confirmed elsewhere counts no more. */
+static void send_anew_to_another_place(void **state) {
+    struct bp_error err = { 0 };
+    struct bp_sync_status st;
+    char a[BP_ULID_TEXT], b[BP_ULID_TEXT];
+    struct bp_sync *s;
+
+    (void) state;
+    make_session(in_dir("rec"), "one", 5, 2 * PART, 1000, a);
+    make_session(in_dir("rec"), "gone", 1, PART, 1000, b);
+    (void) mkdir(in_dir("first"), 0755);
+    (void) mkdir(in_dir("usb"), 0755);
+    for (int i = 0; i < 2; i++) { /* twice the same place: nothing is sent again */
+        s = open_engine(in_dir("first"), NULL, NULL);
+        if (i == 0)
+            must(bp_sync_add_folder(s, in_dir("rec/one"), NULL, NULL, &err), &err);
+        if (i == 0)
+            must(bp_sync_add_folder(s, in_dir("rec/gone"), NULL, NULL, &err), &err);
+        assert_int_equal(bp_sync_is_safe(s, a, &err), i);
+        run(s);
+        must(bp_sync_get_status(s, &st, &err), &err);
+        assert_int_equal(st.targets[0].sent > 0, i == 0);
+        bp_sync_status_done(&st);
+        bp_sync_close(s);
+    }
+    rm_tree(in_dir("rec/gone")); /* is nobody's business there */
+    s = open_engine(in_dir("usb"), NULL, NULL);
+    assert_int_equal(bp_sync_is_safe(s, a, &err), 0);
+    run(s);
+    assert_int_equal(bp_sync_is_safe(s, a, &err), 1);
+    assert_int_equal(bp_sync_is_safe(s, b, &err), 0);
+    check_copy("one", a, 5);
+    bp_sync_close(s);
+}
+
 static void refuse_a_second_process(void **state) {
     BP_CLEANUP(bp_sync_closep) struct bp_sync *s = NULL;
     struct bp_sync_queue *q = NULL;
@@ -274,6 +309,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(carry_sessions, set_up_dir, tear_down_dir),
         cmocka_unit_test_setup_teardown(sign_nothing_of_others, set_up_dir, tear_down_dir),
         cmocka_unit_test_setup_teardown(rebuild_a_damaged_queue, set_up_dir, tear_down_dir),
+        cmocka_unit_test_setup_teardown(send_anew_to_another_place, set_up_dir, tear_down_dir),
         cmocka_unit_test_setup_teardown(refuse_a_second_process, set_up_dir, tear_down_dir),
         cmocka_unit_test_setup_teardown(stay_small, set_up_dir, tear_down_dir),
         cmocka_unit_test(know_what_is_no_target),

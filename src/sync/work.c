@@ -170,9 +170,12 @@ static void probe(struct bp_sync_line *l) {
         online_locked(l, &returned);
     else if (f.class == BP_SYNC_AUTH || f.class == BP_SYNC_QUOTA || f.class == BP_SYNC_THROTTLED) {
         l->want_probe = false;
+        if (f.class == BP_SYNC_AUTH)
+            l->refused++;
         wait_locked(l, &f,
                     f.class == BP_SYNC_THROTTLED ? PROBE_MAX
                     : f.retry_after > 0          ? 0
+                    : f.class == BP_SYNC_AUTH    ? refused_pause(l->refused)
                                                  : RECHECK);
     } else
         offline_locked(l, &f);

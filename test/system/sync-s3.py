@@ -18,6 +18,7 @@ FAULTS = {"cut": 0.02, "stall": 0.003, "corrupt": 0.01, "error500": 0.02, "busy5
 PART = 1 << 20
 MIN_PART = 5 << 20  # what a part of a bucket is at least
 PARALLEL = 4
+SEGMENTS, BYTES = 200, 2_000_000_000  # with BP_FULL
 
 
 def curl(r, path, *words):
@@ -51,10 +52,10 @@ def main():
     os.environ.update(env)
     agent = Agent(folder / "robot", 174)
     words = ("sync.upstream=s3://robots", f"sync.part_size={PART}", f"sync.parallel={PARALLEL}",
-             f"record.segment_size={16 << 20}")
+             f"record.segment_size={(10 if bp.full() else 16) << 20}")
     agent.start(*words)
     kills = bp.amount(2, 30)
-    s, sim = syncing.record(agent, bp.amount(4, 100), "drive")
+    s, sim = syncing.record(agent, bp.amount(4, 900), "drive")
     for _ in range(kills):
         time.sleep(rng.uniform(0.5, 1.5))
         agent.p.kill9()
@@ -62,7 +63,10 @@ def main():
         time.sleep(rng.uniform(0.5, 1.5))
         r.stop_gateway()
         r.start_gateway()
-    sim.wait(300)
+    if bp.full():
+        syncing.grown(agent, "drive", SEGMENTS, BYTES)
+        sim.stop()
+    sim.wait(60)
     agent.ask("POST", f"/api/v1/sessions/{s['id']}/stop", {})
     bp.check(not any(k.endswith("/manifest.json") for k in keys(r)) or not agent.left(), "the manifest goes last")
     try:
@@ -72,6 +76,9 @@ def main():
         raise
     local = folder / "robot/data/drive"
     total = sum(p.stat().st_size for p in local.iterdir() if p.is_file() and not p.name.startswith("."))
+    if bp.full():
+        n = len(list(local.glob("*.mcap")))
+        bp.check(n >= SEGMENTS and total >= BYTES, f"{n} segments, {total} bytes")
     reached = sum(n for (m, p), n in link.sent.items() if m == "PUT")
     faults = sum(link.done.values())
     limit = (2 * kills * PARALLEL + faults + PARALLEL) * MIN_PART

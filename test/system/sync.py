@@ -10,8 +10,9 @@ import syncing
 from badlink import Link, own_ca
 from syncing import Agent, Server
 
-PART = 256 << 10
+PART = 1 << 20 if bp.full() else 256 << 10
 PARALLEL = 4
+SEGMENTS, BYTES = 200, 2_000_000_000  # with BP_FULL
 FAULTS = {"cut": 0.01, "stall": 0.003, "corrupt": 0.01, "error500": 0.01, "busy503": 0.004, "skew403": 0.005,
           "truncate": 0.01, "deaf": 0.01}
 
@@ -65,7 +66,7 @@ def hard(folder, rng):
     link = Link(("127.0.0.1", server.port), FAULTS, rng, rate=8e6 if not bp.full() else 0, stall=4)
     agent = Agent(folder / "robot", 171)
     start_agent(agent, link, segment)
-    s, sim = syncing.record(agent, bp.amount(4, 100), "first")
+    s, sim = syncing.record(agent, bp.amount(4, 900), "first")
     for i in range(kills):
         time.sleep(rng.uniform(0.3, 1.2))
         agent.p.kill9()
@@ -77,22 +78,31 @@ def hard(folder, rng):
             link.cut()
             time.sleep(1)
             link.restore()
-    sim.wait(300)
+    if bp.full():
+        syncing.grown(agent, "first", SEGMENTS, BYTES)
+        sim.stop()
+    sim.wait(60)
     agent.ask("POST", f"/api/v1/sessions/{s['id']}/stop", {})
     agent.ask("PATCH", f"/api/v1/sessions/{s['id']}", {"tags": ["shipped"], "notes": "a hard way"})
     drained(agent, 120 if not bp.full() else 1800, "all files arrive")
     total, objects = compare(agent, server)
+    if bp.full():
+        n = len(list((agent.data / "first").glob("*.mcap")))
+        bp.check(n >= SEGMENTS and total >= BYTES, f"{n} segments, {total} bytes")
     faults = sum(link.done.values())
     reached = sum(n for (method, path), n in link.sent.items() if "/parts/" in path)
     parts = [n for (method, path), n in link.sent.items() if "/parts/" in path]
     again = reached - total
     limit = (2 * kills * PARALLEL + faults + 2 * PARALLEL) * PART
     bp.check(again <= limit, f"sent again: {again} bytes, at most {limit} for {kills} kills and {faults} faults")
+    wire = (2 * kills + faults + 2) * PARALLEL * PART  # a fault that looks like the link's end stops all that is under way
+    bp.check(link.body_bytes - total <= wire, f"in vain on the wire: {link.body_bytes - total} bytes, at most {wire}")
     row = server.ask("GET", f"/api/v1/sessions/{s['id']}")
     bp.check(row["tags"] == ["shipped"] and row["notes"] == "a hard way", f"edits arrive: {row}")
     bp.until(lambda: agent.ask("GET", f"/api/v1/sessions/{s['id']}")["uploaded_ns"], 20, "the catalogue knows")
     bp.say(f"{total / 1e6:.1f} MB in {objects} files and {len(parts)} parts through {faults} faults {link.done} and "
-           f"{2 * kills} kills; sent again {again / 1e6:.2f} MB")
+           f"{2 * kills} kills; arrived twice {again / 1e6:.2f} MB, on the wire in vain "
+           f"{(link.body_bytes - total) / 1e6:.2f} MB")
     return agent, server, link
 
 

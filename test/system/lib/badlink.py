@@ -201,8 +201,10 @@ class Link:
             time.sleep(wait)
 
     def _refuse(self, client, fields, n, kind):
-        for _ in client.pieces(n):
-            pass
+        for piece in client.pieces(n):
+            self._pace(len(piece))
+            with self.lock:
+                self.body_bytes += len(piece)
         now = formatdate(usegmt=True)
         body, kind_of, more, status = b"", "text/plain", "", "500 Internal Server Error"
         if kind == "busy503":

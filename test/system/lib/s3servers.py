@@ -192,14 +192,22 @@ class Swift:
             self._ring(kind, self.port + i)
         self._proxy()
         self._start(["memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", str(self.port + 4)], "memcached")
-        for kind in ("account", "container", "object", "proxy"):
+        for kind in ("account", "container", "object"):
             self._start([f"swift-{kind}-server", etc / f"{kind}-server.conf", "-v"], kind)
-        bp.until(lambda: answers(f"{self.url}/healthcheck"), 90, "swift")
+        self.start_gateway()
+
+    def start_gateway(self):
+        self.gateway = self._start(["swift-proxy-server", self.d / "etc" / "proxy-server.conf", "-v"], "proxy")
+        bp.until(lambda: answers(f"{self.url}/healthcheck") or not self.gateway.alive(), 90, "swift")
+
+    def stop_gateway(self):
+        kill(self.gateway)
 
     def _start(self, args, name):
         # its own Python, not the one of the tests
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ""}
         self.procs.append(bp.Proc(args, env=env, log=self.d / "log" / f"{name}.out"))
+        return self.procs[-1]
 
     def _ring(self, kind, port):
         etc = self.d / "etc"

@@ -25,6 +25,8 @@ def ask(base, method, path, body=None, expect=(200,), timeout=60):
 
 
 class Daemon:
+    under = ()  # words before the program's own: ("nice", "-n", "19")
+
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +38,7 @@ class Daemon:
     def _started(self, args, ready):
         if self.log.exists():
             self.text += self.log.read_text(errors="replace")
-        self.p = bp.Proc(args, log=self.log, env={"ROS_LOCALHOST_ONLY": "1"})
+        self.p = bp.Proc(args, log=self.log, env={"ROS_LOCALHOST_ONLY": "1"}, under=self.under)
         bp.until(lambda: ready in self.p.text() or not self.p.alive(), 60, ready)
         found = re.search(r'"http":"127\.0\.0\.1:(\d+)"', self.p.text())
         if not bp.check(self.p.alive() and found, f"it starts: {self.p.text()[-800:]}"):
@@ -110,6 +112,14 @@ def digests(folder):
 
 def session_id(folder):
     return json.loads((folder / "manifest.json").read_text())["session"]["id"]
+
+
+def grown(agent, name, segments, size, timeout=900):
+    """Waits until a session that runs has so many finished segments and bytes in them; the last two may be made ahead."""
+    def enough():
+        got = sorted((p.stat().st_mtime, p.stat().st_size) for p in (agent.data / name).glob("*.mcap"))[:-2]
+        return len(got) >= segments and sum(n for _, n in got) >= size
+    bp.until(enough, timeout, f"{name}: {segments} segments, {size} bytes", step=1)
 
 
 def record(agent, seconds, name, rate=1, domain=None):
