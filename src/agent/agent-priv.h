@@ -107,9 +107,7 @@ int bp_agent_get_segment(struct bp_http_req *req, struct bp_http_reply *reply,
                          struct bp_error *err);
 int bp_agent_get_download(struct bp_http_req *req, struct bp_http_reply *reply,
                           struct bp_error *err);
-int bp_agent_list_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
-int bp_agent_get_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
-int bp_agent_delete_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
+int bp_agent_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 
 /* api-topics.c */
 /** What GET /api/v1/topics answers; owned, NULL when out of memory. Any thread. */

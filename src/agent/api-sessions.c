@@ -336,33 +336,6 @@ int bp_agent_get_download(struct bp_http_req *req, struct bp_http_reply *reply,
 
 /* ---- jobs ---- */
 
-int bp_agent_list_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    int64_t limit;
-    json_t *o = NULL;
-    int r = bp_agent_number(req, "limit", 100, 1, 999, &limit, err);
-
-    if (r == 0)
-        r = bp_jobs_list(agent_of(req)->jobs, bp_http_query(req, "before"), (uint32_t) limit, &o,
-                         err);
-    if (r == 0)
-        bp_http_reply_json(reply, 200, o);
-    return r;
-}
-
-int bp_agent_get_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    json_t *o = NULL;
-    int r = bp_jobs_get(agent_of(req)->jobs, bp_http_param(req, "id"), &o, err);
-
-    if (r == 0)
-        bp_http_reply_json(reply, 200, o);
-    return r;
-}
-
-int bp_agent_delete_job(struct bp_http_req *req, struct bp_http_reply *reply,
-                        struct bp_error *err) {
-    int r = bp_jobs_cancel(agent_of(req)->jobs, bp_http_param(req, "id"), err);
-
-    if (r >= 0)
-        bp_http_reply_empty(reply, r > 0 ? 202 : 204);
-    return r < 0 ? r : 0;
+int bp_agent_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return bp_api_jobs(agent_of(req)->jobs, req, reply, err);
 }

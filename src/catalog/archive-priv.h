@@ -31,7 +31,7 @@ struct bp_archive {
     char *path; /* constant */
     struct bp_archive_conn writer;
     struct bp_archive_conn readers[BP_ARCHIVE_READERS];
-    unsigned turn; /* [atomic] where the next reader is looked for */
+    unsigned turn; /* [atomic] which reader is waited for when none is free */
 };
 
 /** The schema, version by version. */

@@ -8,7 +8,7 @@
 
 #include "catalog/scope.h"
 
-enum { FEW = 2000, LABELS_MAX = 2000, PROBED_LABELS = 8 };
+enum { FEW = 2000, MANY = 10000, LABELS_MAX = 2000, PROBED_LABELS = 8 };
 
 static const struct {
     const char *column, *index;
@@ -108,7 +108,7 @@ static const struct {
 
 /* What finds sessions, if it is the rarest. */
 struct driver {
-    int64_t rows;        /* at most so many; FEW + 1 = more */
+    int64_t rows;        /* at most so many; compiler.most + 1 = more */
     struct bp_buf from;  /* "(SELECT … AS n …) d", or one that can be walked by number */
     const char *number;  /* "d.n": the session's number in it */
     const char *walk;    /* when it is walked in order: what else stands in FROM and WHERE */
@@ -125,13 +125,18 @@ struct compiler {
     struct bp_archive_sql *out;
     struct bp_buf where; /* " AND …" for each term */
     struct driver best;
+    /* So many sessions may be looked at, all of them. One thing that more have is soon found often
+     * enough for a page in the order that is wanted. Where more than one thing must hold, those
+     * that have all of it may lie far apart: then it is better to look at many that have one. */
+    int64_t most;
+    enum bp_archive_sort sort;
     bool by_id;     /* sorted by number: what is walked by number needs no sorting */
     bool any_state; /* the query names the state that deleted sessions have */
     struct bp_error *err;
 };
 
-/* Counts what a subquery of parameters bound so far gives, up to FEW + 1. */
-static int count_few(struct compiler *k, const char *sql, int64_t *ret) {
+/* Counts what a subquery of parameters bound so far gives, up to one more than `most`. */
+static int count_few(struct compiler *k, const char *sql, int64_t most, int64_t *ret) {
     BP_CLEANUP(bp_db_finalizep) sqlite3_stmt *s = NULL;
     struct bp_archive_sql *q = k->out;
     struct bp_buf kept = q->text;
@@ -140,7 +145,7 @@ static int count_few(struct compiler *k, const char *sql, int64_t *ret) {
 
     q->text = (struct bp_buf){ 0 };
     bp_buf_put_str(&q->text, sql);
-    (void) snprintf(end, sizeof end, " LIMIT %d)", FEW + 1);
+    (void) snprintf(end, sizeof end, " LIMIT %lld)", (long long) most + 1);
     r = bp_archive_prepare(k->c, q, "SELECT count(*) FROM (", end, &s, k->err);
     bp_buf_done(&q->text);
     q->text = kept;
@@ -225,11 +230,11 @@ static void put_labels(struct bp_buf *b, const struct labels *l) {
 static void offer_labels(struct compiler *k, const struct labels *l) {
     struct driver d = { .rows = l->sessions, .number = "d.n" };
 
-    if (l->n == 1 && k->by_id && l->sessions > FEW) {
+    if (l->n == 1 && k->by_id && l->sessions > k->most) {
         d.number = d.walk = "l.session";
         bp_buf_put_str(&d.from, "session_labels l");
         bp_buf_printf(&d.where, " AND l.label = %lld", (long long) l->v[0]);
-    } else if (l->sessions <= FEW) {
+    } else if (l->sessions <= k->most) {
         bp_buf_put_str(&d.from,
                        "(SELECT DISTINCT session AS n FROM session_labels WHERE label IN ");
         put_labels(&d.from, l);
@@ -240,7 +245,7 @@ static void offer_labels(struct compiler *k, const struct labels *l) {
 }
 
 /* What nearly all have: those that have it not are counted by taking away. */
-static int offer_others(struct compiler *k, const struct labels *l) {
+static int offer_others(struct compiler *k, const struct labels *l, bool is_state) {
     struct driver d = { .number = "d.n" };
     int64_t all = 0;
     int r = l->n == 1 ? bp_archive_ask(k->c, &all, k->err, "SELECT sessions FROM sums", "") : 0;
@@ -248,10 +253,16 @@ static int offer_others(struct compiler *k, const struct labels *l) {
     if (r < 0 || l->n != 1 || all - l->sessions > FEW)
         return BP_MIN(r, 0);
     d.rows = BP_MAX(all - l->sessions, 0);
-    bp_buf_printf(&d.from,
-                  "(SELECT num AS n FROM sessions EXCEPT SELECT session FROM session_labels"
-                  " WHERE label = %lld ORDER BY 1) d", /* which makes it a merge of two indexes */
-                  (long long) l->v[0]);
+    if (d.rows == 0 && !is_state) /* but those that were deleted, which have only their state */
+        bp_buf_put_str(&d.from,
+                       "(SELECT session AS n FROM session_labels WHERE label = (SELECT label FROM"
+                       " labels WHERE kind = 'state' AND value = 'deleted')) d");
+    else
+        bp_buf_printf(
+            &d.from,
+            "(SELECT num AS n FROM sessions EXCEPT SELECT session FROM session_labels"
+            " WHERE label = %lld ORDER BY 1) d", /* which makes it a merge of two indexes */
+            (long long) l->v[0]);
     offer(k, &d);
     return 0;
 }
@@ -275,7 +286,7 @@ static int put_label_term(struct compiler *k, const struct bp_query *q,
     put_labels(&k->where, l);
     bp_buf_put_str(&k->where, ")");
     if (t->negated)
-        return offer_others(k, l);
+        return offer_others(k, l, t->key == BP_QUERY_STATE);
     offer_labels(k, l);
     return 0;
 }
@@ -327,36 +338,36 @@ static int put_all_words(struct compiler *k, struct bp_buf *match) {
         return 0;
     p = bind(k->out, bp_buf_cstr(match), 0);
     (void) snprintf(sql, sizeof sql, "SELECT rowid AS n FROM words WHERE words MATCH ?%zu", p);
-    r = count_few(k, sql, &d.rows);
+    r = count_few(k, sql, k->most, &d.rows);
     if (r < 0)
         return r;
-    if (d.rows <= FEW || !k->by_id) {
+    if (d.rows <= k->most && (!k->best.number || d.rows < k->best.rows)) {
+        bp_buf_printf(&d.from, "(%s) d", sql);
+        offer(k, &d); /* and is no condition besides: full text is asked once less */
+    } else if (!k->by_id || (k->best.number && !k->best.walk)) {
         bp_buf_printf(&k->where, " AND s.num IN (%s)", sql);
-        if (d.rows <= FEW) {
-            bp_buf_printf(&d.from, "(%s) d", sql);
-            offer(k, &d);
-        }
-        return 0;
+    } else { /* walked newest first: nothing else finds rows then, as MATCH stands in FROM alone */
+        d.rows = -1;
+        d.number = d.walk = "words.rowid";
+        bp_buf_put_str(&d.from, "words");
+        bp_buf_printf(&d.where, " AND words MATCH ?%zu", p);
+        offer(k, &d);
     }
-    /* walked newest first: nothing else may find rows then, as MATCH stands in FROM alone */
-    d.rows = -1;
-    d.number = d.walk = "words.rowid";
-    bp_buf_put_str(&d.from, "words");
-    bp_buf_printf(&d.where, " AND words MATCH ?%zu", p);
-    if (k->best.number && !k->best.walk) { /* but a few that are known are better */
-        bp_buf_printf(&k->where, " AND s.num IN (%s)", sql);
-        driver_done(&d);
-        return 0;
-    }
-    offer(k, &d);
     return 0;
 }
 
 /* ---- numbers ---- */
 
+/* Is a page taken in the order of this index? Then it begins where the range does. */
+static bool is_order(const struct compiler *k, const char *index) {
+    const char *order = sorts[k->sort].index;
+
+    return order && bp_streq(order, index);
+}
+
 static int put_range_term(struct compiler *k, const struct bp_query *q,
                           const struct bp_query_term *t) {
-    const char *column = terms[t->key].what;
+    const char *column = terms[t->key].what, *index = terms[t->key].index;
     struct driver d = { .number = "d.n" };
     char sql[192];
     size_t p = 0;
@@ -371,13 +382,13 @@ static int put_range_term(struct compiler *k, const struct bp_query *q,
                       bind(k->out, NULL, v->max));
     }
     bp_buf_put_str(&k->where, ")");
-    if (t->negated || t->n > 1 || !terms[t->key].index)
+    if (t->negated || t->n > 1 || !index || (k->most == FEW && is_order(k, index)))
         return 0;
     (void) snprintf(sql, sizeof sql,
                     "SELECT num AS n FROM sessions INDEXED BY %s WHERE %s BETWEEN ?%zu AND ?%zu",
-                    terms[t->key].index, column, p, p + 1);
-    r = count_few(k, sql, &d.rows);
-    if (r == 0 && d.rows <= FEW) {
+                    index, column, p, p + 1);
+    r = count_few(k, sql, MANY, &d.rows);
+    if (r == 0 && d.rows <= MANY) {
         bp_buf_printf(&d.from, "(%s) d", sql);
         offer(k, &d);
     }
@@ -515,11 +526,30 @@ static void assemble(struct compiler *k, enum bp_archive_sort sort, bool ascendi
     k->out->failed |= k->where.failed || k->best.from.failed || k->best.where.failed;
 }
 
+/* Things that must hold; words are one together. */
+static size_t count_terms(const struct bp_query *const *queries, size_t nqueries) {
+    size_t n = 0;
+    bool words = false;
+
+    for (size_t i = 0; i < nqueries; i++)
+        for (uint32_t t = 0; t < queries[i]->nterms; t++)
+            if (terms[queries[i]->terms[t].key].means == MEANS_WORDS)
+                words = true;
+            else
+                n++;
+    return n + words;
+}
+
 int bp_archive_compile(struct bp_archive_conn *c, const struct bp_query *const *queries,
                        size_t nqueries, const struct bp_archive_search *s,
                        const struct bp_archive_from *from, uint32_t limit,
                        struct bp_archive_sql *ret, struct bp_error *err) {
-    struct compiler k = { .c = c, .out = ret, .by_id = s->sort == BP_ARCHIVE_BY_ID, .err = err };
+    struct compiler k = { .c = c,
+                          .out = ret,
+                          .most = count_terms(queries, nqueries) > 1 ? MANY : FEW,
+                          .sort = s->sort,
+                          .by_id = s->sort == BP_ARCHIVE_BY_ID,
+                          .err = err };
     BP_AUTO_BUF match = { 0 };
     int r = 0;
 

@@ -239,9 +239,11 @@ static int facets_of_all(struct bp_archive_conn *c, struct facets *f, uint64_t *
 static int facets_of_some(struct bp_archive_conn *c, const struct bp_archive_search *s,
                           struct facets *f, uint64_t *total, bool *exact, struct bp_error *err) {
     static const char before[] = "WITH page AS MATERIALIZED (";
-    static const char group[] = ") SELECT b.kind, b.value, count(*) AS k FROM page CROSS JOIN"
-                                " session_labels l ON l.session = page.n CROSS JOIN labels b"
-                                " ON b.label = l.label GROUP BY l.label ORDER BY b.kind, k DESC";
+    /* counted before they have names: numbers alone are sorted */
+    static const char group[] = "), counts AS MATERIALIZED (SELECT l.label, count(*) AS k FROM page"
+                                " CROSS JOIN session_labels l ON l.session = page.n"
+                                " GROUP BY l.label) SELECT b.kind, b.value, c.k FROM counts c CROSS"
+                                " JOIN labels b ON b.label = c.label ORDER BY b.kind, c.k DESC";
     BP_CLEANUP(bp_db_finalizep) sqlite3_stmt *stmt = NULL;
     BP_CLEANUP(queries_done) struct queries q = { 0 };
     BP_CLEANUP(bp_db_finalizep) sqlite3_stmt *counting = NULL;

@@ -73,16 +73,15 @@ void bp_archive_close(struct bp_archive *a) {
 /* ---- connections ---- */
 
 struct bp_archive_conn *bp_archive_reader(struct bp_archive *a) {
-    unsigned first = __atomic_fetch_add(&a->turn, 1, __ATOMIC_RELAXED);
+    struct bp_archive_conn *c;
 
-    for (unsigned i = 0; i < BP_ARCHIVE_READERS; i++) {
-        struct bp_archive_conn *c = &a->readers[(first + i) % BP_ARCHIVE_READERS];
-
+    /* always the first that is free: its cache is the warmest */
+    for (c = a->readers; c < a->readers + BP_ARCHIVE_READERS; c++)
         if (pthread_mutex_trylock(&c->lock.m) == 0)
             return c;
-    }
-    bp_mutex_lock(&a->readers[first % BP_ARCHIVE_READERS].lock);
-    return &a->readers[first % BP_ARCHIVE_READERS];
+    c = &a->readers[__atomic_fetch_add(&a->turn, 1, __ATOMIC_RELAXED) % BP_ARCHIVE_READERS];
+    bp_mutex_lock(&c->lock);
+    return c;
 }
 
 void bp_archive_let_go(struct bp_archive_conn *c) {

@@ -1,4 +1,4 @@
-/* What handlers of both daemons do alike: bodies, numbers, accounts, configuration. */
+/* What handlers of both daemons do alike: bodies, numbers, accounts, jobs, configuration. */
 #include "daemon/api.h"
 
 #include <errno.h>
@@ -113,6 +113,34 @@ int bp_api_accounts(struct bp_access *a, struct bp_http_req *req, struct bp_http
                BP_F_TEXT("request", method), BP_F_TEXT("path", bp_http_path(req)),
                BP_F_TEXT("peer", bp_http_peer(req)));
     return 0;
+}
+
+/* ---- jobs ---- */
+
+static int end_job(struct bp_jobs *j, const char *id, struct bp_http_reply *reply,
+                   struct bp_error *err) {
+    int r = bp_jobs_cancel(j, id, err);
+
+    if (r >= 0)
+        bp_http_reply_empty(reply, r > 0 ? 202 : 204);
+    return BP_MIN(r, 0);
+}
+
+int bp_api_jobs(struct bp_jobs *j, struct bp_http_req *req, struct bp_http_reply *reply,
+                struct bp_error *err) {
+    const char *id = bp_http_param(req, "id");
+    int64_t limit = 0;
+    json_t *o = NULL;
+    int r;
+
+    if (bp_streq(bp_http_route(req)->method, "DELETE"))
+        return end_job(j, id, reply, err);
+    r = id ? bp_jobs_get(j, id, &o, err) : bp_api_number(req, "limit", 100, 1, 999, &limit, err);
+    if (r == 0 && !id)
+        r = bp_jobs_list(j, bp_http_query(req, "before"), (uint32_t) limit, &o, err);
+    if (r == 0)
+        bp_http_reply_json(reply, 200, o);
+    return r;
 }
 
 /* ---- configuration ---- */

@@ -4,6 +4,7 @@
 
 #include "access/access.h"
 #include "daemon/bus.h"
+#include "daemon/jobs.h"
 #include "daemon/settings.h"
 #include "net/http.h"
 
@@ -35,6 +36,10 @@ int bp_api_accounts(struct bp_access *a, struct bp_http_req *req, struct bp_http
 BP_MUST_CHECK int bp_api_check_listen(struct bp_access *a, enum bp_access_mode mode,
                                       const char *auth_key, const char *key,
                                       const char *const *listen, struct bp_error *err);
+
+/** Handler of .../jobs and of one of them by :id, which DELETE cancels or forgets. */
+int bp_api_jobs(struct bp_jobs *j, struct bp_http_req *req, struct bp_http_reply *reply,
+                struct bp_error *err);
 
 /** Handler of .../config: GET, PATCH, GET schema, POST check, POST reload. */
 int bp_api_config(struct bp_settings *s, struct bp_http_req *req, struct bp_http_reply *reply,

@@ -201,34 +201,8 @@ static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struc
 
 /* ---- jobs ---- */
 
-static int list_jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    int64_t limit = 0;
-    json_t *page = NULL;
-    int r = bp_api_number(req, "limit", 100, 1, 500, &limit, err);
-
-    if (r == 0)
-        r = bp_jobs_list(bp_server_of(req)->jobs, bp_http_query(req, "before"), (uint32_t) limit,
-                         &page, err);
-    if (r == 0)
-        bp_http_reply_json(reply, 200, page);
-    return r;
-}
-
-static int get_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    json_t *job = NULL;
-    int r = bp_jobs_get(bp_server_of(req)->jobs, bp_http_param(req, "id"), &job, err);
-
-    if (r == 0)
-        bp_http_reply_json(reply, 200, job);
-    return r;
-}
-
-static int delete_job(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    int r = bp_jobs_cancel(bp_server_of(req)->jobs, bp_http_param(req, "id"), err);
-
-    if (r >= 0)
-        bp_http_reply_empty(reply, r > 0 ? 202 : 204);
-    return r < 0 ? r : 0;
+static int jobs(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return bp_api_jobs(bp_server_of(req)->jobs, req, reply, err);
 }
 
 /* ---- the table ---- */
@@ -256,9 +230,9 @@ static const struct bp_http_route routes[] = {
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
     { "GET", "/api/v1/logs", bp_api_get_logs, BP_HTTP_VIEWER, "The last lines of the log." },
-    { "GET", "/api/v1/jobs", list_jobs, BP_HTTP_VIEWER, "Long work, newest first." },
-    { "GET", "/api/v1/jobs/:id", get_job, BP_HTTP_VIEWER, "One job, with its log." },
-    { "DELETE", "/api/v1/jobs/:id", delete_job, BP_HTTP_ADMIN,
+    { "GET", "/api/v1/jobs", jobs, BP_HTTP_VIEWER, "Long work, newest first." },
+    { "GET", "/api/v1/jobs/:id", jobs, BP_HTTP_VIEWER, "One job, with its log." },
+    { "DELETE", "/api/v1/jobs/:id", jobs, BP_HTTP_ADMIN,
       "Cancels what waits or runs; forgets what has ended." },
     { "GET", "/api/v1/config", on_config, BP_HTTP_VIEWER,
       "The configuration in effect, and where each value comes from." },

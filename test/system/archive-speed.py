@@ -13,7 +13,7 @@ def test():
     sessions = bp.amount(2_000, 100_000)
     status, out, err = bp.run([LOAD, bp.scratch() / "archive.db", sessions, 50], timeout=bp.amount(240, 3600))
     r = json.loads(out)
-    slow = sorted(r["searches"].items(), key=lambda x: -x[1][0])[:5]
+    slow = [(x["q"], x["sort"], x["p50_ms"]) for x in sorted(r["searches"], key=lambda x: -x["p50_ms"])[:5]]
     bp.say(f"{sessions} sessions, {sessions * 50} segments: filled in {r['fill_s']} s, opened in {r['open_s']} s; "
            f"p50 {r['p50_ms']} ms, p99 {r['p99_ms']} ms, slowest by median: {slow}")
     limit = 100 if bp.full() else 500

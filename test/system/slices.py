@@ -2,8 +2,8 @@
 
 Recordings of sim (split, every codec, with repeated latched messages) and files that pip mcap wrote:
 ids that mean something else in each file, times out of order, chunks without index, loose messages.
-Then 10 s out of a long one: what is read, counted by the probe, and how long it takes. And by HTTP, out of a server's
-store, while something else comes in; with what the server says of sessions besides.
+And by HTTP, out of a server's store, while something else comes in; with what the server says of sessions besides.
+What a part of a long session costs: slices-long.py.
 """
 import base64
 import csv
@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import io
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -158,38 +157,6 @@ def of_others(folder):
     torn.write_bytes(data)
     _, stats = cut([torn], t0=chunk.message_start_time + 1, t1=chunk.message_end_time, ok=False)
     bp.check(stats["code"] < 0, "a damaged chunk that must be opened is told")
-
-
-def long_one(folder):
-    """10 s of a long session, one segment of it after the other."""
-    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
-    size = bp.amount(300 << 20, 20 << 30 if free > 30 << 30 else 2 << 30)
-    seconds = max(120, 7200 * size // (20 << 30))
-    payload = size // seconds // 10
-    files, at = [], 1_790_000_000_000_000_000
-    noise = os.urandom(payload + 4096)
-    per_file = max(30, seconds // 20)
-    for i in range(0, seconds, per_file):
-        path = folder / f"long_{i:05}.mcap"
-        with open(path, "wb") as f:
-            w = Writer(f, chunk_size=1 << 20, compression=CompressionType.NONE, enable_crcs=False)
-            w.start("ros2", "test")
-            c = w.register_channel("/camera", "cdr", w.register_schema("p/msg/P", "ros2msg", b"uint8[] x"))
-            for k in range(i * 10, min(i + per_file, seconds) * 10):
-                w.add_message(c, log_time=at + k * 100_000_000, data=noise[k % 4096:k % 4096 + payload], publish_time=0, sequence=k)
-            w.finish()
-        files.append(path)
-    total = sum(f.stat().st_size for f in files)
-    t0 = at + seconds // 2 * 1_000_000_000
-    start = time.monotonic()
-    out, stats = cut(files, t0=t0, t1=t0 + 10_000_000_000)
-    took = time.monotonic() - start
-    bp.say(f"10 s of {seconds} s, {total >> 20} MiB in {len(files)} files (all summaries looked at): "
-           f"{stats['read'] / 1e6:.1f} MB in {stats['reads']} reads, {took:.3f} s, {stats['passed']} chunks passed, {stats['cut']} cut")
-    bp.check(stats["messages"] == 100, f"{stats['messages']} messages")
-    bp.check(os.path.getsize(out) > 100 * payload, "the payload is there")
-    bp.check(stats["read"] < 64_000_000, "less than 64 MB read")
-    bp.check(took < 5, f"{took:.2f} s (1 s on a quiet machine)")
 
 
 class Server:
@@ -391,7 +358,6 @@ def served(folder):
 def test():
     folder = bp.SCRATCH
     of_others(folder)
-    long_one(folder)
     served(folder)
     of_sim(folder)
 
