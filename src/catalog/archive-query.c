@@ -247,12 +247,16 @@ static void offer_labels(struct compiler *k, const struct labels *l) {
 /* What nearly all have: those that have it not are counted by taking away. */
 static int offer_others(struct compiler *k, const struct labels *l, bool is_state) {
     struct driver d = { .number = "d.n" };
-    int64_t all = 0;
-    int r = l->n == 1 ? bp_archive_ask(k->c, &all, k->err, "SELECT sessions FROM sums", "") : 0;
+    int64_t others = 0;
+    int r = l->n == 1 ? bp_archive_ask(k->c, &others, k->err, /* both of one moment */
+                                       "SELECT s.sessions - l.sessions FROM sums s, labels l"
+                                       " WHERE l.label = ?1",
+                                       "i", l->v[0])
+                      : 0;
 
-    if (r < 0 || l->n != 1 || all - l->sessions > FEW)
+    if (r <= 0 || others > FEW)
         return BP_MIN(r, 0);
-    d.rows = BP_MAX(all - l->sessions, 0);
+    d.rows = BP_MAX(others, 0);
     if (d.rows == 0 && !is_state) /* but those that were deleted, which have only their state */
         bp_buf_put_str(&d.from,
                        "(SELECT session AS n FROM session_labels WHERE label = (SELECT label FROM"
