@@ -476,7 +476,7 @@ static int put_devices(struct compiler *k, const char *devices) {
                   " AND EXISTS (SELECT 1 FROM session_labels WHERE session = s.num AND +label IN"
                   " %s)",
                   bp_buf_cstr(&labels));
-    r = count_few(k, bp_buf_cstr(&sql), &d.rows);
+    r = count_few(k, bp_buf_cstr(&sql), FEW, &d.rows);
     if (r == 0 && d.rows <= FEW) {
         bp_buf_printf(&d.from, "(%s) d", bp_buf_cstr(&sql));
         offer(k, &d);
