@@ -65,6 +65,7 @@ static const struct {
     { "/api/v1/sync/pause", SITE },
     { "/api/v1/sync/resume", SITE },
     { "/api/v1/sync/retry", SITE },
+    { "/api/v1/sync/gc", SITE },
 };
 
 static bool fits(const char *row, const char *pattern) {
