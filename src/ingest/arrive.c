@@ -183,8 +183,8 @@ static int bind_digests(struct bp_ingest *g, const char *session, struct bp_mani
 
 /* The manifest that is here, with the signature that is here, if any. @return 0 also when there is
  * no manifest yet */
-static int read_session(struct bp_ingest *g, const char *session, bool *ret_complete,
-                        struct bp_error *err) {
+static int judge_session(struct bp_ingest *g, const char *session, bool *ret_complete,
+                         struct bp_error *err) {
     enum bp_archive_signed signature;
     BP_AUTO_ARCHIVE_FILE f = { 0 };
     BP_AUTO_MANIFEST m = { 0 };
@@ -204,6 +204,18 @@ static int read_session(struct bp_ingest *g, const char *session, bool *ret_comp
     if (r == 0)
         r = judge_signature(g, session, f.sha256, &signature, err);
     return r == 0 ? put_manifest(g, session, &m, signature, ret_complete, err) : r;
+}
+
+static int read_session(struct bp_ingest *g, const char *session, bool *ret_complete,
+                        struct bp_error *err) {
+    size_t n = strlen(session);
+    struct bp_mutex *turn = &g->judging[n ? (uint8_t) session[n - 1] % BP_INGEST_JUDGES : 0];
+    int r;
+
+    bp_mutex_lock(turn);
+    r = judge_session(g, session, ret_complete, err);
+    bp_mutex_unlock(turn);
+    return r;
 }
 
 /* It came as it was sent, but it is not what it is called: that is told, and sending it again would

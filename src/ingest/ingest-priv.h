@@ -8,12 +8,17 @@
 
 /* What the room's files share. Threads: handlers, on the server's workers; `ingest-check`, which
  * finishes what an earlier life left whole and then looks into recordings that have arrived. */
+enum { BP_INGEST_JUDGES = 16 };
+
 struct bp_ingest {
     struct bp_ingest_options o; /* defaults filled in */
     struct bp_spool *spool;
     /* Shared from finding or putting an object until the archive refers to it; alone while one that
        nobody refers to is deleted. Held over files and the archive: it is no lock of data. */
     pthread_rwlock_t objects;
+    /* By session: what manifest and signature say together is judged and noted by one at a time, or
+       who saw no signature yet would note that after the one who saw it. Held like `objects`. */
+    struct bp_mutex judging[BP_INGEST_JUDGES];
     char *checks;         /* owned: folder of names for files that are being checked */
     struct bp_mutex lock; /* leaf */
     pthread_cond_t news;  /* something to check, or the end */

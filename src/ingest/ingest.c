@@ -61,6 +61,8 @@ int bp_ingest_open(const struct bp_ingest_options *o, struct bp_ingest **ret,
     g->o = *o;
     set_defaults(&g->o);
     bp_mutex_init(&g->lock);
+    for (size_t i = 0; i < BP_COUNT(g->judging); i++)
+        bp_mutex_init(&g->judging[i]);
     (void) pthread_cond_init(&g->news, NULL);
     (void) pthread_rwlock_init(&g->objects, NULL);
     r = open_spool(g, err);
@@ -80,6 +82,8 @@ void bp_ingest_close(struct bp_ingest *g) {
     (void) pthread_rwlock_destroy(&g->objects);
     (void) pthread_cond_destroy(&g->news);
     bp_mutex_done(&g->lock);
+    for (size_t i = 0; i < BP_COUNT(g->judging); i++)
+        bp_mutex_done(&g->judging[i]);
     free(g->checks);
     free(g);
 }

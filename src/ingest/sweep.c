@@ -54,7 +54,7 @@ static int look(void *ctx, const uint8_t *sha256, uint64_t bytes, int64_t wall_n
         return 0;
     x->ret->unwanted++;
     x->ret->unwanted_bytes += bytes;
-    if (wall_ns > x->before) {
+    if (wall_ns > x->before || (wall_ns < x->o->since && !x->o->force)) {
         x->ret->young++;
         return 0;
     }

@@ -6,15 +6,18 @@
 struct bp_ingest_swept {
     uint64_t objects;                  /* looked at */
     uint64_t unwanted, unwanted_bytes; /* that no session has */
-    uint64_t young;                    /* of them, put too lately to be deleted */
+    uint64_t young;                    /* of them, put too lately, or before `since` */
     uint64_t deleted, deleted_bytes;
     bool more; /* there were so many that not all were dealt with: sweep again */
 };
 
 struct bp_ingest_sweep {
     bp_ns_t min_age; /* objects that were put later stay */
-    bool dry_run;    /* only counts */
-    bool force;      /* also when more than half of all objects would go */
+    /* wall: what was put before stays, too. An archive that was made anew from the objects knows
+     * sessions and segments, not every file that somebody sent with them. 0 = never */
+    bp_ns_t since;
+    bool dry_run; /* only counts */
+    bool force;   /* also what was put before `since`, and more than half of all objects */
     /** Now and then; nonzero ends it. May be NULL. */
     int (*progress)(void *ctx, const struct bp_ingest_swept *so_far);
     void *ctx;

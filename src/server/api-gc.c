@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/json-value.h"
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "catalog/audit.h"
 #include "ingest/sweep.h"
 #include "server/api-archive.h"
+#include "server/reindex.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -183,6 +185,15 @@ static int start(struct bp_server *s, struct bp_http_req *req, const struct bp_i
     return r < 0 ? r : bp_jobs_get(s->jobs, id, ret, err);
 }
 
+/* When the archive was last made anew from the objects; 0 = never. */
+static bp_ns_t made_anew(const struct bp_server *s) {
+    char path[1100];
+    struct stat st;
+
+    (void) snprintf(path, sizeof path, "%s/" BP_REINDEXED_FILE, s->dir);
+    return stat(path, &st) < 0 ? 0 : st.st_mtim.tv_sec * BP_SEC + st.st_mtim.tv_nsec;
+}
+
 static int post_gc(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
     struct bp_server *s = bp_server_of(req);
     struct bp_ingest_sweep o = { 0 };
@@ -192,6 +203,7 @@ static int post_gc(struct bp_http_req *req, struct bp_http_reply *reply, struct 
 
     if (r == 0)
         r = read_order(body, &o, err);
+    o.since = made_anew(s);
     if (r == 0 && !o.dry_run)
         r = bp_server_audit(s, req, "objects.gc", "", json_incref(body), err);
     json_decref(body);

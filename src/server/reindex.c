@@ -4,8 +4,10 @@
 #include "server/reindex.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "bag/manifest.h"
 #include "base/buf.h"
@@ -228,6 +230,17 @@ static int walk(void *ctx, struct bp_archive *a, struct bp_error *err) {
     return 0;
 }
 
+/* For gc: what is older than this file may belong to a session all the same. */
+static int leave_mark(const char *dir, struct bp_error *err) {
+    char path[1100];
+
+    (void) snprintf(path, sizeof path, "%s/" BP_REINDEXED_FILE, dir);
+    BP_AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0 || futimens(fd, NULL) < 0 || fsync(fd) < 0)
+        return bp_fail(err, -errno, "cannot write '%s': %s", path, bp_strerror(-errno));
+    return 0;
+}
+
 int bp_server_reindex(const struct bp_server_config *config, struct bp_reindexed *ret,
                       struct bp_error *err) {
     const struct bp_places places = bp_server_places(config);
@@ -250,6 +263,8 @@ int bp_server_reindex(const struct bp_server_config *config, struct bp_reindexed
         qsort(x.v, x.n, sizeof *x.v, by_time);
     if (r == 0)
         r = bp_archive_reindex(a, walk, &x, err);
+    if (r == 0)
+        r = leave_mark(s.dir, err);
     free(x.v);
     bp_archive_close(BP_TAKE_PTR(a));
     bp_server_part_store.close(&s);

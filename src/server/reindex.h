@@ -6,6 +6,9 @@ struct bp_reindexed {
     uint64_t objects, sessions, segments, missing; /* looked at; put; of them not stored */
 };
 
+/** In the server's folder; empty: its time is that of the last bp_server_reindex(). */
+#define BP_REINDEXED_FILE "reindexed"
+
 /**
  * Makes the archive anew from what is stored: every manifest, and the segments it lists. What
  * people wrote stays where the archive still knows it. No server may run on that folder.

@@ -94,6 +94,13 @@ def found(s):
     bp.check(objects(s) == {sha(d) for d in kept}, "the other session has them still")
     for i, data in enumerate(kept):
         bp.check(s.want(200, "GET", f"/api/v1/sessions/{other}/segments/g_{i}.bin").body == data, "and gives them out")
+    unnamed = stray(s, b"unnamed", 9 * DAY)  # an archive made anew since then may not know whose it is
+    (s.data / "reindexed").touch()
+    r, _ = gc(s)
+    bp.check((r["unwanted"], r["young"], r["deleted"]) == (1, 1, 0) and unnamed.exists(), f"older than the archive: {r}")
+    r, _ = gc(s, force=True)
+    bp.check(r["deleted"] == 1 and not unnamed.exists(), f"by force: {r}")
+    (s.data / "reindexed").unlink()
     stray(s, b"found again", 9 * DAY)  # what is here is taken up, and is no stray any more
     bp.check(send(s, other, "again.bin", b"found again"), "known")
     r, _ = gc(s, min_age_s=0)
@@ -108,7 +115,7 @@ def refused(s):
     last = next(e for e in entries if e["action"] == "objects.deleted")
     bp.check(last["details"]["deleted"] == 1 and last["who"] == "local", f"{last}")
     text = s.want(200, "GET", "/metrics").body.decode()
-    bp.check("bagpipe_gc_deleted_total 2" in text, "counted")
+    bp.check("bagpipe_gc_deleted_total 3" in text, "counted")
 
 
 def lost(folder, s, where):
