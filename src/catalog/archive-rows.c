@@ -342,14 +342,12 @@ int bp_archive_references(struct bp_archive *a, const uint8_t sha256[static BP_A
     return 0;
 }
 
-int bp_archive_each_holder(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
-                           int (*fn)(void *ctx, const char *id), void *ctx, struct bp_error *err) {
+/* A text of each row that refers to an object. */
+static int each_text(struct bp_archive *a, const char *sql, const uint8_t *sha256,
+                     int (*fn)(void *ctx, const char *text), void *ctx, struct bp_error *err) {
     struct bp_archive_conn *c = bp_archive_reader(a);
     sqlite3_stmt *s = NULL;
-    int r = bp_archive_take(c,
-                            "SELECT DISTINCT s.id FROM files f JOIN sessions s ON s.num = f.session"
-                            " WHERE f.sha256 = ?1 AND f.state <> 0 AND f.kind = 0",
-                            &s, err);
+    int r = bp_archive_take(c, sql, &s, err);
 
     if (r == 0 && sqlite3_bind_blob(s, 1, sha256, BP_ARCHIVE_DIGEST, SQLITE_TRANSIENT) != SQLITE_OK)
         r = bp_archive_fail(c, err);
@@ -361,24 +359,21 @@ int bp_archive_each_holder(struct bp_archive *a, const uint8_t sha256[static BP_
     return r;
 }
 
+int bp_archive_each_holder(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
+                           int (*fn)(void *ctx, const char *id), void *ctx, struct bp_error *err) {
+    return each_text(a,
+                     "SELECT DISTINCT s.id FROM files f JOIN sessions s ON s.num = f.session"
+                     " WHERE f.sha256 = ?1 AND f.state <> 0 AND f.kind = 0",
+                     sha256, fn, ctx, err);
+}
+
 int bp_archive_each_owner(struct bp_archive *a, const uint8_t sha256[static BP_ARCHIVE_DIGEST],
                           int (*fn)(void *ctx, const char *device), void *ctx,
                           struct bp_error *err) {
-    struct bp_archive_conn *c = bp_archive_reader(a);
-    sqlite3_stmt *s = NULL;
-    int r = bp_archive_take(c,
-                            "SELECT DISTINCT x.device FROM files f JOIN texts x"
-                            " ON x.session = f.session WHERE f.sha256 = ?1 AND f.state <> 0",
-                            &s, err);
-
-    if (r == 0 && sqlite3_bind_blob(s, 1, sha256, BP_ARCHIVE_DIGEST, SQLITE_TRANSIENT) != SQLITE_OK)
-        r = bp_archive_fail(c, err);
-    while (r == 0 && (r = bp_archive_step(c, s, err)) > 0)
-        r = fn(ctx, bp_db_text(s, 0));
-    if (s)
-        bp_db_put_back(s);
-    bp_archive_let_go(c);
-    return r;
+    return each_text(a,
+                     "SELECT DISTINCT x.device FROM files f JOIN texts x ON x.session = f.session"
+                     " WHERE f.sha256 = ?1 AND f.state <> 0",
+                     sha256, fn, ctx, err);
 }
 
 int bp_archive_each_unverified(struct bp_archive *a, uint32_t limit,

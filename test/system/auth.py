@@ -15,6 +15,7 @@ import threading
 import time
 
 import bp
+from serverd import Unix
 import ws
 
 DOMAIN = 141
@@ -27,17 +28,6 @@ ROLES = ("viewer", "operator", "admin")
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/v1/login"), ("POST", "/api/v1/logout"),
           ("GET", "/api/v1/whoami")}
 ADMINS = re.compile(r"^/api/v1/(users|tokens|secrets|keys)")
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
-        self.sock.connect(self.path)
 
 
 class Reply:
