@@ -3,7 +3,8 @@
 # link that breaks twice; a table proves that every byte arrived once. What they recorded is verified,
 # shown, replayed into a second recording and both are compared. `./run demo [--for 10s]` calls it.
 #
-#   demo.sh [SECONDS]     without SECONDS it records until Ctrl-C, then does the rest
+#   demo.sh [SECONDS] [s3]   without SECONDS ('') it records until Ctrl-C, then does the rest; with s3 the
+#                            server sends all of it on to a bucket of Ceph's, from where it is fetched back
 #
 # Everything stays on this machine (loopback only) in ROS domains nobody uses here. The last
 # lines are: recorded N, lost N, replay equal (or what differs), and the folder.
@@ -13,6 +14,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=${BP_BUILD:-$here/../build}
 bagpipe=${BAGPIPE:-$build/bagpipe}
 seconds=${1:-}
+cloud=${2:-}
 export ROS_LOCALHOST_ONLY=1
 unset ROS_AUTOMATIC_DISCOVERY_RANGE ROS_STATIC_PEERS CYCLONEDDS_URI ROS_DOMAIN_ID
 
@@ -63,9 +65,9 @@ free_port() {
     if grep -qE ":$port 0+:0000 0A" /proc/net/tcp; then echo 0; else echo "$1"; fi
 }
 
-# wait_for FILE WORD PID WHAT
+# wait_for FILE WORD PID WHAT [TIMES]: looks 20 times a second
 wait_for() {
-    for _ in {1..400}; do
+    for ((try = 0; try < ${5:-400}; try++)); do
         ! grep -qs "$2" "$1" || return 0
         kill -0 "$3" 2>/dev/null || die "$4 ended: $(tail -n 3 "$1")"
         sleep 0.05
@@ -86,11 +88,23 @@ start_agent() {
     at[$1]=$(sed -n 's/.*agent is ready.*"http":"\([^"]*\)".*/\1/p' "$folder/robot$1.log")
 }
 
+# start_cloud: sets bucket, and what the server and whoever fetches need to use it.
+start_cloud() {
+    local url key secret
+    setsid python3 "$here/demo-s3.py" serve "$folder/cloud" >"$folder/cloud.txt" 2>"$folder/cloud.log" &
+    cloud_pid=$!
+    started+=($!)
+    wait_for "$folder/cloud.txt" http $cloud_pid "the bucket" 1200
+    read -r url key secret <"$folder/cloud.txt"
+    export AWS_ACCESS_KEY_ID=$key AWS_SECRET_ACCESS_KEY=$secret AWS_ENDPOINT_URL_S3=$url AWS_REGION=us-east-1
+    bucket=s3://demo
+}
+
 # start_server: with the link in front of it that agents use; sets server and link.
 start_server() {
     setsid "$bagpipe" server --json --dir "$folder/server" --set http.listen="127.0.0.1:$(free_port 8080)" \
         --set events.listen=127.0.0.1:0 --set metrics.listen=127.0.0.1:0 \
-        --set http.socket="$folder/server.sock" 2>"$folder/server.log" &
+        --set http.socket="$folder/server.sock" ${bucket:+--set cloud.target="$bucket"} 2>"$folder/server.log" &
     server_pid=$!
     started+=($!)
     wait_for "$folder/server.log" 'server is ready' $server_pid "the server"
@@ -136,13 +150,14 @@ replay() {
 }
 
 declare -A agents=() at=() sims=()
-server='' server_pid='' link='' link_pid=''
+server='' server_pid='' link='' link_pid='' bucket='' cloud_pid=''
 one=$(free_domain)
 two=$(free_domain "$one")
 three=$(free_domain "$one" "$two")
 four=$(free_domain "$one" "$two" "$three")
 
 echo "== two robots, an agent each ${seconds:+for $seconds s }(ROS domains $one and $two)"
+[ -z "$cloud" ] || start_cloud
 start_server
 start_agent 1 "$one" 9090
 start_agent 2 "$two" 9190
@@ -180,6 +195,17 @@ kill -TERM $link_pid
 wait $link_pid || die "the link failed: $(tail -n 3 "$folder/link.log")"
 python3 "$here/demo-sync.py" table "http://$server" "$folder/server" "$folder/link.json" \
     "$folder/robot1/drive" "$folder/robot2/drive" || die "the server has not every byte, once"
+if [ -n "$bucket" ]; then
+    echo "== sent on to $bucket, and fetched back"
+    python3 "$here/demo-sync.py" wait "http://$server" || die "not everything arrived in the bucket"
+    for robot in 1 2; do
+        id=$(sed -n 's/.*"id": *"\([0-9A-Z]\{26\}\)".*/\1/p' "$folder/robot$robot/drive/manifest.json" | head -n 1)
+        "$bagpipe" pull --quiet "$bucket/$id" "$folder/back$robot" || die "session $id cannot be fetched back"
+    done
+    python3 "$here/demo-s3.py" table "$folder"/robot1/drive "$folder"/back1/drive "$folder"/robot2/drive "$folder"/back2/drive ||
+        die "the bucket has not every byte"
+    kill -TERM $cloud_pid
+fi
 kill -TERM $server_pid
 wait $server_pid || die "the server failed: $(tail -n 3 "$folder/server.log")"
 

@@ -19,6 +19,7 @@ declare -A packages=(
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
     [bench]='fio=fio cargo=cargo g++=g++ node=nodejs npm=npm rclone=rclone radosgw=radosgw ceph-mon=ceph-mon
         ceph-osd=ceph-osd ceph-authtool=ceph-base ceph=ceph-common'
+    [cloud]='curl=curl radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph-authtool=ceph-base ceph=ceph-common'
     [lint]='clang-format=clang-format clang-tidy=clang-tidy shellcheck=shellcheck man=man-db'
     [fuzz]='clang=clang libclang-rt-14-dev'
 )
