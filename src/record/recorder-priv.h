@@ -119,7 +119,7 @@ struct bp_take {
     struct bp_take_opts o;   /* constant */
     struct bp_recorder *rec; /* constant */
     unsigned slot;           /* constant */
-    bool stopped;            /* [owner] */
+    bool stopped;            /* [lock] written by its owner alone */
     uint32_t topics;         /* [rec.lock] */
     uint32_t refused;        /* [rec.lock] topics beyond max_topics */
     _Atomic bool paused;

@@ -341,9 +341,11 @@ static int server_session(void *self, const struct bp_sync_session_ref *x,
     r = call(self, &(struct ask){ .method = "PUT", .path = path, .body = x->json }, &reply, f);
     if (r < 0 && reply.status == 409)
         take_theirs(&reply, theirs);
-    if (r < 0 && reply.status == 409 && !theirs->json && f && f->class == BP_SYNC_CONFLICT)
-        f->class = BP_SYNC_PERMANENT; /* nothing to merge: it is another device's, or was deleted */
-    else if (r < 0 && reply.status == 422 && f) /* no digest here: what we say is not understood */
+    /* Nothing to merge: it is another device's, or was deleted. Or, as no digest is sent here, what
+     * we say is not understood. */
+    if (r < 0 && f &&
+        ((reply.status == 409 && !theirs->json && f->class == BP_SYNC_CONFLICT) ||
+         reply.status == 422))
         f->class = BP_SYNC_PERMANENT;
     return r < 0 ? r : 0;
 }

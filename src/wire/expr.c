@@ -402,18 +402,19 @@ static floats chosen(masks yes, floats a, floats b) {
 
 /* Least and most of those that are numbers. @return false when none is */
 static bool extremes(const uint8_t *p, size_t n, float *ret_least, float *ret_most) {
-    floats least = (floats){ 0 } + INFINITY, most = -least, x = { 0 };
+    const floats endless = (floats){ 0 } + INFINITY;
+    floats least = endless, most = -endless, x = { 0 };
     masks number = { 0 };
 
     for (; n >= LANES; n -= LANES, p += sizeof x) {
         memcpy(&x, p, sizeof x);
-        number |= x == x;
+        number |= x <= endless;
         least = chosen(x < least, x, least);
         most = chosen(x > most, x, most);
     }
     x = (floats){ 0 } + NAN; /* the lanes without a float */
     memcpy(&x, p, n * sizeof(float));
-    number |= x == x;
+    number |= x <= endless;
     least = chosen(x < least, x, least);
     most = chosen(x > most, x, most);
     *ret_least = INFINITY;
