@@ -182,7 +182,9 @@ static int put_manifest(struct reindexing *x, const struct found *f, const struc
     struct bp_archive_file file = { .file = (char *) (uintptr_t) BP_MANIFEST_FILE,
                                     .kind = BP_ARCHIVE_MANIFEST,
                                     .state = BP_ARCHIVE_FILE_RECEIVED };
-    int r = *m->signed_by ? bp_archive_each_device(x->archive, match_key, &owner, x->err) : 0;
+    int r = m->signed_by && *m->signed_by
+                ? bp_archive_each_device(x->archive, match_key, &owner, x->err)
+                : 0;
 
     if (r >= 0)
         r = bp_archive_put_about(x->archive, &about, BP_ARCHIVE_MERGE, f->wall_ns, NULL, NULL,
