@@ -175,7 +175,8 @@ void bp_recorder_forget_locked(struct bp_recorder *r, struct source *s) {
     if (s->alive || s->heard || atomic_load(&s->topic->latched_depth))
         return;
     for (unsigned i = 0; i < BP_TAKES; i++)
-        if (s->ids[i] >= 0 && r->takes[i] && !r->takes[i]->stopped) /* else its writer may be, too */
+        if (s->ids[i] >= 0 && r->takes[i] &&
+            !r->takes[i]->stopped) /* else its writer may be, too */
             bp_take_source_gone(r->takes[i], (uint32_t) s->ids[i]);
     HASH_DEL(r->sources, s);
     free(s->node);
