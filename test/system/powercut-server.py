@@ -17,6 +17,7 @@ import time
 
 import bp
 import disk
+from serverd import numbers
 
 PRODUCER = bp.BUILD / "test/tools/wp-producer"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -27,14 +28,6 @@ NO_SYNC = "op=datasync,skip;op=sync,skip;op=sync_dir,skip"
 
 def digest(data):
     return "sha-256=:" + base64.b64encode(hashlib.sha256(data).digest()).decode() + ":"
-
-
-def numbers(text):
-    out = set()
-    for r in filter(None, text.split(",")):
-        a, _, b = r.partition("-")
-        out |= set(range(int(a), int(b or a) + 1))
-    return out
 
 
 class NotStarted(Exception):

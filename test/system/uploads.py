@@ -16,6 +16,7 @@ import threading
 import time
 
 import bp
+from serverd import numbers
 
 PRODUCER = bp.BUILD / "test/tools/wp-producer"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -424,14 +425,6 @@ def killed(folder):
     bp.check(objects == len(stored), f"{objects} objects for {len(stored)} files")
     bp.say(f"10 kills, {len(stored)} files, {sum(len(a) for a in acked.values())} parts acknowledged")
     s.p.stop()
-
-
-def numbers(text):
-    out = set()
-    for r in filter(None, text.split(",")):
-        a, _, b = r.partition("-")
-        out |= set(range(int(a), int(b or a) + 1))
-    return out
 
 
 def full_disk(folder):

@@ -6,6 +6,15 @@ import socket
 import bp
 
 
+def numbers(text):
+    """The parts that a server has, as it tells them: "0-2,5" is {0, 1, 2, 5}."""
+    out = set()
+    for r in filter(None, text.split(",")):
+        a, _, b = r.partition("-")
+        out |= set(range(int(a), int(b or a) + 1))
+    return out
+
+
 class Unix(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=20)
