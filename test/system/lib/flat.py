@@ -40,7 +40,9 @@ def generations(p, domain, log, seconds, what, hz=50):
     if bp.sanitized():
         bp.say("a sanitizer needs memory of its own: not judged")
     else:
-        few = g < 30  # of a saw this short the line says little
-        bp.check(per < TOPICS * (0.5 if bp.full() else 25 if few else 4), f"memory grows by {per:.1f} kB a generation")
+        # Of a saw this short the line says little, 614 kB were seen where it is flat in the end. What it would show is
+        # a generation's payload kept: 2,000 kB.
+        few = g < 30
+        bp.check(per < TOPICS * (0.5 if bp.full() else 65 if few else 4), f"memory grows by {per:.1f} kB a generation")
         bp.check(points[-1] < 100 * 1024, "below 100 MiB beyond the ring")
     return g
