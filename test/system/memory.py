@@ -16,9 +16,9 @@ def test():
     rec = bp.record(folder / "bag", "-b", "4MiB", domain=DOMAIN)
     g = flat.generations(rec, DOMAIN, folder / "sent.log", 1800 if bp.full() else 60, "the recorder")
     status = rec.stop(timeout=30, sig=signal.SIGINT)
-    bp.check(status == 0, f"exit {status}")
     count = g * flat.TOPICS * 50
     _, info = bp.bagpipe_json("info", "--json", folder / "bag")
+    bp.check(status == 0, f"exit {status}; lost: {info and info.get('lost')}")
     bp.check(info and info["message_count"] == count, f"all {count} messages are there: {info and info['message_count']}")
 
 
