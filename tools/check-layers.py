@@ -21,7 +21,7 @@ ROOMS = {
     "play": ("base", "crypt", "wire", "dds", "bag"),
     "sync": ("base", "crypt", "wire", "net", "bag", "store"),
     "ingest": ("base", "crypt", "wire", "net", "bag", "store", "catalog"),
-    "daemon": ("base", "crypt", "wire", "net", "catalog", "alert", "monitor", "access"),
+    "daemon": ("base", "crypt", "wire", "bag", "net", "catalog", "alert", "monitor", "access"),
     "agent": ("base", "crypt", "wire", "dds", "bag", "net", "catalog", "alert", "monitor",
               "record", "play", "access", "sync", "daemon"),
     "server": ("base", "crypt", "wire", "bag", "net", "catalog", "store", "alert", "monitor",

@@ -17,6 +17,7 @@
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/data.h"
 #include "daemon/process.h"
 #include "net/device-token.h"
 #include "record/overrides.h"
@@ -387,6 +388,7 @@ static void agent_done(struct bp_agent *a) {
     stop_link(a);
     bp_api_log_stop();
     bp_http_close(a->http);
+    bp_pumps_free(a->pumps);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
@@ -441,6 +443,9 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
         r = bp_jobs_open(a.catalog, a.bus, &a.jobs, err);
+    a.pumps = bp_pumps_new(BP_DATA_PUMPS);
+    if (r == 0 && !a.pumps)
+        r = bp_fail(err, -ENOMEM, "no memory for slices");
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)

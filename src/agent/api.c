@@ -323,6 +323,8 @@ const struct bp_http_route bp_agent_routes[] = {
       "One of its files." },
     { "GET", "/api/v1/sessions/:id/download", bp_agent_get_download, BP_HTTP_VIEWER,
       "All of its files as a tar stream." },
+    { "GET", "/api/v1/sessions/:id/data", bp_agent_get_data, BP_HTTP_VIEWER,
+      "Messages of a session, by topics and time: MCAP, JSON lines, CSV or frames." },
     { "POST", "/api/v1/sessions/:id/verify", bp_agent_verify_session, BP_HTTP_OPERATOR,
       "Checks every byte of it, as a job." },
     { "POST", "/api/v1/sessions/:id/stop", post_stop, BP_HTTP_OPERATOR,
