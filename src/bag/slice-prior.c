@@ -106,7 +106,7 @@ static struct bp_source_msg message_of(const struct mcap_source *m, const uint8_
 }
 
 /* What was found in the chunk, before it is closed. */
-static int keep(struct search *s) {
+static int keep(struct search *s, bool repeated) {
     for (size_t i = 0; i < s->n; i++) {
         struct last *t = &s->v[i];
         struct bp_source_msg msg;
@@ -114,6 +114,7 @@ static int keep(struct search *s) {
         if (!t->record)
             continue;
         msg = message_of(s->x->m, t->record);
+        msg.repeated = repeated;
         s->lines -= t->line.n;
         bp_buf_clear(&t->line);
         slice_text_put(s->x, &s->types, &msg, true, &t->line);
@@ -152,7 +153,7 @@ static int look_into(struct search *s, const struct mcap_unit *u, struct mcap_op
         t->record = open->p;
         t->record_ns = log_ns;
     }
-    return keep(s);
+    return keep(s, u->repeated);
 }
 
 /* ---- one segment ---- */

@@ -73,7 +73,7 @@ static void put_json(struct bp_buf *out, const struct bp_source_channel *c,
     bp_buf_printf(out, ",\"sequence\":%u,\"message\":", msg->sequence);
     put_message(out, type, msg);
     if (mark->prior)
-        bp_buf_put_str(out, ",\"prior\":true");
+        bp_buf_put_str(out, msg->repeated ? ",\"prior\":true,\"repeated\":true" : ",\"prior\":true");
     if (mark->why) {
         bp_buf_put_str(out, ",\"why\":");
         bp_json_put_text(out, mark->why, strlen(mark->why));

@@ -140,6 +140,9 @@ def priors(what, files, everything, places=100):
             found += last is not None
             if last is None and not (r.get("none") and "why" not in r):
                 wrong.append((t, topic, r))
+            elif r.get("repeated"):  # logged again at its segment's head
+                if (int(r["publish_time_ns"]), r["sequence"]) not in {k[3:5] for k in here if k[2] == last}:
+                    wrong.append((t, topic, "repeated"))
             elif last is not None and (topic, r.get("type"), int(r.get("log_time_ns", 0)), int(
                     r.get("publish_time_ns", 0)), r.get("sequence")) not in {k[:5] for k in here if k[2] == last}:
                 wrong.append((t, topic, r.get("log_time_ns"), last))
