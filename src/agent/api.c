@@ -3,6 +3,7 @@
 #include "agent/agent-priv.h"
 #include "agent/api-storage.h"
 #include "agent/care.h"
+#include "agent/events-media.h"
 #include "agent/link.h"
 #include "agent/openapi.h"
 #include "agent/retention.h"
@@ -116,6 +117,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
+    bp_metrics_render(&out, bp_streams_metrics, bp_streams_metrics_count);
     bp_agent_put_metrics(a, &out);
     bp_api_reply_metrics(req, reply, &out);
     return 0;

@@ -33,7 +33,7 @@ struct bp_events {
     struct bp_events_view all;    /* of those without a scope */
     struct bp_events_view *views; /* [atomic] of others; grows at its head, under view_lock */
     struct bp_mutex view_lock;    /* leaf */
-    void *more;                   /* of the owner's table, or NULL */
+    void *more[BP_EVENTS_MORE_MAX]; /* what each of the owner's opened, in their order */
     bool listening;
 };
 
