@@ -130,7 +130,7 @@ static int put_frame(struct slicing *x, const struct bp_source_channel *c,
 
     if (s->frame && bp_streq(c->message_encoding, "cdr")) {
         (void) begin_record(out, BP_SLICE_RECORD_FRAME);
-        r = s->frame(s->ctx, (uint32_t) slice_topic(s, c->topic), c->type, msg->data, msg->size,
+        r = s->frame(s->frame_ctx, (uint32_t) slice_topic(s, c->topic), c->type, msg->data, msg->size,
                      msg->log_ns, out, why);
     }
     if (r > 0)

@@ -69,6 +69,7 @@ struct bp_slice {
      */
     int (*frame)(void *ctx, uint32_t topic, const char *type, const uint8_t *cdr, size_t n,
                  bp_ns_t log_ns, struct bp_buf *out, struct bp_error *err);
+    void *frame_ctx;
     const bool *cancel; /* [atomic] true ends it with -ECANCELED; may be NULL */
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "daemon/api.h"
+#include "media/media.h"
 
 enum { TOPICS_MAX = 256, FRAMES_BYTES = 4 << 20, FRAMES_BYTES_MAX = 64 << 20 };
 
@@ -42,6 +43,7 @@ struct bp_data {
     const char *topics[TOPICS_MAX + 1];
     char *topic_text; /* owned: what they point into */
     struct bp_data_source src;
+    struct bp_media_want want; /* of pictures and clouds in frames */
 };
 
 void bp_data_free(struct bp_data *d) {
@@ -135,6 +137,27 @@ static int read_topics(const struct bp_http_req *req, struct bp_data *d, struct 
     return 0;
 }
 
+/* Pictures and clouds: how they are made. A stream is told by its topic's place, so each has one. */
+static int read_media(const struct bp_http_req *req, struct bp_data *d, struct bp_error *err) {
+    int64_t width, quality, points;
+    int r;
+
+    bp_media_want_init(&d->want);
+    if (d->slice.format != BP_SLICE_FRAMES)
+        return 0;
+    r = bp_api_number(req, "width", d->want.width, 16, BP_MEDIA_WIDTH, &width, err);
+    if (r == 0)
+        r = bp_api_number(req, "quality", d->want.quality, 1, 100, &quality, err);
+    if (r == 0)
+        r = bp_api_number(req, "max_points", d->want.max_points, 1, BP_MEDIA_POINTS, &points, err);
+    if (r < 0)
+        return r;
+    d->want.width = (unsigned) width;
+    d->want.quality = (int) quality;
+    d->want.max_points = (unsigned) points;
+    return 0;
+}
+
 /* Format, `prior` and the limit, which means another thing for frames. */
 static int read_format(const struct bp_http_req *req, struct bp_slice *s, struct bp_error *err) {
     const char *format = bp_http_query(req, "format"), *prior = bp_http_query(req, "prior");
@@ -173,6 +196,8 @@ static int read_request(const struct bp_http_req *req, bp_ns_t started, struct b
         r = bp_fail(err, BP_EUSAGE, "'to' must be later than 'from'");
     if (r == 0 && s->prior && s->from_ns == 0)
         r = bp_fail(err, BP_EUSAGE, "prior needs 'from'");
+    if (r == 0)
+        r = read_media(req, d, err);
     return r < 0 ? r : read_topics(req, d, err);
 }
 
@@ -188,6 +213,24 @@ int bp_data_new(const struct bp_http_req *req, bp_ns_t started_ns, struct bp_dat
 }
 
 /* ---- the reply ---- */
+
+static int make_frame(void *ctx, uint32_t topic, const char *type, const uint8_t *cdr, size_t n,
+                      bp_ns_t log_ns, struct bp_buf *out, struct bp_error *err) {
+    const struct bp_data *d = ctx;
+    struct bp_media_want want = d->want;
+    size_t at = out->n;
+    int r;
+
+    want.points = bp_media_shows(type, true);
+    /* by a pattern nobody could tell of which topic it is */
+    if ((!want.points && !bp_media_shows(type, false)) || strchr(d->topics[topic], '*'))
+        return 0;
+    r = bp_media_make(&want, type, cdr, n, log_ns, out, err);
+    if (r < 0)
+        return r;
+    bp_media_number(out->p + at, topic, 0);
+    return 1;
+}
 
 static int write_slice(void *ctx, const void *p, size_t n) {
     return bp_pump_write(ctx, p, n);
@@ -239,6 +282,8 @@ int bp_data_reply(struct bp_pumps *pumps, struct bp_http_reply *reply, const cha
     d->slice.open = src->open;
     d->slice.close = src->close;
     d->slice.ctx = src->ctx;
+    d->slice.frame = d->slice.topics ? make_frame : NULL;
+    d->slice.frame_ctx = d;
     put_headers(reply, name, d);
     return bp_pump_reply(pumps, reply, bp_slice_media_type(d->slice.format), &ops, d, err);
 }

@@ -58,7 +58,7 @@ void bp_data_put_metrics(struct bp_pumps *pumps, struct bp_buf *out);
 enum { BP_DATA_PUMPS = 16 };
 
 /** The route's query, for OpenAPI. */
-#define BP_DATA_QUERY "topics from to format prior max_bytes"
+#define BP_DATA_QUERY "topics from to format prior max_bytes width quality max_points"
 /** Rows of a table of parameters. */
 #define BP_DATA_PARAMS                                                                             \
     { "topics", "{\"type\": \"string\"}", "names with commas between them; * is anything" },       \
@@ -70,4 +70,10 @@ enum { BP_DATA_PUMPS = 16 };
         { "prior", "{\"type\": \"boolean\"}",                                                      \
           "first the last message before 'from' of each topic; json and frames" },                 \
         { "max_bytes", "{\"type\": \"integer\", \"minimum\": 0}",                                  \
-          "cut the connection when the slice gets larger; frames: end them there [4 MiB]" }
+          "cut the connection when the slice gets larger; frames: end them there [4 MiB]" },                   \
+        { "width", "{\"type\": \"integer\", \"minimum\": 16}",                                   \
+          "of pictures in frames, at most [1280]" },                                               \
+        { "quality", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 100}",                \
+          "of their JPEG [75]" },                                                                  \
+        { "max_points", "{\"type\": \"integer\", \"minimum\": 1}",                               \
+          "of clouds in frames, at most [20000]" }
