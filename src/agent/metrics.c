@@ -1,8 +1,8 @@
 /* GET /metrics: families about the agent as a whole. */
 #include "base/metrics.h"
 #include "agent/agent-priv.h"
-#include "daemon/data.h"
 #include "bag/bag-metrics.h"
+#include "daemon/data.h"
 
 static void put(struct bp_buf *out, const char *name, enum bp_metric_type type, const char *help,
                 double value) {

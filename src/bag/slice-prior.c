@@ -33,7 +33,7 @@ struct search {
     uint64_t raw, lines;
     const char *why; /* it ended early; or NULL */
     /* the open segment: */
-    int32_t *of;   /* owned: channel -> topic, or -1 */
+    int32_t *of;    /* owned: channel -> topic, or -1 */
     bool *channels; /* owned: those that the open chunk is read for */
     struct slice_types types;
 };
@@ -160,7 +160,8 @@ static int look_into(struct search *s, const struct mcap_unit *u, struct mcap_op
 
 /* The one that may hold the latest first, and of those the one that stands last. */
 static int by_end(const void *a, const void *b, void *units) {
-    const struct mcap_unit *v = units, *x = &v[*(const uint32_t *) a], *y = &v[*(const uint32_t *) b];
+    const struct mcap_unit *v = units, *x = &v[*(const uint32_t *) a],
+                           *y = &v[*(const uint32_t *) b];
 
     return x->end != y->end ? x->end > y->end ? -1 : 1 : x->at > y->at ? -1 : 1;
 }

@@ -73,7 +73,8 @@ static void put_json(struct bp_buf *out, const struct bp_source_channel *c,
     bp_buf_printf(out, ",\"sequence\":%u,\"message\":", msg->sequence);
     put_message(out, type, msg);
     if (mark->prior)
-        bp_buf_put_str(out, msg->repeated ? ",\"prior\":true,\"repeated\":true" : ",\"prior\":true");
+        bp_buf_put_str(out,
+                       msg->repeated ? ",\"prior\":true,\"repeated\":true" : ",\"prior\":true");
     if (mark->why) {
         bp_buf_put_str(out, ",\"why\":");
         bp_json_put_text(out, mark->why, strlen(mark->why));
@@ -130,8 +131,8 @@ static int put_frame(struct slicing *x, const struct bp_source_channel *c,
 
     if (s->frame && bp_streq(c->message_encoding, "cdr")) {
         (void) begin_record(out, BP_SLICE_RECORD_FRAME);
-        r = s->frame(s->frame_ctx, (uint32_t) slice_topic(s, c->topic), c->type, msg->data, msg->size,
-                     msg->log_ns, out, why);
+        r = s->frame(s->frame_ctx, (uint32_t) slice_topic(s, c->topic), c->type, msg->data,
+                     msg->size, msg->log_ns, out, why);
     }
     if (r > 0)
         end_record(out, at);

@@ -6,8 +6,7 @@
 
 static const char *const names[] = { "mcap", "json", "csv", "frames" };
 static const char *const types[] = { "application/x-mcap", "application/x-ndjson",
-                                     "text/csv; charset=utf-8",
-                                     "application/x-bagpipe-frames" };
+                                     "text/csv; charset=utf-8", "application/x-bagpipe-frames" };
 
 const char *bp_slice_format_name(enum bp_slice_format f) {
     return names[f];

@@ -58,8 +58,9 @@ struct bp_slice {
      * so that asking again from there brings the rest. */
     uint64_t max_bytes;
     /* JSON and frames: first the last message before from_ns of each topic, marked "prior": true
-     * (and "repeated": true when it is one that a segment repeats at its head), oldest first; {"topic", "prior": true, "none": true} for one without, with "why" when it was
-     * not looked for to the end. Bounded, see slice-prior.c. */
+     * (and "repeated": true when it is one that a segment repeats at its head), oldest first;
+     * {"topic", "prior": true, "none": true} for one without, with "why" when it was not looked for
+     * to the end. Bounded, see slice-prior.c. */
     bool prior;
     /**
      * Frames only: a message as something other than JSON. May be NULL.

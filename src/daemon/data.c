@@ -137,7 +137,8 @@ static int read_topics(const struct bp_http_req *req, struct bp_data *d, struct 
     return 0;
 }
 
-/* Pictures and clouds: how they are made. A stream is told by its topic's place, so each has one. */
+/* Pictures and clouds: how they are made. A stream is told by its topic's place, so each has one.
+ */
 static int read_media(const struct bp_http_req *req, struct bp_data *d, struct bp_error *err) {
     int64_t width, quality, points;
     int r;
@@ -204,8 +205,8 @@ static int read_request(const struct bp_http_req *req, bp_ns_t started, struct b
 int bp_data_new(const struct bp_http_req *req, bp_ns_t started_ns, struct bp_data **ret,
                 struct bp_error *err) {
     BP_CLEANUP(bp_data_freep) struct bp_data *d = calloc(1, sizeof *d);
-    int r = d ? read_request(req, started_ns, d, err)
-              : bp_fail(err, -ENOMEM, "no memory for a slice");
+    int r =
+        d ? read_request(req, started_ns, d, err) : bp_fail(err, -ENOMEM, "no memory for a slice");
 
     if (r == 0)
         *ret = BP_TAKE_PTR(d);

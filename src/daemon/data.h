@@ -60,20 +60,22 @@ enum { BP_DATA_PUMPS = 16 };
 /** The route's query, for OpenAPI. */
 #define BP_DATA_QUERY "topics from to format prior max_bytes width quality max_points"
 /** Rows of a table of parameters. */
-#define BP_DATA_PARAMS                                                                             \
-    { "topics", "{\"type\": \"string\"}", "names with commas between them; * is anything" },       \
-        { "from", "{\"type\": \"string\"}",                                                        \
-          "log time in nanoseconds since 1970, or +90s after the session began" },                 \
-        { "to", "{\"type\": \"string\"}", "before this time, said the same way" },                 \
-        { "format", "{\"enum\": [\"mcap\", \"json\", \"csv\", \"frames\"]}",                       \
-          "of the reply [mcap]" },                                                                 \
-        { "prior", "{\"type\": \"boolean\"}",                                                      \
-          "first the last message before 'from' of each topic; json and frames" },                 \
-        { "max_bytes", "{\"type\": \"integer\", \"minimum\": 0}",                                  \
-          "cut the connection when the slice gets larger; frames: end them there [4 MiB]" },                   \
-        { "width", "{\"type\": \"integer\", \"minimum\": 16}",                                   \
-          "of pictures in frames, at most [1280]" },                                               \
-        { "quality", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 100}",                \
-          "of their JPEG [75]" },                                                                  \
-        { "max_points", "{\"type\": \"integer\", \"minimum\": 1}",                               \
-          "of clouds in frames, at most [20000]" }
+#define BP_DATA_PARAMS                                                                       \
+    { "topics", "{\"type\": \"string\"}", "names with commas between them; * is anything" }, \
+        { "from", "{\"type\": \"string\"}",                                                  \
+          "log time in nanoseconds since 1970, or +90s after the session began" },           \
+        { "to", "{\"type\": \"string\"}", "before this time, said the same way" },           \
+        { "format", "{\"enum\": [\"mcap\", \"json\", \"csv\", \"frames\"]}",                 \
+          "of the reply [mcap]" },                                                           \
+        { "prior", "{\"type\": \"boolean\"}",                                                \
+          "first the last message before 'from' of each topic; json and frames" },           \
+        { "max_bytes", "{\"type\": \"integer\", \"minimum\": 0}",                            \
+          "cut the connection when the slice gets larger; frames: end them there [4 MiB]" }, \
+        { "width", "{\"type\": \"integer\", \"minimum\": 16}",                               \
+          "of pictures in frames, at most [1280]" },                                         \
+        { "quality", "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 100}",            \
+          "of their JPEG [75]" },                                                            \
+    {                                                                                        \
+        "max_points", "{\"type\": \"integer\", \"minimum\": 1}",                             \
+            "of clouds in frames, at most [20000]"                                           \
+    }

@@ -1,5 +1,6 @@
-/* slice-probe FORMAT[+prior] FROM_NS TO_NS TOPICS FILE…: a slice of MCAP files to stdout, what it cost to
- * stderr. TOPICS: separated by commas, "" = all. Reads are counted here, not by what is tested. */
+/* slice-probe FORMAT[+prior] FROM_NS TO_NS TOPICS FILE…: a slice of MCAP files to stdout, what it
+ * cost to stderr. TOPICS: separated by commas, "" = all. Reads are counted here, not by what is
+ * tested. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
