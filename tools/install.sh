@@ -7,10 +7,10 @@ declare -A packages=(
     [build]='cc=gcc libc6-dev pkg-config=pkgconf meson=meson ninja=ninja-build git=git
         python3=python3-minimal cyclonedds-dev libzstd-dev liblz4-dev libisal-dev zlib1g-dev
         libssl-dev libsqlite3-dev libpcre2-dev libjansson-dev libmicrohttpd-dev
-        libcurl4-openssl-dev libwslay-dev libncurses-dev uthash-dev libcmocka-dev'
+        libcurl4-openssl-dev libwslay-dev libjpeg-dev libpng-dev libncurses-dev uthash-dev libcmocka-dev'
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps gcore=gdb
-        libfastrtps-dev libjpeg-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
+        libfastrtps-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
         systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap promtool=prometheus
         prometheus-node-exporter=prometheus-node-exporter curl=curl
         radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph-authtool=ceph-base ceph=ceph-common

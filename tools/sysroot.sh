@@ -15,7 +15,7 @@ arm64) triplet=aarch64-linux-gnu gcc=aarch64-linux-gnu-gcc family=aarch64 cpu=aa
 esac
 
 packages='libzstd-dev liblz4-dev libssl-dev libsqlite3-dev zlib1g-dev libcmocka-dev libpcre2-dev libjansson-dev uthash-dev'
-[ "$arch" != arm64 ] || packages+=' cyclonedds-dev libisal-dev libmicrohttpd-dev libwslay-dev libncurses-dev libcurl4-openssl-dev'
+[ "$arch" != arm64 ] || packages+=' cyclonedds-dev libisal-dev libmicrohttpd-dev libwslay-dev libjpeg-dev libpng-dev libncurses-dev libcurl4-openssl-dev'
 root=$PWD/build/sysroot/$arch
 [ "$(cat "$root/.packages" 2>/dev/null)" != "$packages" ] || exit 0
 

@@ -28,6 +28,7 @@ struct bp_agent {
     struct bp_sessions *sessions;
     struct bp_snapshots *snapshots;
     struct bp_jobs *jobs;
+    struct bp_pumps *pumps; /* replies that are written by threads */
     struct bp_rates *rates;
     struct bp_retention *retention;
     struct bp_care *care;
@@ -46,6 +47,9 @@ struct bp_agent {
     char dir[1024], socket[512], address[600];
     bp_ns_t started_mono, started_ns;
 };
+
+/* api-data.c: a handler */
+int bp_agent_get_data(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err);
 
 /* api-triggers.c: handlers */
 int bp_agent_get_triggers(struct bp_http_req *req, struct bp_http_reply *reply,

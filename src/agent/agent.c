@@ -9,6 +9,7 @@
 
 #include "agent/autostart.h"
 #include "agent/care.h"
+#include "agent/events-media.h"
 #include "agent/events-sample.h"
 #include "agent/link.h"
 #include "agent/rates.h"
@@ -17,6 +18,7 @@
 #include "base/io-fault.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "daemon/data.h"
 #include "daemon/process.h"
 #include "net/device-token.h"
 #include "record/overrides.h"
@@ -325,7 +327,65 @@ static void close_samples(void *more) {
     bp_samples_free(more);
 }
 
+static void *open_pictures(void *ctx, struct bp_fanout *fanout,
+                           size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
+                                           char out[BP_STAMP_MAX])) {
+    const struct bp_agent *a = ctx;
+
+    return bp_streams_new(a->recorder, fanout, "pictures", stamp);
+}
+
+static void *open_points(void *ctx, struct bp_fanout *fanout,
+                         size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
+                                         char out[BP_STAMP_MAX])) {
+    const struct bp_agent *a = ctx;
+
+    return bp_streams_new(a->recorder, fanout, "points", stamp);
+}
+
+static struct bp_channel *streams_channel(void *more, const char *name, struct bp_error *err) {
+    return bp_streams_channel(more, name, err);
+}
+
+static int streams_want(void *more, const struct bp_channel *ch, bp_ns_t interval) {
+    return bp_streams_want(more, ch, interval);
+}
+
+static uint32_t streams_id(void *more, const struct bp_channel *ch) {
+    return bp_streams_id(more, ch);
+}
+
+static void close_streams(void *more) {
+    bp_streams_free(more);
+}
+
+static const struct bp_events_more points = {
+    .form = "points:/TOPIC",
+    .about = "clouds of points and laser scans, thinned, as binary messages",
+    .prefix = "points:",
+    .min_interval = BP_STREAMS_INTERVAL,
+    .open = open_points,
+    .channel = streams_channel,
+    .want = streams_want,
+    .close = close_streams,
+    .stream = streams_id,
+};
+
+static const struct bp_events_more pictures = {
+    .next = &points,
+    .form = "image:/TOPIC",
+    .about = "pictures, made small, as binary messages",
+    .prefix = "image:",
+    .min_interval = BP_STREAMS_INTERVAL,
+    .open = open_pictures,
+    .channel = streams_channel,
+    .want = streams_want,
+    .close = close_streams,
+    .stream = streams_id,
+};
+
 static const struct bp_events_more samples = {
+    .next = &pictures,
     .form = "sample:/TOPIC",
     .about = "messages of a ROS topic, decoded",
     .prefix = "sample:",
@@ -387,6 +447,7 @@ static void agent_done(struct bp_agent *a) {
     stop_link(a);
     bp_api_log_stop();
     bp_http_close(a->http);
+    bp_pumps_free(a->pumps);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);
@@ -441,6 +502,9 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
         r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
         r = bp_jobs_open(a.catalog, a.bus, &a.jobs, err);
+    a.pumps = bp_pumps_new(BP_DATA_PUMPS);
+    if (r == 0 && !a.pumps)
+        r = bp_fail(err, -ENOMEM, "no memory for slices");
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)

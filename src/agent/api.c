@@ -3,6 +3,7 @@
 #include "agent/agent-priv.h"
 #include "agent/api-storage.h"
 #include "agent/care.h"
+#include "agent/events-media.h"
 #include "agent/link.h"
 #include "agent/openapi.h"
 #include "agent/retention.h"
@@ -116,6 +117,7 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
     bp_metrics_render(&out, bp_http_metrics, bp_http_metrics_count);
     bp_metrics_render(&out, bp_access_metrics, bp_access_metrics_count);
     bp_metrics_render(&out, bp_fanout_metrics, bp_fanout_metrics_count);
+    bp_metrics_render(&out, bp_streams_metrics, bp_streams_metrics_count);
     bp_agent_put_metrics(a, &out);
     bp_api_reply_metrics(req, reply, &out);
     return 0;
@@ -323,6 +325,8 @@ const struct bp_http_route bp_agent_routes[] = {
       "One of its files." },
     { "GET", "/api/v1/sessions/:id/download", bp_agent_get_download, BP_HTTP_VIEWER,
       "All of its files as a tar stream." },
+    { "GET", "/api/v1/sessions/:id/data", bp_agent_get_data, BP_HTTP_VIEWER,
+      "Messages of a session, by topics and time: MCAP, JSON lines, CSV or frames." },
     { "POST", "/api/v1/sessions/:id/verify", bp_agent_verify_session, BP_HTTP_OPERATOR,
       "Checks every byte of it, as a job." },
     { "POST", "/api/v1/sessions/:id/stop", post_stop, BP_HTTP_OPERATOR,

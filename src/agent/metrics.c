@@ -2,6 +2,7 @@
 #include "base/metrics.h"
 #include "agent/agent-priv.h"
 #include "bag/bag-metrics.h"
+#include "daemon/data.h"
 
 static void put(struct bp_buf *out, const char *name, enum bp_metric_type type, const char *help,
                 double value) {
@@ -26,6 +27,7 @@ void bp_agent_put_metrics(struct bp_agent *a, struct bp_buf *out) {
         (double) bp_jobs_live(a->jobs));
     bp_api_put_disk(out, a->dir);
     bp_sessions_totals(a->sessions, out);
+    bp_data_put_metrics(a->pumps, out);
     bp_metrics_render(out, bp_bag_metrics, bp_bag_metrics_count);
     bp_api_put_process(out, a->started_ns);
 }

@@ -2,6 +2,7 @@
  * what the server has, too, is in daemon/openapi-common.c. */
 #include "agent/openapi.h"
 #include "base/macro.h"
+#include "daemon/data.h"
 
 #define JSON(...) #__VA_ARGS__
 
@@ -472,6 +473,7 @@ static const struct bp_api_param params[] = {
     { "state", JSON({"enum": ["waiting", "parked", "failed", "done", "kept"]}), "only these" },
     { "after", JSON({"type": "integer", "minimum": 0, "maximum": 9223372036854775807}), "`next` of the page before" },
     { "spans", JSON({"enum": ["0", "1"]}), "1: the sequence numbers too" },
+    BP_DATA_PARAMS,
     { "dry_run", JSON({"enum": ["0", "1"]}), "1: only tell" },
 };
 
@@ -514,6 +516,7 @@ static const struct bp_api_doc docs[] = {
     { "GET", "/api/v1/sessions/:id/segments", NULL, NULL, 200, "Segments", "304" },
     { "GET", "/api/v1/sessions/:id/segments/:name", NULL, NULL, 200, "application/octet-stream", "206 304 409 416" },
     { "GET", "/api/v1/sessions/:id/download", NULL, NULL, 200, "application/x-tar", "409" },
+    { "GET", "/api/v1/sessions/:id/data", BP_DATA_QUERY, NULL, 200, "application/x-mcap", "503" },
     { "POST", "/api/v1/sessions/:id/verify", NULL, NULL, 202, "Job", "409" },
     { "POST", "/api/v1/sessions/:id/stop", NULL, NULL, 200, "Session", NULL },
     { "POST", "/api/v1/sessions/:id/pause", NULL, NULL, 200, "Session", NULL },

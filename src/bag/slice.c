@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <errno.h>
 
-static const char *const names[] = { "mcap", "json", "csv" };
+static const char *const names[] = { "mcap", "json", "csv", "frames" };
 static const char *const types[] = { "application/x-mcap", "application/x-ndjson",
-                                     "text/csv; charset=utf-8" };
+                                     "text/csv; charset=utf-8", "application/x-bagpipe-frames" };
 
 const char *bp_slice_format_name(enum bp_slice_format f) {
     return names[f];
@@ -30,7 +30,7 @@ int slice_cancelled(const struct slicing *x) {
 int slice_put(struct slicing *x, const void *p, size_t n) {
     int r;
 
-    if (x->s->max_bytes && x->stats.bytes + n > x->s->max_bytes)
+    if (x->s->max_bytes && x->s->format != BP_SLICE_FRAMES && x->stats.bytes + n > x->s->max_bytes)
         return bp_fail(x->err, BP_ELIMIT, "the slice is larger than %llu bytes: ask for less",
                        (unsigned long long) x->s->max_bytes);
     r = n > 0 ? x->sink(x->ctx, p, n) : 0;
@@ -74,13 +74,13 @@ static bool matches(const char *pattern, const char *text) {
     return *pattern == '\0';
 }
 
-static bool is_wanted(const struct bp_slice *s, const char *topic) {
+int32_t slice_topic(const struct bp_slice *s, const char *topic) {
     if (!s->topics)
-        return true;
-    for (const char *const *t = s->topics; *t; t++)
-        if (matches(*t, topic))
-            return true;
-    return false;
+        return 0;
+    for (int32_t i = 0; s->topics[i]; i++)
+        if (matches(s->topics[i], topic))
+            return i;
+    return -1;
 }
 
 /* ---- segments ---- */
@@ -104,7 +104,7 @@ static int choose(struct slicing *x, bool *ret_any) {
     if (!x->wanted)
         return bp_fail(x->err, -ENOMEM, "no memory for a slice");
     for (size_t i = 0; i < m->s.nchannels; i++) {
-        x->wanted[i] = is_wanted(s, m->s.channels[i].topic);
+        x->wanted[i] = slice_topic(s, m->s.channels[i].topic) >= 0;
         *ret_any |= x->wanted[i];
     }
     x->f = (struct bp_source_filter){
@@ -116,21 +116,40 @@ static int choose(struct slicing *x, bool *ret_any) {
     return 0;
 }
 
-static int cut_segment(struct slicing *x, size_t i, struct slice_mcap *o) {
+int slice_open(struct slicing *x, size_t i) {
     const char *name = x->s->segments[i].name;
-    struct bp_reads reads = { .size = x->inner.size, .read = counted_read, .ctx = x };
-    bool any = false;
-    int r = mcap_open_reads(name, &reads, &x->m, x->err);
+    int r = x->s->open(x->s->ctx, i, &x->inner, x->err);
 
     if (r < 0)
+        return bp_prefix(x->err, r, "'%s'", name);
+    x->reads = (struct bp_reads){ .size = x->inner.size, .read = counted_read, .ctx = x };
+    r = mcap_open_reads(name, &x->reads, &x->m, x->err);
+    if (r < 0) {
+        x->m = NULL;
+        x->s->close(x->s->ctx, &x->inner);
         return slice_cancelled(x) < 0 ? bp_fail(x->err, -ECANCELED, "cancelled") : r;
+    }
     x->stats.segments++;
+    return 0;
+}
+
+void slice_close(struct slicing *x) {
+    x->m->s.ops->close(&x->m->s);
+    x->m = NULL;
+    x->s->close(x->s->ctx, &x->inner);
+}
+
+static int cut_segment(struct slicing *x, size_t i, struct slice_mcap *o) {
+    bool any = false;
+    int r = slice_open(x, i);
+
+    if (r < 0)
+        return r;
     r = choose(x, &any);
     if (r == 0 && any)
         r = o ? slice_mcap_segment(x, o) : slice_text_segment(x);
     x->first = false;
-    x->m->s.ops->close(&x->m->s);
-    x->m = NULL;
+    slice_close(x);
     return r;
 }
 
@@ -140,20 +159,27 @@ static bool overlaps(const struct bp_slice *s, const struct bp_slice_segment *g)
     return g->last_ns >= s->from_ns && (s->to_ns <= 0 || g->first_ns < s->to_ns);
 }
 
+/* What has been cut off goes on in later segments, which may begin a little before that. */
+static void reach(struct slicing *x, size_t i) {
+    const struct bp_slice *s = x->s;
+
+    while (++i < s->nsegments)
+        if (s->segments[i].first_ns > s->from_ns)
+            x->reached = BP_MIN(x->reached, s->segments[i].first_ns);
+}
+
 static int cut_all(struct slicing *x, struct slice_mcap *o) {
     const struct bp_slice *s = x->s;
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < s->nsegments; i++) {
+    for (size_t i = 0; r == 0 && !x->reached && i < s->nsegments; i++) {
         if (!overlaps(s, &s->segments[i]))
             continue;
         if (slice_cancelled(x) < 0)
             return bp_fail(x->err, -ECANCELED, "cancelled");
-        r = s->open(s->ctx, i, &x->inner, x->err);
-        if (r < 0)
-            return bp_prefix(x->err, r, "'%s'", s->segments[i].name);
         r = cut_segment(x, i, o);
-        s->close(s->ctx, &x->inner);
+        if (x->reached)
+            reach(x, i);
     }
     return r;
 }
@@ -165,10 +191,12 @@ int bp_slice_run(const struct bp_slice *s, int (*sink)(void *ctx, const void *p,
     struct slice_mcap *o = NULL;
     int r = s->format == BP_SLICE_MCAP ? slice_mcap_new(&x, &o) : slice_text_begin(&x);
 
+    if (r == 0 && s->prior && s->from_ns > 0)
+        r = slice_prior(&x);
     if (r == 0)
         r = cut_all(&x, o);
-    if (r == 0 && o)
-        r = slice_mcap_end(&x, o);
+    if (r == 0)
+        r = o ? slice_mcap_end(&x, o) : slice_text_end(&x);
     slice_mcap_free(o);
     free(x.wanted);
     if (ret_stats)

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "bag/reads.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/time.h"
 
@@ -19,9 +20,18 @@ enum bp_slice_format {
     BP_SLICE_MCAP,
     BP_SLICE_JSON, /* one object a line, by log time within a segment */
     BP_SLICE_CSV,  /* log_time_ns, publish_time_ns, topic, type, sequence, message as JSON */
+    /* Records of u32 length of the content (little-endian), u8 enum bp_slice_record, content. The
+     * last one is the END. */
+    BP_SLICE_FRAMES,
 };
 
-/** "mcap", "json", "csv". */
+enum bp_slice_record {
+    BP_SLICE_RECORD_JSON,  /* a line as of BP_SLICE_JSON, without its end of line */
+    BP_SLICE_RECORD_FRAME, /* what `frame` made */
+    BP_SLICE_RECORD_END,   /* {"reached": "NS", "complete": bool}: all before that time is here */
+};
+
+/** "mcap", "json", "csv", "frames". */
 const char *bp_slice_format_name(enum bp_slice_format f);
 /** @return the format or -EINVAL */
 int bp_slice_format_from_name(const char *name);
@@ -44,7 +54,23 @@ struct bp_slice {
     const char *const *topics; /* up to a NULL; * in one is anything; NULL = all */
     bp_ns_t from_ns, to_ns;    /* log time, [from, to); to 0 = no end */
     enum bp_slice_format format;
-    uint64_t max_bytes; /* written, then BP_ELIMIT; 0 = no limit */
+    /* Written, then BP_ELIMIT; 0 = no limit. Of frames: then the END, between two moments of time,
+     * so that asking again from there brings the rest. */
+    uint64_t max_bytes;
+    /* JSON and frames: first the last message before from_ns of each topic, marked "prior": true
+     * (and "repeated": true when it is one that a segment repeats at its head), oldest first;
+     * {"topic", "prior": true, "none": true} for one without, with "why" when it was not looked for
+     * to the end. Bounded, see slice-prior.c. */
+    bool prior;
+    /**
+     * Frames only: a message as something other than JSON. May be NULL.
+     *
+     * @param topic  index in `topics` of what it matched
+     * @return 1: it is behind what `out` held; 0: as JSON, please; or a negative code, told instead
+     */
+    int (*frame)(void *ctx, uint32_t topic, const char *type, const uint8_t *cdr, size_t n,
+                 bp_ns_t log_ns, struct bp_buf *out, struct bp_error *err);
+    void *frame_ctx;
     const bool *cancel; /* [atomic] true ends it with -ECANCELED; may be NULL */
 };
 

@@ -105,9 +105,9 @@ static int read_wish(struct bp_events *e, struct bp_events_ask *a, const json_t 
         if (r < 0)
             return r;
     }
-    if (e->o.more && bp_starts_with(bp_channel_name(w->channel), e->o.more->prefix) &&
-        !w->o.min_interval)
-        w->o.min_interval = e->o.more->min_interval;
+    for (const struct bp_events_more *m = e->o.more; m; m = m->next)
+        if (!w->o.min_interval && bp_starts_with(bp_channel_name(w->channel), m->prefix))
+            w->o.min_interval = m->min_interval;
     w->o.credit = (unsigned) n;
     if (n > 0 && w->o.policy != BP_FEED_LATEST)
         return bp_fail(err, BP_EUSAGE, "credit is for policy 'latest'");
@@ -206,6 +206,28 @@ static int read_resume(struct bp_events *e, struct bp_events_ask *a, const json_
     return 0;
 }
 
+/* What says in binary messages that they are of a channel; 0: it has none. */
+static uint32_t stream_of(const struct bp_events *e, const struct bp_channel *ch) {
+    uint32_t stream = 0;
+    size_t i = 0;
+
+    for (const struct bp_events_more *m = e->o.more; m && !stream; m = m->next, i++)
+        stream = m->stream ? m->stream(e->more[i], ch) : 0;
+    return stream;
+}
+
+/* Binary messages are large: they come one by one, as the viewer asks for them. */
+static int check_binary(const struct bp_events *e, const struct bp_events_ask *a,
+                        struct bp_error *err) {
+    for (size_t i = 0; i < a->nadd; i++)
+        if (a->add[i].o.policy != BP_FEED_LATEST && stream_of(e, a->add[i].channel))
+            return bp_fail(err, BP_EUSAGE,
+                           "'%s' comes as binary messages: over a WebSocket, with policy 'latest' "
+                           "and credit",
+                           bp_channel_name(a->add[i].channel));
+    return 0;
+}
+
 int bp_events_ask(struct bp_events *e, const struct bp_events_view *view, const json_t *json,
                   struct bp_events_ask *ret, struct bp_error *err) {
     static const char *const keys[] = { "id", "subscribe", "unsubscribe", "credit", "resume" };
@@ -236,7 +258,7 @@ int bp_events_ask(struct bp_events *e, const struct bp_events_view *view, const 
         r = read_unsubscribe(e, ret, v, err);
     if (r == 0 && (v = json_object_get(json, "credit")) != NULL)
         r = read_credit(e, ret, v, err);
-    return r;
+    return r == 0 ? check_binary(e, ret, err) : r;
 }
 
 /* Is it possible, given what the peer has? */
@@ -268,19 +290,24 @@ static int check(struct bp_peer *p, const struct bp_events_ask *a, struct bp_err
 static int open_feed(struct bp_events *e, struct bp_peer *p, const struct bp_events_want *w,
                      json_t *list, struct bp_error *err) {
     uint64_t gap = 0;
+    uint32_t stream = stream_of(e, w->channel);
     struct bp_feed *f;
     json_t *o;
+    size_t i = 0;
     int r = bp_feed_open(p, w->channel, &w->o, &gap, &f);
 
     if (r < 0)
         return bp_fail(err, r, "out of memory");
-    r = e->o.more ? e->o.more->want(e->more, w->channel, w->o.min_interval) : 0;
+    for (const struct bp_events_more *m = e->o.more; m && r == 0; m = m->next, i++)
+        r = m->want(e->more[i], w->channel, w->o.min_interval);
     if (r < 0)
         return bp_fail(err, r, "cannot start a thread: %s", bp_strerror(r));
     o = json_pack("{s:s, s:s, s:I}", "topic", bp_channel_name(w->channel), "policy",
                   bp_feed_policy_text(w->o.policy), "seq", (json_int_t) (f->first - 1));
     if (o && w->o.resume)
         (void) json_object_set_new(o, "gap", json_integer((json_int_t) gap));
+    if (o && stream)
+        (void) json_object_set_new(o, "stream", json_integer(stream));
     (void) json_array_append_new(list, o);
     return 0;
 }

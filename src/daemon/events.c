@@ -43,13 +43,15 @@ struct bp_channel *bp_events_channel(struct bp_events *e, const struct bp_events
 
     if (i >= 0 && v->channels[i])
         return bp_channel_ref(v->channels[i]);
-    if (e->o.more && bp_starts_with(name, e->o.more->prefix) && is_for(e, v, name))
-        return e->o.more->channel(e->more, name, err);
+    i = 0;
+    for (const struct bp_events_more *m = e->o.more; m; m = m->next, i++)
+        if (bp_starts_with(name, m->prefix) && is_for(e, v, name))
+            return m->channel(e->more[i], name, err);
     for (size_t k = 0; k < e->o.ntopics; k++)
         if (v->channels[k])
             bp_buf_printf(&names, names.n ? ", %s" : "%s", e->o.topics[k].name);
-    if (e->o.more)
-        bp_buf_printf(&names, " and %s", e->o.more->form);
+    for (const struct bp_events_more *m = e->o.more; m; m = m->next)
+        bp_buf_printf(&names, m->next ? ", %s" : " and %s", m->form);
     (void) bp_fail(err, BP_EUSAGE, "there is no topic '%.100s'; there are %s", name,
                    bp_buf_cstr(&names));
     return NULL;
@@ -190,9 +192,9 @@ static json_t *hello_json(const struct bp_events *e, const struct bp_events_view
             (void) json_array_append_new(topics,
                                          json_pack("{s:s, s:s}", "topic", e->o.topics[i].name,
                                                    "about", e->o.topics[i].about));
-    if (e->o.more)
-        (void) json_array_append_new(
-            topics, json_pack("{s:s, s:s}", "topic", e->o.more->form, "about", e->o.more->about));
+    for (const struct bp_events_more *m = e->o.more; m; m = m->next)
+        (void) json_array_append_new(topics,
+                                     json_pack("{s:s, s:s}", "topic", m->form, "about", m->about));
     return json_pack("{s:{s:s, s:s, s:s, s:o, s:i}}", "hello", "version", BP_VERSION, "boot",
                      v->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
                      "max_subscriptions", BP_EVENTS_FEEDS);
@@ -466,6 +468,26 @@ int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http
 
 /* --- its life --- */
 
+/* @return false: out of memory */
+static bool open_more(struct bp_events *e) {
+    size_t i = 0;
+
+    for (const struct bp_events_more *m = e->o.more; m; m = m->next, i++) {
+        assert(i < BP_EVENTS_MORE_MAX);
+        e->more[i] = m->open(e->o.ctx, e->fanout, stamp);
+        if (!e->more[i])
+            return false;
+    }
+    return true;
+}
+
+static void close_more(struct bp_events *e) {
+    size_t i = 0;
+
+    for (const struct bp_events_more *m = e->o.more; m; m = m->next, i++)
+        m->close(e->more[i]);
+}
+
 int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struct bp_error *err) {
     static const struct bp_ws_ops ops = {
         .open = ws_open, .message = ws_message, .end = ws_end, .lost = ws_lost, .look = ws_look
@@ -490,9 +512,7 @@ int bp_events_open(const struct bp_events_opts *o, struct bp_events **ret, struc
                 .max_connections = o->max_connections,
             },
             &e->ws, err);
-    if (r == 0 && o->more)
-        e->more = o->more->open(o->ctx, e->fanout, stamp);
-    if (r == 0 && ((o->more && !e->more) || open_channels(e, &e->all) < 0))
+    if (r == 0 && (!open_more(e) || open_channels(e, &e->all) < 0))
         r = bp_fail(err, -ENOMEM, "out of memory");
     if (r == 0) {
         r = bp_bus_listen(o->bus, on_news, e);
@@ -519,8 +539,7 @@ void bp_events_close(struct bp_events *e) {
     if (e->listening)
         bp_bus_unlisten(e->o.bus, on_news, e);
     bp_ws_server_close(e->ws);
-    if (e->o.more)
-        e->o.more->close(e->more);
+    close_more(e);
     bp_fanout_close(e->fanout); /* what the loops still hold of channels goes here */
     close_channels(&e->all);
     for (struct bp_events_view *v = e->views, *next; v; v = next) {

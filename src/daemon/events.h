@@ -9,7 +9,7 @@
  * What goes over the wire: docs/api/events.md. */
 struct bp_events;
 
-enum { BP_EVENTS_TOPICS_MAX = 16 };
+enum { BP_EVENTS_TOPICS_MAX = 16, BP_EVENTS_MORE_MAX = 4 };
 
 /* A topic of the bus that is told outside. */
 struct bp_events_topic {
@@ -23,9 +23,10 @@ struct bp_events_topic {
 
 /* Topics beyond the table, made as they are asked for: "sample:/TOPIC". */
 struct bp_events_more {
-    const char *form, *about; /* for the greeting */
-    const char *prefix;       /* of their names */
-    bp_ns_t min_interval;     /* between two of them when the client names no rate; 0 = none */
+    const struct bp_events_more *next; /* other ones, or NULL; BP_EVENTS_MORE_MAX in all */
+    const char *form, *about;          /* for the greeting */
+    const char *prefix;                /* of their names */
+    bp_ns_t min_interval; /* between two of them when the client names no rate; 0 = none */
     /** @return what `channel`, `want` and `close` get; NULL when out of memory */
     void *(*open)(void *ctx, struct bp_fanout *fanout,
                   size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
@@ -36,6 +37,9 @@ struct bp_events_more {
     int (*want)(void *more, const struct bp_channel *ch, bp_ns_t interval);
     /** Nobody is subscribed any more. Takes NULL. */
     void (*close)(void *more);
+    /** What says in binary messages that they are of `ch`, from 1; 0: it is none of these. Then
+     * only policy `latest` is allowed, which server-sent events have not. NULL: all are texts. */
+    uint32_t (*stream)(void *more, const struct bp_channel *ch);
 };
 
 /* Everything is borrowed and outlives it. */

@@ -34,6 +34,7 @@ struct bp_channel {
     size_t replay_bytes;      /* [lock] */
     size_t replay_bytes_max;  /* constant */
     unsigned subscribers;     /* [atomic] */
+    unsigned wanting;         /* [atomic] of them */
     struct at_loop at[];      /* one for each loop */
 };
 
@@ -135,6 +136,10 @@ unsigned bp_channel_subscribers(const struct bp_channel *ch) {
     return __atomic_load_n(&ch->subscribers, __ATOMIC_ACQUIRE);
 }
 
+unsigned bp_channel_wanting(const struct bp_channel *ch) {
+    return __atomic_load_n(&ch->wanting, __ATOMIC_ACQUIRE);
+}
+
 uint64_t bp_channel_seq(struct bp_channel *ch) {
     uint64_t seq;
 
@@ -205,6 +210,19 @@ static bool can_be_taken(const struct bp_feed *s) {
     return s->q.n > 0 && (s->o.policy != BP_FEED_LATEST || s->o.credit > 0);
 }
 
+/* Tells the channel whether this one would take a message at once. */
+static void count_wanting(struct bp_feed *s, bool now) {
+    if (!s->channel || now == s->wanting)
+        return;
+    s->wanting = now;
+    (void) __atomic_add_fetch(&s->channel->wanting, now ? 1u : -1u, __ATOMIC_ACQ_REL);
+}
+
+static void look_wanting_locked(struct bp_feed *s) BP_REQUIRES(s->peer->lock);
+static void look_wanting_locked(struct bp_feed *s) {
+    count_wanting(s, s->o.policy != BP_FEED_LATEST || (s->o.credit > 0 && s->q.n == 0));
+}
+
 /* @return true: the peer is to be told */
 static bool make_ready_locked(struct bp_feed *s) BP_REQUIRES(s->peer->lock);
 static bool make_ready_locked(struct bp_feed *s) {
@@ -273,6 +291,7 @@ static bool let_in_locked(struct bp_feed *s, struct bp_frame *f, bp_ns_t now) {
         s->mono_next = bp_pace_next(s->mono_next, s->o.min_interval, now);
     }
     put_locked(s, bp_frame_ref(f));
+    look_wanting_locked(s);
     return make_ready_locked(s) || s->peer->overflown;
 }
 
@@ -328,7 +347,8 @@ uint64_t bp_channel_publish(struct bp_channel *ch, struct bp_frame *frame) {
 
     bp_mutex_lock(&ch->lock);
     seq = frame->seq = ++ch->seq;
-    bp_frame_seal(frame, stamp, ch->stamp ? ch->stamp(ch, seq, stamp) : 0);
+    bp_frame_seal(frame, stamp,
+                  ch->stamp && frame->opcode == BP_WS_TEXT ? ch->stamp(ch, seq, stamp) : 0);
     remember_locked(ch, frame);
     for (unsigned i = 0; i < ch->fanout->nloops; i++)
         if (ch->at[i].n > 0)
@@ -428,6 +448,7 @@ int bp_feed_open(struct bp_peer *p, struct bp_channel *ch, const struct bp_feed_
     s->channel = bp_channel_ref(ch);
     bp_mutex_lock(&p->lock);
     DL_APPEND2(p->feeds, s, peer_prev, peer_next);
+    count_wanting(s, o->policy != BP_FEED_LATEST || o->credit > 0);
     bp_mutex_unlock(&p->lock);
     (void) __atomic_add_fetch(&ch->subscribers, 1, __ATOMIC_ACQ_REL);
     bp_gauge_add(&bp_fanout_stats.subscriptions, 1);
@@ -459,6 +480,7 @@ void bp_feed_close(struct bp_feed *s) {
     empty(s);
     bp_mutex_lock(&s->peer->lock);
     DL_DELETE2(s->peer->feeds, s, peer_prev, peer_next);
+    count_wanting(s, false);
     bp_mutex_unlock(&s->peer->lock);
     bp_channel_unref(ch);
     free(s);
@@ -470,6 +492,7 @@ void bp_feed_credit(struct bp_feed *s, unsigned n) {
     bp_mutex_lock(&s->peer->lock);
     s->o.credit = BP_MIN(s->o.credit + BP_MIN(n, 1000u), 1000u);
     tell = make_ready_locked(s);
+    look_wanting_locked(s);
     bp_mutex_unlock(&s->peer->lock);
     if (tell)
         bp_loop_soon(s->peer->loop, &s->peer->soon);
@@ -510,6 +533,7 @@ static struct bp_frame *next_locked(struct bp_peer *p) {
 
     if (s->o.policy == BP_FEED_LATEST)
         s->o.credit--;
+    count_wanting(s, s->o.policy != BP_FEED_LATEST || s->o.credit > 0);
     if (s == &p->own && s->q.n > 0)
         return f;
     if (p->ready->ready_next || !can_be_taken(s)) {

@@ -47,8 +47,8 @@ enum { BP_STAMP_MAX = 512 };
 struct bp_channel_options {
     const char *name; /* borrowed for the call */
     /**
-     * What is put in front of a message of that number, without its NUL. Called under the channel's
-     * lock: must not wait. NULL: nothing.
+     * What is put in front of a text message of that number, without its NUL. Called under the
+     * channel's lock: must not wait. NULL: nothing.
      *
      * @return its length, at most the `stamp` of the frame and BP_STAMP_MAX
      */
@@ -65,6 +65,9 @@ void bp_channel_unref(struct bp_channel *ch);
 const char *bp_channel_name(const struct bp_channel *ch);
 /** Subscriptions there are now. Any thread. */
 unsigned bp_channel_subscribers(const struct bp_channel *ch);
+/** Those of them that would be sent a message at once: of policy LATEST the ones with credit for
+ *  which none waits. What is costly is made for these alone. Any thread. */
+unsigned bp_channel_wanting(const struct bp_channel *ch);
 /** Number of the last message; 0 = none yet. Any thread. */
 uint64_t bp_channel_seq(struct bp_channel *ch);
 /**
@@ -136,6 +139,7 @@ struct bp_feed {
     uint64_t want;               /* number of the next message */
     uint64_t untold;             /* dropped since the last notice */
     bool ready;                  /* in the list of what can be taken */
+    bool wanting;                /* counted in the channel */
     bp_ns_t mono_next;           /* when one may be let in; with min_interval */
 };
 

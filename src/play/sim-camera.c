@@ -1,5 +1,7 @@
 /* A camera of 640 x 480 that looks ahead: one ray per column into the room of motion.h, walls with
- * stripes, pillars, floor and ceiling. The same picture goes out raw and as JPEG. */
+ * stripes, pillars, floor and ceiling. The same picture goes out raw and as JPEG. Its number stands
+ * in the upper left corner as black and white blocks, the lowest bit first, so that whoever looks
+ * at pixels knows which picture he sees. */
 #include "play/sim-priv.h"
 
 #include <errno.h>
@@ -8,7 +10,7 @@
 #include "play/jpeg.h"
 #include "play/messages.h"
 
-enum { WIDTH = 640, HEIGHT = 480, QUALITY = 80 };
+enum { WIDTH = 640, HEIGHT = 480, QUALITY = 80, BLOCK = 32, BLOCKS = 16 };
 
 #define FOCAL_PX      450.0
 #define CAMERA_HEIGHT 0.4 /* above the floor, m */
@@ -22,6 +24,7 @@ struct camera {
     struct bp_timer timer;
     struct bp_sim_topic *raw, *compressed, *info;
     struct bp_sim_frame frame;
+    uint16_t number; /* of the next picture */
 };
 
 static void camera_free(void *p) {
@@ -103,6 +106,13 @@ static void add_noise(uint8_t *rgb, struct bp_rng *rng) {
     }
 }
 
+static void put_number(uint8_t *rgb, uint16_t number) {
+    for (int y = 0; y < BLOCK; y++)
+        for (int i = 0; i < BLOCKS; i++)
+            memset(rgb + ((size_t) y * WIDTH + (size_t) i * BLOCK) * 3, number >> i & 1 ? 255 : 0,
+                   (size_t) BLOCK * 3);
+}
+
 static void shoot(void *ctx, bp_ns_t due_mono) {
     struct camera *c = ctx;
     bp_ns_t wall = bp_wall_ns();
@@ -114,6 +124,7 @@ static void shoot(void *ctx, bp_ns_t due_mono) {
     if (rgb) {
         render(rgb, &m);
         add_noise(rgb, &c->rng);
+        put_number(rgb, c->number++);
         bp_jpeg_encode(&c->jpeg, rgb, WIDTH, HEIGHT, QUALITY);
     }
     bp_sim_send_buf(c->raw, &c->buf, wall);

@@ -1,5 +1,6 @@
-/* slice-probe FORMAT FROM_NS TO_NS TOPICS FILE…: a slice of MCAP files to stdout, what it cost to
- * stderr. TOPICS: separated by commas, "" = all. Reads are counted here, not by what is tested. */
+/* slice-probe FORMAT[+prior] FROM_NS TO_NS TOPICS FILE…: a slice of MCAP files to stdout, what it
+ * cost to stderr. TOPICS: separated by commas, "" = all. Reads are counted here, not by what is
+ * tested. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,7 +57,10 @@ int main(int argc, char **argv) {
     struct bp_error err = { 0 };
     char *save = NULL;
     int n = 0, r;
+    bool prior = argc > 1 && strstr(argv[1], "+prior");
 
+    if (prior)
+        *strchr(argv[1], '+') = '\0';
     if (argc < 6 || !segments || bp_slice_format_from_name(argv[1]) < 0)
         return 2;
     for (char *t = strtok_r(argv[4], ",", &save); t && n < TOPICS; t = strtok_r(NULL, ",", &save))
@@ -71,6 +75,7 @@ int main(int argc, char **argv) {
                             .ctx = argv + 5,
                             .topics = n ? topics : NULL,
                             .from_ns = strtoll(argv[2], NULL, 10),
+                            .prior = prior,
                             .to_ns = strtoll(argv[3], NULL, 10),
                             .format = (enum bp_slice_format) bp_slice_format_from_name(argv[1]) },
         write_out, NULL, &stats, &err);

@@ -12,7 +12,9 @@ import hashlib
 import http.client
 import io
 import json
+import random
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -50,13 +52,14 @@ def whole(files, repeats=False):
 
 
 def cut(files, fmt="mcap", t0=0, t1=0, topics=(), ok=True, out=None):
-    with open(out or bp.SCRATCH / f"slice.{fmt}", "wb") as f:
+    out = out or bp.SCRATCH / f"slice.{fmt.split('+')[0]}"
+    with open(out, "wb") as f:
         r = subprocess.run([str(PROBE), fmt, str(t0), str(t1), ",".join(topics), *map(str, files)], stdout=f,
                               stderr=bp.subprocess.PIPE, timeout=120)
     stats = json.loads(r.stderr.decode().split("\n")[0])
     if ok and r.returncode != 0:
         bp.fail(f"slice: {r.stderr.decode()}")
-    return out or bp.SCRATCH / f"slice.{fmt}", stats
+    return out, stats
 
 
 def is_in(k, t0, t1, topics):
@@ -119,6 +122,63 @@ def times(everything):
     return t[0], t[-1]
 
 
+def priors(what, files, everything, places=100):
+    """The last message of each topic before random moments, as pip mcap has them."""
+    topics = sorted({k[0] for k in everything})
+    t0, t1 = times(everything)
+    rng, wrong, found = random.Random(6), [], 0
+    for _ in range(places):
+        t, chosen = rng.randrange(t0 - 10, t1 + 10), rng.sample(topics, min(len(topics), 8))
+        rows = [json.loads(x) for x in open(cut(files, "json+prior", t, t + 1, chosen)[0])]
+        got = {r["topic"]: r for r in rows if r.get("prior")}
+        if sorted(got) != sorted(chosen) or len([r for r in rows if r.get("prior")]) != len(chosen):
+            wrong.append((t, sorted(got)))
+        for topic in chosen:
+            here = [k for k in everything if k[0] == topic and k[2] < t]
+            last = max((k[2] for k in here), default=None)
+            r = got.get(topic, {})
+            found += last is not None
+            if last is None and not (r.get("none") and "why" not in r):
+                wrong.append((t, topic, r))
+            elif r.get("repeated"):  # logged again at its segment's head
+                if (int(r["publish_time_ns"]), r["sequence"]) not in {k[3:5] for k in here if k[2] == last}:
+                    wrong.append((t, topic, "repeated"))
+            elif last is not None and (topic, r.get("type"), int(r.get("log_time_ns", 0)), int(
+                    r.get("publish_time_ns", 0)), r.get("sequence")) not in {k[:5] for k in here if k[2] == last}:
+                wrong.append((t, topic, r.get("log_time_ns"), last))
+    bp.check(not wrong and found > places, f"{what}: {found} last messages before {places} moments, wrong {wrong[:2]}")
+
+
+def records(data):
+    """What is in a reply of frames: kind and content of each."""
+    out, at = [], 0
+    while at < len(data):
+        n, kind = struct.unpack_from("<IB", data, at)
+        out.append((kind, data[at + 5:at + 5 + n]))
+        at += 5 + n
+    bp.check(at == len(data), "records are whole")
+    return out
+
+
+def in_frames(what, get, everything, t0, t1, topics, **query):
+    """A range in small pieces, each from where the last one ended, has each message once."""
+    got, at, asked = [], t0, 0
+    while at < t1 and asked < 1000:
+        all_of = records(get(at, t1, topics, asked == 0, **query))
+        end = json.loads(all_of[-1][1])
+        got += [r for r in (json.loads(c) for k, c in all_of[:-1] if k == 0) if not r.get("prior")]
+        asked += 1
+        if all_of[-1][0] != 2 or int(end["reached"]) <= at:
+            bp.fail(f"{what}: no end at {at}: {end}")
+        at = int(end["reached"])
+        if end["complete"]:
+            break
+    rows = sorted((r["topic"], r["type"], int(r["log_time_ns"]), int(r["publish_time_ns"]), r["sequence"]) for r in got)
+    want = sorted({k[:5] for k in everything if k[0] in topics and t0 <= k[2] < t1})
+    bp.check(sorted(set(rows)) == want, f"{what}: {len(rows)} messages of {len(want)} in {asked} pieces")
+    return asked
+
+
 def of_sim(folder):
     for options in ((), ("--compression-format", "zstd"), ("--compression-format", "lz4")):
         files = recorded(folder, *options)
@@ -137,6 +197,7 @@ def of_sim(folder):
         compare(f"{name}: nothing", files, everything, t1 + 1, t1 + 2)
         compare(f"{name}: a moment", files, everything, t0, t0 + 1)
         compare(f"{name}: no such topic", files, everything, topics=["/nobody"])
+        priors(name, files, everything)
 
 
 def of_others(folder):
@@ -334,6 +395,13 @@ def served(folder):
     for query in ({"format": "xml"}, {"from": "soon"}, {"from": "9", "to": "8"}, {"max_bytes": "-1"}):
         bp.check(s.get(f"/sessions/{session}/data", **query)[0] == 400, f"{query} is refused")
     bp.check(s.get("/sessions/nobody/data")[0] == 404, "no such session")
+    def pieces(at, end, topics, prior, **query):
+        status, data, headers = s.get(f"/sessions/{session}/data", topics=",".join(topics), format="frames",
+                                      prior="true" if prior else "false", **{"from": str(at), "to": str(end)}, **query)
+        bp.check(status == 200 and "immutable" in headers["Cache-Control"], f"frames: {status}") if prior else None
+        return data
+    some = sorted({k[0] for k in everything if "tf" in k[0] or "imu" in k[0]})
+    bp.check(in_frames("frames", pieces, everything, a, b, some, max_bytes="20000") > 3, "in pieces")
     overview(s, session, files, 0)
     answers(s, session, out.name)
     overview(s, session, files, 1)

@@ -1,6 +1,6 @@
 /* One lock a pump; its thread and the loop thread that sends are the two who take it, and the
  * handler that waits for the beginning. Nothing else is taken under it. */
-#include "server/pump.h"
+#include "daemon/pump.h"
 
 #include <errno.h>
 #include <pthread.h>
