@@ -24,10 +24,11 @@ ROOMS = {
     "ingest": ("base", "crypt", "wire", "net", "bag", "store", "catalog"),
     "daemon": ("base", "crypt", "wire", "bag", "net", "media", "catalog", "alert", "monitor",
                "access"),
+    "web": ("base", "crypt", "net", "access"),
     "agent": ("base", "crypt", "wire", "dds", "bag", "net", "media", "catalog", "alert", "monitor",
-              "record", "play", "access", "sync", "daemon"),
+              "record", "play", "access", "sync", "web", "daemon"),
     "server": ("base", "crypt", "wire", "bag", "net", "media", "catalog", "store", "alert", "monitor",
-               "access", "sync", "ingest", "daemon"),
+               "access", "sync", "ingest", "web", "daemon"),
     "cli": ("base", "crypt", "wire", "dds", "bag", "net", "media", "catalog", "store", "alert", "monitor",
             "record", "play", "access", "sync", "ingest", "daemon", "agent", "server"),
 }

@@ -7,7 +7,8 @@ declare -A packages=(
     [build]='cc=gcc libc6-dev pkg-config=pkgconf meson=meson ninja=ninja-build git=git
         python3=python3-minimal cyclonedds-dev libzstd-dev liblz4-dev libisal-dev zlib1g-dev
         libssl-dev libsqlite3-dev libpcre2-dev libjansson-dev libmicrohttpd-dev
-        libcurl4-openssl-dev libwslay-dev libjpeg-dev libpng-dev libncurses-dev uthash-dev libcmocka-dev'
+        libcurl4-openssl-dev libwslay-dev libjpeg-dev libpng-dev libncurses-dev uthash-dev libcmocka-dev
+        node=nodejs npm=npm'
     [test]='valgrind=valgrind python3-venv node=nodejs npm=npm g++=g++ ip=iproute2 nft=nftables nbdkit=nbdkit
         nbdkit-plugin-dev nbdfuse=libnbd-bin losetup=mount mkfs.ext4=e2fsprogs fio=fio strace=strace ps=procps gcore=gdb
         libfastrtps-dev cyclonedds-tools nginx=nginx openssl=openssl clang=clang libclang-rt-14-dev
@@ -133,4 +134,10 @@ need_node_packages() {
 need_node_bench_packages() {
     # shellcheck disable=SC2086
     need_node npm-bench $node_bench_packages
+}
+
+# The dashboard is bundled by a node that Debian 12 does not have; meson looks for this one, too.
+need_newer_node() {
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number)
+        process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null || need_node node node@22
 }

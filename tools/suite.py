@@ -40,26 +40,26 @@ def supp(tool):
 VARIANTS = {v.name: v for v in (
     Variant("gcc", "gcc, release", ["unit", "system"]),
     Variant("asan", "address and undefined behaviour sanitizers", ["unit"],
-            ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined"], patience=4,
+            ["-Dweb=false", "-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined"], patience=4,
             without=["examples/*"],  # a program without sanitizers that loads a library with them
             test_env={"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=1",
                       "LSAN_OPTIONS": f"suppressions={supp('lsan')}:print_suppressions=0",
                       "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1"}),
     # some kernels place libraries where the thread sanitizer cannot map its shadow: no randomisation
     Variant("tsan", "thread sanitizer", ["unit"],
-            ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread", "-Dc_args=-Wno-tsan"],
+            ["-Dweb=false", "-Dbuildtype=debugoptimized", "-Db_sanitize=thread", "-Dc_args=-Wno-tsan"],
             wrapper="setarch -R", patience=6,
             # one thread each
             without=["wire/*", "*/corpus-*", "base/decimal", "bag/verify", "bag/sqlite", "bag/metadata",
                      "examples/*"],  # a program without the sanitizer that loads a library with it
             test_env={"TSAN_OPTIONS": f"halt_on_error=1:suppressions={supp('tsan')}"}),
-    Variant("clang", "clang, -Wthread-safety", ["unit"], env={"CC": "clang"}, patience=2),
+    Variant("clang", "clang, -Wthread-safety", ["unit"], ["-Dweb=false"], env={"CC": "clang"}, patience=2),
     # qemu-user shows its own memory map, runs children natively, and is too slow for all failures twice
     Variant("i386", "32 bit", ["unit"], ["-Dportable_only=true"], arch="i386", patience=10,
             without=["crypt/secretmem", "bag/failures-sealed"]),
     Variant("s390x", "big-endian", ["unit"], ["-Dportable_only=true"], arch="s390x", patience=10,
             without=["crypt/secretmem", "bag/failures-sealed"]),
-    Variant("arm64", "arm64, with dds", ["unit"], arch="arm64", patience=10,
+    Variant("arm64", "arm64, with dds", ["unit"], ["-Dweb=false"], arch="arm64", patience=10,
             without=["dds/*"]),  # qemu-user refuses IP_MULTICAST_IF: compiled and linked only
 )}
 

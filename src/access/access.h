@@ -89,6 +89,9 @@ bool bp_access_still(struct bp_access *a, struct bp_pass *pass);
 BP_MUST_CHECK int bp_access_scope(struct bp_access *a, struct bp_http_req *req,
                                   char ret[static BP_SCOPE], struct bp_error *err);
 
+/** Did the connection come from a proxy that is believed? What others say of themselves is not. */
+bool bp_access_by_proxy(const struct bp_access *a, const struct bp_http_req *req);
+
 enum { BP_ACCESS_PEER = 72 };
 /** The client's address, for limits and logs: of IPv6 its /64; behind a trusted proxy what that
  * says it is. */

@@ -87,6 +87,16 @@ void bp_access_client(const struct bp_access *a, const struct bp_http_req *req,
                         bp_http_header(req, "X-Forwarded-For"), ret);
 }
 
+bool bp_access_by_proxy(const struct bp_access *a, const struct bp_http_req *req) {
+    char host[BP_THROTTLE_KEY];
+
+    host_of(bp_http_peer(req), host);
+    for (char *const *proxy = a->proxies; *proxy; proxy++)
+        if (bp_streq(*proxy, host))
+            return true;
+    return false;
+}
+
 void bp_access_peer(const struct bp_access *a, const struct bp_http_req *req,
                     char ret[static BP_ACCESS_PEER]) {
     bp_access_client(a, req, ret);

@@ -14,6 +14,7 @@
 #include "daemon/settings.h"
 #include "daemon/systemd.h"
 #include "net/http.h"
+#include "web/web.h"
 
 struct bp_agent {
     const struct bp_agent_config *config; /* as it started: for keys that are not live */
@@ -35,6 +36,7 @@ struct bp_agent {
     struct bp_agent_sync *sync; /* or NULL: nothing is uploaded */
     struct bp_triggers *triggers;
     struct bp_vault *vault;
+    struct bp_web *web;
     struct bp_http *http;
     struct bp_events *events;
     struct bp_link *link;            /* NULL: no server */

@@ -80,6 +80,26 @@ static const char **addresses(struct bp_agent *a) {
     return v;
 }
 
+static int get_web(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    const struct bp_agent *a = bp_http_ctx(req);
+
+    return bp_web_get(a->web, req, reply, err);
+}
+
+static const struct bp_http_route web_route = { "GET", "/*path", get_web, BP_HTTP_PUBLIC,
+                                                "The dashboard." };
+
+static int open_web(struct bp_agent *a, struct bp_error *err) {
+    const struct bp_agent_config *c = a->config;
+
+    return bp_web_open(&(struct bp_web_options){ .access = a->access,
+                                                 .base_path = c->http.base_path,
+                                                 .backend_url = c->dashboard.backend_url,
+                                                 .ws_url = c->dashboard.ws_url,
+                                                 .map_tiles = c->dashboard.map_tiles },
+                       &a->web, err);
+}
+
 static int open_door(struct bp_agent *a, struct bp_error *err) {
     const struct bp_agent_config *c = a->config;
     int r;
@@ -93,6 +113,8 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
         return bp_fail(err, -ENOMEM, "out of memory");
     r = bp_api_check_listen(a->access, (enum bp_access_mode) c->http.auth, "http.auth",
                             "http.listen", a->listen, err);
+    if (r == 0)
+        r = open_web(a, err);
     if (r < 0)
         return r;
     return bp_http_open(
@@ -100,6 +122,8 @@ static int open_door(struct bp_agent *a, struct bp_error *err) {
             .listen = a->listen,
             .routes = bp_agent_routes,
             .nroutes = bp_agent_routes_count,
+            .fallback = &web_route,
+            .base_path = bp_web_base(a->web),
             .ctx = a,
             .hosts = a->hosts,
             .origins = a->origins,
@@ -448,6 +472,7 @@ static void agent_done(struct bp_agent *a) {
     bp_api_log_stop();
     bp_http_close(a->http);
     bp_pumps_free(a->pumps);
+    bp_web_close(a->web);
     bp_events_close(a->events);
     free(a->listen);
     free(a->hosts);

@@ -311,6 +311,10 @@ static const struct bp_config_row rows[] = {
       .help = "names besides localhost by which browsers reach it" },
     { "http.origins", BP_CONFIG_LIST, AT(http.origins), NULL,
       .help = "origins of other web pages that may use it, `https://HOST`" },
+    { "http.base_path", BP_CONFIG_TEXT, AT(http.base_path), NULL,
+      .help =
+          "path below which a proxy shows it, `/robot7`; one in `http.trusted_proxies` may say another by "
+          "`X-Forwarded-Prefix`" },
     { "http.socket", BP_CONFIG_TEXT, AT(http.socket), NULL,
       .help = "unix socket; none given: `/run/bagpipe/agent.sock`, else below "
               "`$XDG_RUNTIME_DIR/bagpipe`" },
@@ -340,6 +344,15 @@ static const struct bp_config_row rows[] = {
       .help = "addresses of proxies whose `X-Forwarded-For` is believed, for limits of logins" },
     { "http.public_metrics", BP_CONFIG_BOOL, AT(http.public_metrics), "false",
       .help = "`/metrics` without proving who asks" },
+
+    { "dashboard.backend_url", BP_CONFIG_TEXT, AT(dashboard.backend_url), NULL,
+      .help = "where the dashboard finds the API, as browsers reach it; none given: where the page "
+              "came from" },
+    { "dashboard.ws_url", BP_CONFIG_TEXT, AT(dashboard.ws_url), NULL,
+      .help = "where it finds the events, `wss://HOST:8765/`; none given: `api/v1/events`" },
+    { "dashboard.map_tiles", BP_CONFIG_TEXT, AT(dashboard.map_tiles), NULL,
+      .help = "where it takes map tiles from, `https://HOST/{z}/{x}/{y}.png`; none given: a plain "
+              "grid" },
 
     { "crypto.sign", BP_CONFIG_BOOL, AT(proof.sign), "true",
       .help = "sign recordings with the device key, which is made when there is none" },

@@ -107,6 +107,7 @@ struct bp_agent_config {
     struct {
         struct bp_config_list listen, hosts, origins;
         char *socket; /* "" = /run/bagpipe/agent.sock, else below $XDG_RUNTIME_DIR */
+        char *base_path;
         int64_t workers, max_connections;
         int auth; /* enum bp_access_mode */
         bp_ns_t session_time, session_idle;
@@ -114,6 +115,9 @@ struct bp_agent_config {
         struct bp_config_list trusted_proxies;
         bool public_metrics;
     } http;
+    struct {
+        char *backend_url, *ws_url, *map_tiles;
+    } dashboard;
     struct {
         bp_ns_t interval;
     } telemetry;

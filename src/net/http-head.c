@@ -154,7 +154,8 @@ static void allow(char *list, size_t size, const char *method) {
     (void) snprintf(list + n, size - n, "%s%s", n ? ", " : "", method);
 }
 
-static int refuse_method(struct bp_http_req *req) {
+/* No route takes the request: the fallback does, or it is refused. */
+static int no_route(struct bp_http_req *req) {
     const struct bp_http_options *o = &req->http->o;
     char list[160] = "";
 
@@ -165,6 +166,11 @@ static int refuse_method(struct bp_http_req *req) {
         allow(list, sizeof list, o->routes[i].method);
         if (bp_streq(o->routes[i].method, "GET"))
             allow(list, sizeof list, "HEAD");
+    }
+    if (list[0] == '\0' && o->fallback && method_fits(o->fallback, req->method) &&
+        req->target.path[0] == '/') {
+        req->route = o->fallback;
+        return 0;
     }
     if (list[0] == '\0') {
         bp_http_reply_refuse(&req->reply, 404, "there is nothing at '%.200s'", req->target.path);
@@ -188,7 +194,7 @@ int bp_http_head_route(struct bp_http_req *req) {
             bp_http_pattern_fits(o->routes[i].pattern, &req->target))
             req->route = &o->routes[i];
     if (!req->route)
-        return refuse_method(req);
+        return no_route(req);
     req->nparams = bp_http_pattern_params(req->route->pattern, &req->target, req->params);
     return 0;
 }

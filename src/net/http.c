@@ -17,6 +17,13 @@
 
 enum { SMALL_BODY_BYTES = 64 * 1024 };
 
+/* Behind the path below which a proxy shows us. */
+static const char *below_base(const char *uri, const char *base) {
+    size_t n = base ? strlen(base) : 0;
+
+    return n > 0 && strncmp(uri, base, n) == 0 && uri[n] == '/' ? uri + n : uri;
+}
+
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -29,7 +36,8 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd) {
     req->conn = info ? info->socket_context : NULL;
     req->mono_start = bp_mono_ns();
     bp_http_reply_init(&req->reply);
-    req->target_code = bp_http_target_parse(uri ? uri : "", &req->target, &req->target_err);
+    req->target_code = bp_http_target_parse(below_base(uri ? uri : "", req->http->o.base_path),
+                                            &req->target, &req->target_err);
     bp_gauge_add(&bp_http_stats.in_flight, 1);
     return req;
 }

@@ -94,6 +94,11 @@ struct bp_http_options {
     const char *const *listen; /* addresses as net/addr.h reads them; NULL at the end */
     const struct bp_http_route *routes;
     size_t nroutes;
+    /* Answers GET and HEAD of paths that no route has; NULL: 404. Its pattern is not looked at. */
+    const struct bp_http_route *fallback;
+    /* A path below which a proxy shows us, "/robot7", without a slash at its end: cut off from
+     * what is asked for. Requests without it are answered as well. NULL or "": none. */
+    const char *base_path;
     const struct bp_http_body_ops *bodies; /* bodies in pieces, by handler; may be NULL */
     size_t nbodies;
     void *ctx; /* for bp_http_ctx() */

@@ -98,6 +98,10 @@ static const struct bp_config_row rows[] = {
       .help = "names besides localhost by which browsers reach it" },
     { "http.origins", BP_CONFIG_LIST, AT(http.origins), NULL,
       .help = "origins of other web pages that may use it, `https://HOST`" },
+    { "http.base_path", BP_CONFIG_TEXT, AT(http.base_path), NULL,
+      .help =
+          "path below which a proxy shows it, `/robot7`; one in `auth.trusted_proxies` may say another by "
+          "`X-Forwarded-Prefix`" },
     { "http.socket", BP_CONFIG_TEXT, AT(http.socket), NULL,
       .help = "unix socket; none given: `/run/bagpipe-server/server.sock`, else below "
               "`$XDG_RUNTIME_DIR/bagpipe`" },
@@ -105,6 +109,15 @@ static const struct bp_config_row rows[] = {
       .help = "threads that answer requests" },
     { "http.max_connections", BP_CONFIG_INT, AT(http.max_connections), "4096", .min = 8,
       .max = 100000, .help = "connections at the same time" },
+
+    { "dashboard.backend_url", BP_CONFIG_TEXT, AT(dashboard.backend_url), NULL,
+      .help = "where the dashboard finds the API, as browsers reach it; none given: where the page "
+              "came from" },
+    { "dashboard.ws_url", BP_CONFIG_TEXT, AT(dashboard.ws_url), NULL,
+      .help = "where it finds the events, `wss://HOST:8765/`; none given: `api/v1/events`" },
+    { "dashboard.map_tiles", BP_CONFIG_TEXT, AT(dashboard.map_tiles), NULL,
+      .help = "where it takes map tiles from, `https://HOST/{z}/{x}/{y}.png`; none given: a plain "
+              "grid" },
 
     { "events.listen", BP_CONFIG_LIST, AT(events.listen), "127.0.0.1:8765",
       .help = "a second door for events: a WebSocket at any path; an empty list: none" },

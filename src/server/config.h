@@ -46,9 +46,12 @@ struct bp_server_config {
     } telemetry;
     struct {
         struct bp_config_list listen, hosts, origins;
-        char *socket;
+        char *socket, *base_path;
         int64_t workers, max_connections;
     } http;
+    struct {
+        char *backend_url, *ws_url, *map_tiles;
+    } dashboard;
     struct {
         struct bp_config_list listen;
     } events;

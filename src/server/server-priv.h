@@ -12,6 +12,7 @@
 #include "daemon/systemd.h"
 #include "net/http.h"
 #include "server/server.h"
+#include "web/web.h"
 
 struct bp_archive;
 struct bp_audit;
@@ -52,6 +53,7 @@ struct bp_server {
     struct bp_cloud *cloud;         /* part "cloud"; NULL without a target */
     struct bp_retention *retention; /* part "retention" */
 
+    struct bp_web *web;
     struct bp_http *http;         /* API, UI, events; the socket */
     struct bp_http *http_events;  /* or NULL */
     struct bp_http *http_metrics; /* or NULL */

@@ -132,6 +132,26 @@ static int name_doors(struct bp_server *s, struct bp_error *err) {
     return check_doors(s, err);
 }
 
+static int get_web(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    const struct bp_server *s = bp_http_ctx(req);
+
+    return bp_web_get(s->web, req, reply, err);
+}
+
+static const struct bp_http_route web_route = { "GET", "/*path", get_web, BP_HTTP_PUBLIC,
+                                                "The dashboard." };
+
+static int open_web(struct bp_server *s, struct bp_error *err) {
+    const struct bp_server_config *c = s->config;
+
+    return bp_web_open(&(struct bp_web_options){ .access = s->access,
+                                                 .base_path = c->http.base_path,
+                                                 .backend_url = c->dashboard.backend_url,
+                                                 .ws_url = c->dashboard.ws_url,
+                                                 .map_tiles = c->dashboard.map_tiles },
+                       &s->web, err);
+}
+
 /* A second door for some routes; none without an address. */
 static int open_second(struct bp_server *s, const char **listen, const struct bp_http_route *routes,
                        size_t nroutes, struct bp_http **ret, struct bp_error *err) {
@@ -157,6 +177,9 @@ static int open_doors(struct bp_server *s, struct bp_error *err) {
     int r = name_doors(s, err);
 
     if (r == 0)
+        r = open_web(s, err);
+
+    if (r == 0)
         r = open_second(s, s->listen_events, events_routes, BP_COUNT(events_routes),
                         &s->http_events, err);
     if (r == 0)
@@ -169,6 +192,8 @@ static int open_doors(struct bp_server *s, struct bp_error *err) {
             .listen = s->listen,
             .routes = s->routes,
             .nroutes = s->nroutes,
+            .fallback = &web_route,
+            .base_path = bp_web_base(s->web),
             .bodies = s->bodies,
             .nbodies = s->nbodies,
             .ctx = s,
@@ -368,6 +393,7 @@ static void server_done(struct bp_server *s) {
     bp_http_close(s->http_events);
     bp_http_close(s->http_metrics);
     bp_http_close(s->http);
+    bp_web_close(s->web);
     bp_events_close(s->events);
     while (bp_server_parts[n])
         n++;
