@@ -1,6 +1,8 @@
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 
+declare const process: { env: Record<string, string | undefined> }
+
 const backend = process.env.BACKEND_URL ?? 'http://127.0.0.1:9090'
 
 // Paths are relative and the server writes <base>, so that one build works under any prefix.

@@ -6,6 +6,7 @@
   } catch (e) {
     // Storage may be forbidden; then the system's wish counts.
   }
-  var dark = scheme === 'auto' ? matchMedia('(prefers-color-scheme: dark)').matches : scheme !== 'light'
+  var dark =
+    scheme === 'auto' ? matchMedia('(prefers-color-scheme: dark)').matches : scheme !== 'light'
   document.documentElement.setAttribute('data-mantine-color-scheme', dark ? 'dark' : 'light')
 })()
