@@ -153,7 +153,14 @@ function SceneSettings(props: Props) {
         value={textOf(panel.config, 'follow')}
         onChange={(e) => onConfig({ follow: e.currentTarget.value.trim() })}
       />
-      <Num {...props} name="points" label={t('maxPoints')} otherwise={20000} min={100} max={200000} />
+      <Num
+        {...props}
+        name="points"
+        label={t('maxPoints')}
+        otherwise={20000}
+        min={100}
+        max={200000}
+      />
     </Stack>
   )
 }

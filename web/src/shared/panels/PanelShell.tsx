@@ -76,7 +76,11 @@ export function PanelShell({ panel, source, handle, onConfig, onRemove }: ShellP
           </Suspense>
         </Guard>
       </div>
-      <Modal opened={settings} onClose={() => setSettings(false)} title={t('settingsOf', { title })}>
+      <Modal
+        opened={settings}
+        onClose={() => setSettings(false)}
+        title={t('settingsOf', { title })}
+      >
         <PanelSettings panel={panel} source={source} onConfig={onConfig} />
       </Modal>
     </section>

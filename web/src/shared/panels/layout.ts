@@ -5,15 +5,7 @@ export const MAX_PANELS = 24
 const MAX_ROWS = 200
 
 export type PanelKind =
-  | 'plot'
-  | 'image'
-  | 'scene'
-  | 'map'
-  | 'raw'
-  | 'log'
-  | 'diagnostics'
-  | 'gauge'
-  | 'states'
+  'plot' | 'image' | 'scene' | 'map' | 'raw' | 'log' | 'diagnostics' | 'gauge' | 'states'
 
 export const panelKinds: readonly PanelKind[] = [
   'plot',

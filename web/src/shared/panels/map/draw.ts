@@ -81,7 +81,10 @@ function ground(f: Frame, template: string): void {
 // The grid stands on the ground: its origin is the world's, not the robot's.
 function grid(f: Frame, here: Metres, k: number, view: View, dark: boolean): void {
   const step = roundLength(view.perPixel * 120) * k * f.scale
-  const [ox, oy] = px(f, { x: here.x - (here.x % (step / f.scale)), y: here.y - (here.y % (step / f.scale)) })
+  const [ox, oy] = px(f, {
+    x: here.x - (here.x % (step / f.scale)),
+    y: here.y - (here.y % (step / f.scale)),
+  })
   f.c.strokeStyle = dark ? '#333' : '#e3e6ea'
   f.c.lineWidth = 1
   f.c.beginPath()

@@ -4,7 +4,11 @@ const MAX_POINTS = 20_000
 
 /** A fix of sensor_msgs/msg/NavSatFix; undefined when the receiver has none. */
 export function fixOf(value: unknown): Fix | undefined {
-  const v = value as { latitude?: unknown; longitude?: unknown; status?: { status?: unknown } } | null
+  const v = value as {
+    latitude?: unknown
+    longitude?: unknown
+    status?: { status?: unknown }
+  } | null
   const lat = v?.latitude
   const lon = v?.longitude
   if (typeof lat !== 'number' || typeof lon !== 'number') return undefined

@@ -1,5 +1,12 @@
 import { Button } from '@mantine/core'
-import { useEffect, useImperativeHandle, useRef, useState, type KeyboardEvent, type Ref } from 'react'
+import {
+  useEffect,
+  useImperativeHandle,
+  useRef,
+  useState,
+  type KeyboardEvent,
+  type Ref,
+} from 'react'
 import type UPlot from 'uplot'
 
 import { getSettings } from '../../settings'

@@ -25,7 +25,10 @@ export function makePlot(host: HTMLElement, o: PlotOptions): UPlot {
     {
       width: 300,
       height: 150,
-      cursor: { sync: { key: SYNC, scales: ['x', null] }, drag: { x: true, y: false, setScale: false } },
+      cursor: {
+        sync: { key: SYNC, scales: ['x', null] },
+        drag: { x: true, y: false, setScale: false },
+      },
       scales: { x: { time: true, auto: false } },
       axes: [
         { ...axis, values: (_u, ticks) => ticks.map((s) => o.time(s).slice(0, 8)) },

@@ -84,7 +84,9 @@ function marker(raw: unknown): Shape | undefined {
   const byte = (v: unknown) => Math.round(Math.min(1, Math.max(0, num(v))) * 255)
   const color = (byte(c.r) << 16) | (byte(c.g) << 8) | byte(c.b)
   const as = linesOfMarker[num(m.type)]
-  const points = as ? list(m.points).map((p) => moved(pose, vec(p))) : outline(num(m.type), pose, vec(m.scale))
+  const points = as
+    ? list(m.points).map((p) => moved(pose, vec(p)))
+    : outline(num(m.type), pose, vec(m.scale))
   return { frameId: frameOf(m), points: flat(points), as: as ?? 'pairs', color }
 }
 
@@ -120,7 +122,9 @@ export function shapesOf(type: string, message: unknown): Shape[] {
     case 'sensor_msgs/msg/LaserScan':
       return [scan(m)]
     case 'nav_msgs/msg/Path':
-      return [{ frameId, points: flat(list(m.poses).map((p) => poseOf(obj(p).pose).p)), as: 'joined' }]
+      return [
+        { frameId, points: flat(list(m.poses).map((p) => poseOf(obj(p).pose).p)), as: 'joined' },
+      ]
     case 'nav_msgs/msg/Odometry':
     case 'geometry_msgs/msg/PoseWithCovarianceStamped':
       return pairs([poseOf(obj(m.pose).pose)])

@@ -30,7 +30,13 @@ function entriesOf(value: unknown): Entry[] {
   return Object.entries((value ?? {}) as Record<string, unknown>)
 }
 
-function Children({ value, path, depth, action, labels }: TreeProps & { path: string; depth: number }) {
+function Children({
+  value,
+  path,
+  depth,
+  action,
+  labels,
+}: TreeProps & { path: string; depth: number }) {
   const [shown, setShown] = useState(STEP)
   const entries = entriesOf(value)
   return (
