@@ -16,7 +16,6 @@ import type { View } from './mercator'
 export function MapPanel({ source, config }: PanelProps) {
   const t = useT('panels')
   const topic = textOf(config, 'topic')
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- another topic is another track
   const track = useMemo(() => new Track(), [topic])
   const latest = useLatest(source, topic, 1)
   useMessages(

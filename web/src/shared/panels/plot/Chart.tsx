@@ -60,7 +60,6 @@ export function Chart({ ref, names, series, dark, held, onRange, labels }: Chart
       plot.current = undefined
     }
     // The chart is made anew (by its key) when names or theme change.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [])
 
   useEffect(() => {

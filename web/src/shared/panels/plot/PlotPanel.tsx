@@ -22,7 +22,6 @@ export function PlotPanel({ source, config }: PanelProps) {
   const fields = fieldsOf(config)
   const key = fields.map(fieldName).join('\n')
   const clock = textOf(config, 'clock') === 'stamp' ? 'stamp' : 'recv'
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- the texts of `fields` are its key
   const series = useMemo(() => fields.map(() => new Series()), [key, clock])
   const window = numberOf(config, 'window', 30)
   useCollect(source, fields, series, clock)

@@ -16,7 +16,6 @@ export function StatesPanel({ source, config }: PanelProps) {
   const t = useT('panels')
   const field = fieldsOf({ fields: [config.field] })[0]
   const key = field ? `${field.topic} ${field.path}` : ''
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- another field begins anew
   const states = useMemo(() => new States(), [key])
   const window = numberOf(config, 'window', 60)
   const dark = useComputedColorScheme('light') === 'dark'
