@@ -9,7 +9,8 @@ export interface Meta {
 
 export interface Handlers {
   event: (data: unknown, meta: Meta) => void
-  frame?: (frame: Frame) => void
+  /** the credit of a frame is given back when the promise has ended */
+  frame?: (frame: Frame) => void | Promise<void>
   dropped?: (count: number) => void
   refused?: (why: string) => void
 }
@@ -77,8 +78,7 @@ function take(m: FromWorker): void {
     case 'event':
       return takeEvent(m.topic, m.data, { seq: m.seq, timeMs: m.timeMs })
     case 'frame':
-      entries.get(m.topic)?.handlers.forEach((h) => h.frame?.(m.frame))
-      return
+      return takeFrame(m.topic, m.frame)
     case 'dropped':
     case 'gap':
       entries.get(m.topic)?.handlers.forEach((h) => h.dropped?.(m.count))
@@ -86,6 +86,17 @@ function take(m: FromWorker): void {
     case 'refused':
       entries.get(m.topic)?.handlers.forEach((h) => h.refused?.(m.why))
   }
+}
+
+/**
+ * Gives the credit back once, when all who listen have shown the frame; also when nobody listens any
+ * more, else who comes back while the subscription lingers would wait for ever.
+ */
+function takeFrame(topic: string, frame: Frame): void {
+  const entry = entries.get(topic)
+  if (!entry) return
+  const shown = [...entry.handlers].map(async (h) => h.frame?.(frame))
+  void Promise.allSettled(shown).then(() => post({ do: 'credit', topic, n: 1 }))
 }
 
 function takeEvent(topic: string, data: unknown, meta: Meta): void {
@@ -166,20 +177,16 @@ export function stream(
   onFrame: (frame: Frame) => void | Promise<void>,
   opts: StreamOptions = {},
 ): () => void {
-  let over = false
-  const done = () => {
-    if (!over) post({ do: 'credit', topic, n: 1 })
-  }
   const why = (text: string) => opts.onWhy?.(text)
-  const stop = subscribe(
+  return subscribe(
     topic,
     {
       event: (data) => {
         const text = (data as { why?: unknown } | null)?.why
         if (typeof text === 'string') why(text)
-        done()
+        post({ do: 'credit', topic, n: 1 })
       },
-      frame: (frame) => void Promise.resolve(onFrame(frame)).then(done, done),
+      frame: onFrame,
       refused: why,
     },
     {
@@ -188,10 +195,6 @@ export function stream(
       ...(opts.maxHz === undefined ? {} : { maxHz: opts.maxHz }),
     },
   )
-  return () => {
-    over = true
-    stop()
-  }
 }
 
 /** ms since 1970 by the server's clock. */
