@@ -1,0 +1,130 @@
+import { useEffect, useMemo, useRef } from 'react'
+import uPlot from 'uplot'
+import 'uplot/dist/uPlot.min.css'
+
+import { useSettings } from '../settings'
+import type { PlotProps, PlotSeries } from './Plot'
+import { alignSeries } from './plot-data'
+import { type Colors, useColors } from './theme'
+
+type Table = uPlot.AlignedData
+
+function tableOf(series: PlotSeries[]): Table {
+  return alignSeries(
+    series.flatMap((s) => {
+      const edges =
+        s.min && s.max
+          ? [
+              { x: s.x, y: s.min },
+              { x: s.x, y: s.max },
+            ]
+          : []
+      return [{ x: s.x, y: s.y }, ...edges]
+    }),
+  ) as Table
+}
+
+function look(props: PlotProps, colors: Colors): Pick<uPlot.Options, 'series' | 'bands'> {
+  const series: uPlot.Series[] = [{}]
+  const bands: uPlot.Band[] = []
+  props.series.forEach((s, i) => {
+    const stroke = s.color ?? colors.series[i % colors.series.length] ?? colors.text
+    const dash = s.dash ?? (i >= colors.series.length ? [6, 4] : undefined)
+    series.push({
+      label: s.unit ? `${s.label} (${s.unit})` : s.label,
+      stroke,
+      width: 1.5,
+      spanGaps: false,
+      points: { show: false },
+      value: (_u, v) => (v === null ? '–' : (props.format?.(v) ?? String(v))),
+      ...(dash ? { dash } : {}),
+    })
+    if (!s.min || !s.max) return
+    const edge = { stroke: `${stroke}66`, width: 1, points: { show: false }, label: '' }
+    series.push({ ...edge }, { ...edge })
+    bands.push({ series: [series.length - 1, series.length - 2], fill: `${stroke}33` })
+  })
+  return { series, bands }
+}
+
+function axes(props: PlotProps, colors: Colors): uPlot.Axis[] {
+  const line = { stroke: colors.grid, width: 1 }
+  const base = { stroke: colors.axis, grid: line, ticks: line }
+  const { format } = props
+  return [
+    base,
+    { ...base, size: 64, ...(format ? { values: (_u, vs) => vs.map((v) => format(v)) } : {}) },
+  ]
+}
+
+export default function PlotCanvas(props: PlotProps) {
+  const box = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot | null>(null)
+  const colors = useColors()
+  const { zone } = useSettings()
+  const latest = useRef(props)
+  latest.current = props
+  const shape = useMemo(
+    () =>
+      JSON.stringify([
+        props.series.map((s) => [s.label, s.unit, s.color, s.min !== undefined]),
+        props.cursor,
+        props.time,
+      ]),
+    [props.series, props.cursor, props.time],
+  )
+
+  useEffect(() => {
+    const el = box.current
+    if (!el) return
+    const p = latest.current
+    const u = new uPlot(
+      {
+        width: el.clientWidth || 300,
+        height: p.height,
+        legend: { show: p.series.length > 1, live: true },
+        cursor: p.cursor ? { sync: { key: p.cursor }, drag: { x: true, y: false } } : {},
+        scales: { x: { time: p.time ?? true } },
+        axes: axes(p, colors),
+        tzDate: (ts) =>
+          zone === 'utc' ? uPlot.tzDate(new Date(ts * 1e3), 'Etc/UTC') : new Date(ts * 1e3),
+        hooks: {
+          setSelect: [
+            (self) => {
+              if (self.select.width < 4) return
+              const from = self.posToVal(self.select.left, 'x')
+              const to = self.posToVal(self.select.left + self.select.width, 'x')
+              latest.current.onZoom?.(from, to)
+            },
+          ],
+        },
+        ...look(p, colors),
+      },
+      tableOf(p.series),
+      el,
+    )
+    plot.current = u
+    const fit = () => {
+      const legend = el.querySelector('.u-legend')?.clientHeight ?? 0
+      u.setSize({
+        width: el.clientWidth || 300,
+        height: Math.max(60, latest.current.height - legend),
+      })
+    }
+    const observer = new ResizeObserver(fit)
+    observer.observe(el)
+    fit()
+    return () => {
+      observer.disconnect()
+      u.destroy()
+      plot.current = null
+    }
+  }, [shape, colors, zone])
+
+  useEffect(() => {
+    plot.current?.setData(tableOf(props.series), props.range === undefined)
+    if (props.range) plot.current?.setScale('x', { min: props.range[0], max: props.range[1] })
+  }, [props.series, props.range])
+
+  return <div ref={box} className="bp-plot" />
+}
