@@ -121,6 +121,7 @@ function RatePlots({ rates }: { rates: Rates }) {
               height={150}
               label={p.label}
               cursor="overview"
+              zero
               series={[{ label: p.label, x: rates.x, y: p.y, unit: p.unit }]}
               format={(v) => formatNumber(v, p.digits)}
             />
