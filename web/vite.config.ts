@@ -20,7 +20,10 @@ export default defineConfig({
   },
   server: {
     port: 5173,
-    proxy: { '/api': { target: backend, ws: true, changeOrigin: true } },
+    // The API refuses what another origin writes; the proxy speaks for the page.
+    proxy: {
+      '/api': { target: backend, ws: true, changeOrigin: true, headers: { origin: backend } },
+    },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts', 'src/**/*.test.tsx'] },
 })

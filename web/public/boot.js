@@ -3,7 +3,7 @@
   var scheme = 'auto'
   try {
     scheme = localStorage.getItem('bagpipe.scheme') || 'auto'
-  } catch (e) {
+  } catch {
     // Storage may be forbidden; then the system's wish counts.
   }
   var dark =

@@ -116,7 +116,7 @@ interface Report {
 /** Does it at the recorder; throws ApiError with the agent's own words. */
 export async function command(name: RecorderCommand, args: Args = {}, device = recorder.device) {
   if (kind() === 'agent') {
-    const { session: _session, ...body } = args
+    const body = Object.fromEntries(Object.entries(args).filter(([key]) => key !== 'session'))
     return send<unknown>('POST', `api/v1/${requests[name]?.(args) ?? name}`, body)
   }
   const path = `api/v1/devices/${encodeURIComponent(device)}/commands`

@@ -1,11 +1,7 @@
-import { useT } from '../../i18n'
-import { Empty, Page } from '../../shared/ui'
+import { kind } from '../../shared/api/client'
+import { AgentOverview } from './AgentOverview'
+import { ServerOverview } from './ServerOverview'
 
 export default function OverviewPage() {
-  const t = useT('common')
-  return (
-    <Page title={t('nav.overview')}>
-      <Empty icon="overview" title={t('notYet')} />
-    </Page>
-  )
+  return kind() === 'server' ? <ServerOverview /> : <AgentOverview />
 }

@@ -131,12 +131,16 @@ export function kind(): Kind {
   return known ?? 'agent'
 }
 
-/** Asks once who answers. Needs no sign-in when the API's description is for anybody. */
+/** Asks once who answers; needs no sign-in. */
 export async function learnKind(): Promise<Kind> {
-  const res = await call(new URL('api/v1/openapi.json', apiUrl()).href)
+  const res = await fetch(new URL('api/v1/openapi.json', apiUrl()).href)
   if (res.ok) {
     const doc = (await res.json()) as { info?: { title?: string } }
     known = doc.info?.title?.includes('server') ? 'server' : 'agent'
+  } else if (res.status === 401 || res.status === 403) {
+    // The description is not for everybody; but only a server has devices, whoever asks.
+    const devices = await fetch(new URL('api/v1/devices', apiUrl()).href)
+    known = devices.status === 404 ? 'agent' : 'server'
   }
   return kind()
 }

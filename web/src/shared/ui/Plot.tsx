@@ -25,6 +25,8 @@ export interface PlotProps {
   format?: (value: number) => string
   /** the axis below shows times of day (default) or plain seconds */
   time?: boolean
+  /** the axis at the left begins at 0 */
+  zero?: boolean
 }
 
 // uPlot weighs 22 kB gzip: only pages with plots pay for it.

@@ -84,7 +84,10 @@ export default function PlotCanvas(props: PlotProps) {
         height: p.height,
         legend: { show: p.series.length > 1, live: true },
         cursor: p.cursor ? { sync: { key: p.cursor }, drag: { x: true, y: false } } : {},
-        scales: { x: { time: p.time ?? true } },
+        scales: {
+          x: { time: p.time ?? true },
+          ...(p.zero ? { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } } : {}),
+        },
         axes: axes(p, colors),
         tzDate: (ts) =>
           zone === 'utc' ? uPlot.tzDate(new Date(ts * 1e3), 'Etc/UTC') : new Date(ts * 1e3),

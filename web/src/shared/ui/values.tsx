@@ -58,7 +58,7 @@ export function Age({ at }: { at: number | null | undefined }) {
   const s = Math.max(0, (now - at) / 1000)
   return (
     <span className="bp-num" aria-live="off">
-      {formatDuration(s < 60 ? Math.round(s) : s)}
+      {s < 60 ? `${Math.round(s)} s` : formatDuration(s)}
     </span>
   )
 }

@@ -1,0 +1,229 @@
+import { Grid, Group, Paper, Progress, Stack, Table, Text } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
+
+import { useT } from '../../i18n'
+import { request } from '../../shared/api/client'
+import type { AgentSchemas } from '../../shared/api/query'
+import { Bytes, Duration, Num, Rate, State, type StateKind } from '../../shared/ui'
+import type { Status } from './AgentOverview'
+import { timeUntilFull } from './rates'
+
+function Card({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Grid.Col span={{ base: 12, sm: 6, lg: 4 }}>
+      <Paper withBorder p="md" h="100%">
+        <Stack gap="xs">
+          <Text fw={600} component="h2" size="md" m={0}>
+            {title}
+          </Text>
+          {children}
+        </Stack>
+      </Paper>
+    </Grid.Col>
+  )
+}
+
+function Line({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <Group justify="space-between" wrap="nowrap">
+      <Text size="sm" c="dimmed">
+        {label}
+      </Text>
+      <Text size="sm" component="div">
+        {children}
+      </Text>
+    </Group>
+  )
+}
+
+interface StatusProps {
+  status: Status
+}
+
+export function StorageCard({
+  status,
+  bytesPerSecond,
+}: StatusProps & { bytesPerSecond: number | undefined }) {
+  const t = useT('overview')
+  const { free, size } = status.storage
+  const full = size && free !== undefined ? ((size - free) / size) * 100 : 0
+  const writes = status.state === 'recording' ? bytesPerSecond : undefined
+  return (
+    <Card title={t('storage')}>
+      <Progress value={full} aria-label={t('used')} color={full > 90 ? 'red' : 'cyan'} />
+      <Line label={t('free')}>
+        <Bytes value={free} />
+      </Line>
+      <Line label={t('size')}>
+        <Bytes value={size} />
+      </Line>
+      <Line label={t('untilFull')}>
+        <Duration seconds={free === undefined ? undefined : timeUntilFull(free, writes)} />
+      </Line>
+    </Card>
+  )
+}
+
+export function RingCard({ status }: StatusProps) {
+  const t = useT('overview')
+  const { used, size } = status.ring
+  return (
+    <Card title={t('ring')}>
+      <Progress value={size ? (used / size) * 100 : 0} aria-label={t('used')} />
+      <Line label={t('used')}>
+        <Bytes value={used} />
+      </Line>
+      <Line label={t('size')}>
+        <Bytes value={size} />
+      </Line>
+      <Line label={t('topics')}>
+        <Num value={status.graph.subscribed} /> / <Num value={status.graph.topics} />
+      </Line>
+    </Card>
+  )
+}
+
+const syncKinds: Record<string, StateKind> = {
+  online: 'ok',
+  offline: 'bad',
+  waiting: 'warn',
+  paused: 'warn',
+  closed_window: 'idle',
+}
+
+interface SyncLike {
+  state?: string
+  text?: string
+  waiting_files?: number
+  waiting_bytes?: number
+  rate?: number
+  eta_s?: number | null
+}
+
+export function SyncCard({ status }: StatusProps) {
+  const t = useT('overview')
+  const sync = (status as { sync?: SyncLike | null }).sync
+  if (!sync?.state) {
+    return (
+      <Card title={t('sync')}>
+        <State kind="idle" label={t('noSync')} />
+      </Card>
+    )
+  }
+  return (
+    <Card title={t('sync')}>
+      <State kind={syncKinds[sync.state] ?? 'unknown'} label={t(`syncState.${sync.state}`)} />
+      {sync.text && (
+        <Text size="sm" className="bp-break">
+          {sync.text}
+        </Text>
+      )}
+      <Line label={t('waiting')}>
+        <Num value={sync.waiting_files} /> · <Bytes value={sync.waiting_bytes} />
+      </Line>
+      <Line label={t('rate')}>
+        <Rate value={sync.rate} />
+      </Line>
+      <Line label={t('eta')}>
+        <Duration seconds={sync.eta_s} />
+      </Line>
+    </Card>
+  )
+}
+
+export function LossCard({ status }: StatusProps) {
+  const t = useT('overview')
+  const causes = Object.entries(
+    (status as { lost_by_cause?: Record<string, number> }).lost_by_cause ?? {},
+  ).filter(([, n]) => Number(n) > 0)
+  return (
+    <Card title={t('lost')}>
+      {causes.length === 0 && <State kind="ok" label={t('nothingLost')} />}
+      {causes.map(([cause, n]) => (
+        <Line key={cause} label={t(`cause.${cause}`)}>
+          <Num value={Number(n)} />
+        </Line>
+      ))}
+    </Card>
+  )
+}
+
+export function AlertsCard() {
+  const t = useT('overview')
+  const { data } = useQuery({
+    queryKey: ['alerts'],
+    queryFn: () => request<AgentSchemas['Alerts']>('api/v1/alerts'),
+  })
+  const alerts = data?.alerts ?? []
+  return (
+    <Card title={t('common:nav.alerts')}>
+      {data && alerts.length === 0 && <State kind="ok" label={t('noAlerts')} />}
+      {alerts.slice(0, 5).map((a) => (
+        <Stack key={a.key} gap={0}>
+          <State
+            kind={a.severity === 'critical' ? 'bad' : a.severity === 'warning' ? 'warn' : 'idle'}
+            label={a.key}
+          />
+          <Text size="sm" className="bp-break">
+            {a.text}
+          </Text>
+        </Stack>
+      ))}
+    </Card>
+  )
+}
+
+interface RobotLike {
+  robot: string
+  topics: number
+  rate: number
+  byte_rate: number
+  lost: number
+}
+
+export function RobotsCard({ status }: StatusProps) {
+  const t = useT('overview')
+  const robots = (status as { robots?: RobotLike[] }).robots ?? []
+  return (
+    <Grid.Col span={{ base: 12, lg: 8 }}>
+      <Paper withBorder p="md" h="100%">
+        <Text fw={600} component="h2" size="md" m={0}>
+          {t('robots')}
+        </Text>
+        <Table.ScrollContainer minWidth={420}>
+          <Table>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>{t('common:robot')}</Table.Th>
+                <Table.Th ta="right">{t('topics')}</Table.Th>
+                <Table.Th ta="right">{t('messageRate')}</Table.Th>
+                <Table.Th ta="right">{t('byteRate')}</Table.Th>
+                <Table.Th ta="right">{t('lost')}</Table.Th>
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {robots.map((r) => (
+                <Table.Tr key={r.robot}>
+                  <Table.Td className="bp-break">{r.robot}</Table.Td>
+                  <Table.Td ta="right">
+                    <Num value={r.topics} />
+                  </Table.Td>
+                  <Table.Td ta="right">
+                    <Rate value={r.rate} of="messages" />
+                  </Table.Td>
+                  <Table.Td ta="right">
+                    <Rate value={r.byte_rate} />
+                  </Table.Td>
+                  <Table.Td ta="right">
+                    <Num value={r.lost} />
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
+      </Paper>
+    </Grid.Col>
+  )
+}
