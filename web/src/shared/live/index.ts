@@ -1,0 +1,3 @@
+export * from './hooks'
+export * from './live'
+export type { Connection, Frame, Policy } from './protocol'
