@@ -19,7 +19,8 @@ quietly() {
 
 cd "$web"
 if ! cmp -s package-lock.json "$stamp"; then
-    quietly npm ci --no-audit --no-fund --loglevel=error
+    # not `npm ci`: it wants what vite may bring on Windows alone in the lock file, which a mirror need not have
+    quietly npm install --no-save --no-audit --no-fund --loglevel=error
     cp package-lock.json "$stamp"
 fi
 quietly npm run --silent build
