@@ -17,22 +17,22 @@
 
 enum { SLOTS = BP_STREAMS_MAX + 2, TICK_MS = 50, NICE = 5 };
 
-static const bp_ns_t KEEP = 2 * BP_SEC;         /* without subscribers, in case one comes back */
-static const bp_ns_t GIVEN_UP = 2 * BP_SEC;     /* a message that is waited for no longer */
-static const bp_ns_t BETWEEN_REASONS = BP_SEC;  /* of what cannot be shown */
+static const bp_ns_t KEEP = 2 * BP_SEC;        /* without subscribers, in case one comes back */
+static const bp_ns_t GIVEN_UP = 2 * BP_SEC;    /* a message that is waited for no longer */
+static const bp_ns_t BETWEEN_REASONS = BP_SEC; /* of what cannot be shown */
 
 struct stream {
     uint64_t id; /* messages in the queue name it by this: it may be gone when they are handled */
     struct bp_streams *all;
     struct bp_channel *channel;
-    struct bp_watch *watch;    /* [thread] */
-    bp_ns_t interval;          /* [atomic] */
-    bp_ns_t next;              /* [atomic] mono, when the next message is due */
-    bp_ns_t queued;            /* [atomic] mono, when the one that waits came; 0 = none waits */
-    uint32_t long_size;        /* [atomic] of a message that is too long to be shown, or 0 */
-    bp_ns_t touched;           /* [lock] mono, when somebody looked for it, or it had a subscriber */
-    bp_ns_t reason;            /* [thread] mono, when one was told last */
-    bool told;                 /* [thread] that it cannot be watched */
+    struct bp_watch *watch; /* [thread] */
+    bp_ns_t interval;       /* [atomic] */
+    bp_ns_t next;           /* [atomic] mono, when the next message is due */
+    bp_ns_t queued;         /* [atomic] mono, when the one that waits came; 0 = none waits */
+    uint32_t long_size;     /* [atomic] of a message that is too long to be shown, or 0 */
+    bp_ns_t touched;        /* [lock] mono, when somebody looked for it, or it had a subscriber */
+    bp_ns_t reason;         /* [thread] mono, when one was told last */
+    bool told;              /* [thread] that it cannot be watched */
     struct bp_media_want want; /* constant, as the name */
     char name[BP_STREAMS_NAME];
 };
@@ -51,9 +51,7 @@ struct bp_streams {
 
 static uint64_t next_id; /* [atomic] of this process */
 
-static struct {
-    struct bp_counter made, bytes, failed, ns;
-} stats;
+static struct { struct bp_counter made, bytes, failed, ns; } stats;
 
 /* --- the thread --- */
 
@@ -199,10 +197,9 @@ static void on_idle(void *ctx) {
 
 /* --- those who subscribe --- */
 
-struct bp_streams *bp_streams_new(struct bp_recorder *recorder, struct bp_fanout *fanout,
-                                  const char *thread,
-                                  size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                                  char out[BP_STAMP_MAX])) {
+struct bp_streams *
+bp_streams_new(struct bp_recorder *recorder, struct bp_fanout *fanout, const char *thread,
+               size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX])) {
     struct bp_streams *s = calloc(1, sizeof *s);
 
     if (!s)
@@ -368,10 +365,10 @@ uint32_t bp_streams_id(struct bp_streams *s, const struct bp_channel *ch) {
 
 /* --- metrics --- */
 
-#define COUNTER(metric, text, field, by)                             \
-    {                                                                \
-        .name = (metric), .help = (text), .type = BP_METRIC_COUNTER, \
-        .counter = &stats.field, .scale = (by)                       \
+#define COUNTER(metric, text, field, by)                                                      \
+    {                                                                                         \
+        .name = (metric), .help = (text), .type = BP_METRIC_COUNTER, .counter = &stats.field, \
+        .scale = (by)                                                                         \
     }
 
 const struct bp_metric bp_streams_metrics[] = {

@@ -13,8 +13,8 @@ struct bp_recorder;
 struct bp_streams;
 
 enum {
-    BP_STREAMS_MAX = 16,               /* of different names at once */
-    BP_STREAMS_NAME = 300,             /* bytes of one with its NUL */
+    BP_STREAMS_MAX = 16,                   /* of different names at once */
+    BP_STREAMS_NAME = 300,                 /* bytes of one with its NUL */
     BP_STREAMS_MESSAGE = 32 * 1024 * 1024, /* bytes of a message that is shown */
 };
 
@@ -23,10 +23,9 @@ enum {
 
 /** @param recorder, fanout  borrowed, outlive it; @param thread  its name, kept
  *  @return NULL when out of memory */
-struct bp_streams *bp_streams_new(struct bp_recorder *recorder, struct bp_fanout *fanout,
-                                  const char *thread,
-                                  size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                                  char out[BP_STAMP_MAX]));
+struct bp_streams *
+bp_streams_new(struct bp_recorder *recorder, struct bp_fanout *fanout, const char *thread,
+               size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]));
 /** Nobody is subscribed any more. Takes NULL. */
 void bp_streams_free(struct bp_streams *s);
 

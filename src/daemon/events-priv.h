@@ -30,9 +30,9 @@ struct bp_events {
     struct bp_events_opts o;
     struct bp_fanout *fanout;
     struct bp_ws_server *ws;
-    struct bp_events_view all;    /* of those without a scope */
-    struct bp_events_view *views; /* [atomic] of others; grows at its head, under view_lock */
-    struct bp_mutex view_lock;    /* leaf */
+    struct bp_events_view all;      /* of those without a scope */
+    struct bp_events_view *views;   /* [atomic] of others; grows at its head, under view_lock */
+    struct bp_mutex view_lock;      /* leaf */
     void *more[BP_EVENTS_MORE_MAX]; /* what each of the owner's opened, in their order */
     bool listening;
 };

@@ -193,8 +193,8 @@ static json_t *hello_json(const struct bp_events *e, const struct bp_events_view
                                          json_pack("{s:s, s:s}", "topic", e->o.topics[i].name,
                                                    "about", e->o.topics[i].about));
     for (const struct bp_events_more *m = e->o.more; m; m = m->next)
-        (void) json_array_append_new(
-            topics, json_pack("{s:s, s:s}", "topic", m->form, "about", m->about));
+        (void) json_array_append_new(topics,
+                                     json_pack("{s:s, s:s}", "topic", m->form, "about", m->about));
     return json_pack("{s:{s:s, s:s, s:s, s:o, s:i}}", "hello", "version", BP_VERSION, "boot",
                      v->boot, "time", bp_time_format(bp_wall_ns(), time), "topics", topics,
                      "max_subscriptions", BP_EVENTS_FEEDS);

@@ -24,9 +24,9 @@ struct bp_events_topic {
 /* Topics beyond the table, made as they are asked for: "sample:/TOPIC". */
 struct bp_events_more {
     const struct bp_events_more *next; /* other ones, or NULL; BP_EVENTS_MORE_MAX in all */
-    const char *form, *about; /* for the greeting */
-    const char *prefix;       /* of their names */
-    bp_ns_t min_interval;     /* between two of them when the client names no rate; 0 = none */
+    const char *form, *about;          /* for the greeting */
+    const char *prefix;                /* of their names */
+    bp_ns_t min_interval; /* between two of them when the client names no rate; 0 = none */
     /** @return what `channel`, `want` and `close` get; NULL when out of memory */
     void *(*open)(void *ctx, struct bp_fanout *fanout,
                   size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,

@@ -347,7 +347,8 @@ uint64_t bp_channel_publish(struct bp_channel *ch, struct bp_frame *frame) {
 
     bp_mutex_lock(&ch->lock);
     seq = frame->seq = ++ch->seq;
-    bp_frame_seal(frame, stamp, ch->stamp && frame->opcode == BP_WS_TEXT ? ch->stamp(ch, seq, stamp) : 0);
+    bp_frame_seal(frame, stamp,
+                  ch->stamp && frame->opcode == BP_WS_TEXT ? ch->stamp(ch, seq, stamp) : 0);
     remember_locked(ch, frame);
     for (unsigned i = 0; i < ch->fanout->nloops; i++)
         if (ch->at[i].n > 0)

@@ -109,8 +109,8 @@ static void add_noise(uint8_t *rgb, struct bp_rng *rng) {
 static void put_number(uint8_t *rgb, uint16_t number) {
     for (int y = 0; y < BLOCK; y++)
         for (int i = 0; i < BLOCKS; i++)
-            memset(rgb + ((size_t) y * WIDTH + (size_t) i * BLOCK) * 3,
-                   number >> i & 1 ? 255 : 0, (size_t) BLOCK * 3);
+            memset(rgb + ((size_t) y * WIDTH + (size_t) i * BLOCK) * 3, number >> i & 1 ? 255 : 0,
+                   (size_t) BLOCK * 3);
 }
 
 static void shoot(void *ctx, bp_ns_t due_mono) {
