@@ -22,13 +22,16 @@ PATTERNS = [(re.compile(rf"(?<![\w.>])({'|'.join(names.split())})\s*\("), why)
 
 IN_TESTS = {"system", "popen", "rand", "srand", "random"}  # test-*, and what lies below test/
 
+# libjpeg's errors must not return; between its setjmp() and longjmp() nothing there cleans up
+ALLOWED = {"src/media/jpeg.c": {"setjmp", "longjmp"}}
+
 
 def check(path):
     test = path.parts[0] == "test" or path.name.startswith("test-")
     for number, line in enumerate(code_only((ROOT / path).read_text()).splitlines(), 1):
         for pattern, why in PATTERNS:
             m = pattern.search(line)
-            if m and not (test and m[1] in IN_TESTS):
+            if m and not (test and m[1] in IN_TESTS) and m[1] not in ALLOWED.get(str(path), ()):
                 yield f"{path}:{number}: {m[1]}(): {why}"
 
 

@@ -1,6 +1,7 @@
 #include "media/media-priv.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 void bp_media_want_init(struct bp_media_want *w) {
     *w = (struct bp_media_want){ .width = 1280, .quality = 75, .max_points = 20000 };
@@ -68,8 +69,7 @@ int bp_media_want_parse(const char *name, struct bp_media_want *ret, struct bp_e
     if (!is_topic((struct bp_str){ topic, n }))
         return bp_fail(err, BP_EUSAGE, "'%.*s' is no name of a topic",
                        (int) BP_MIN(n, (size_t) 100), topic);
-    memcpy(ret->topic, topic, n);
-    ret->topic[n] = '\0';
+    (void) snprintf(ret->topic, sizeof ret->topic, "%.*s", (int) n, topic);
     for (p = topic + n; *p && r == 0; p += n) {
         n = strcspn(++p, "&");
         r = read_option(p, n, ret, err);
@@ -125,6 +125,7 @@ int bp_media_check_size(uint32_t width, uint32_t height, struct bp_error *err) {
 
 static void put_head(uint8_t *p, const struct bp_media_head *h, size_t payload) {
     memset(p, 0, BP_MEDIA_HEAD);
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes of a frame, no text */
     memcpy(p, "BPM1", 4);
     bp_st_le16(p + 4, h->kind);
     bp_st_le16(p + 6, BP_MEDIA_HEAD);

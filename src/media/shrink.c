@@ -66,7 +66,7 @@ static void finish_row(struct bp_shrink *s, uint32_t rows) {
     uint8_t *to = s->out + (size_t) s->row * s->w * s->channels;
 
     for (uint32_t x = 0, i = 0; x < s->w; x++) {
-        uint32_t n = (s->ends[x] - (x ? s->ends[x - 1] : 0)) * rows;
+        uint32_t n = BP_MAX((s->ends[x] - (x ? s->ends[x - 1] : 0)) * rows, 1u);
 
         for (unsigned k = 0; k < s->channels; k++, i++) {
             to[i] = (uint8_t) ((s->sums[i] + n / 2) / n);

@@ -228,6 +228,41 @@ static void test_latest(void **state) {
     bp_channel_unref(ch);
 }
 
+/* Who would take a message at once: what is costly is made for these alone. */
+static void test_wanting(void **state) {
+    struct bp_channel *ch = bp_channel_new(fanout, &(struct bp_channel_options){ .name = "w" });
+    struct peer p, q;
+    struct order o, all;
+
+    (void) state;
+    open_peer(&p);
+    open_peer(&q);
+    o = subscribe(&p, ch, (struct bp_feed_options){ .policy = BP_FEED_LATEST });
+    assert_int_equal(bp_channel_wanting(ch), 0);
+    o.n = 1;
+    bp_loop_call(p.peer.loop, do_credit, &o, NULL);
+    assert_int_equal(bp_channel_wanting(ch), 1);
+    publish(ch, "a");
+    settle(&p);
+    assert_int_equal(bp_channel_wanting(ch), 0); /* it waits to be taken */
+    expect(&p, "a");
+    assert_int_equal(bp_channel_wanting(ch), 0); /* that was the credit */
+    publish(ch, "b");
+    settle(&p);
+    bp_loop_call(p.peer.loop, do_credit, &o, NULL);
+    assert_int_equal(bp_channel_wanting(ch), 0); /* it gets the one that waits */
+    expect(&p, "b");
+    all = subscribe(&q, ch, (struct bp_feed_options){ .policy = BP_FEED_BOUNDED });
+    assert_int_equal(bp_channel_wanting(ch), 1); /* always */
+    bp_loop_call(q.peer.loop, do_close, &all, NULL);
+    bp_loop_call(p.peer.loop, do_credit, &o, NULL);
+    assert_int_equal(bp_channel_wanting(ch), 1);
+    end(&p); /* with credit left */
+    assert_int_equal(bp_channel_wanting(ch), 0);
+    end(&q);
+    bp_channel_unref(ch);
+}
+
 static void test_close(void **state) {
     struct bp_channel *ch = bp_channel_new(fanout, &(struct bp_channel_options){ .name = "k" });
     struct peer p;
@@ -513,11 +548,12 @@ static void test_events(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frames),  cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_latest),  cmocka_unit_test(test_close),
-        cmocka_unit_test(test_turns),   cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_rate),    cmocka_unit_test(test_inbox),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_events),
+        cmocka_unit_test(test_frames), cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_latest), cmocka_unit_test(test_wanting),
+        cmocka_unit_test(test_close),  cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_replay), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_inbox),  cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_events),
     };
     void *state = NULL;
     int r;
