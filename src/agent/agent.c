@@ -499,6 +499,16 @@ static void agent_done(struct bp_agent *a) {
     bp_systemd_done(&a->systemd);
 }
 
+/* What the API does beside answering. */
+static int open_work(struct bp_agent *a, struct bp_error *err) {
+    int r = bp_jobs_open(a->catalog, a->bus, &a->jobs, err);
+
+    if (r < 0)
+        return r;
+    a->pumps = bp_pumps_new(BP_DATA_PUMPS);
+    return a->pumps ? 0 : bp_fail(err, -ENOMEM, "no memory for slices");
+}
+
 int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     BP_CLEANUP(agent_done)
     struct bp_agent a = { .config = config,
@@ -526,10 +536,7 @@ int bp_agent_run(const struct bp_agent_config *config, struct bp_error *err) {
     if (r == 0)
         r = bp_sessions_open(a.settings, a.recorder, a.catalog, a.bus, a.dir, &a.sessions, err);
     if (r == 0)
-        r = bp_jobs_open(a.catalog, a.bus, &a.jobs, err);
-    a.pumps = bp_pumps_new(BP_DATA_PUMPS);
-    if (r == 0 && !a.pumps)
-        r = bp_fail(err, -ENOMEM, "no memory for slices");
+        r = open_work(&a, err);
     if (r == 0)
         r = open_care(&a, err);
     if (r == 0)
