@@ -102,7 +102,7 @@ function JobCard({ job }: { job: Job }) {
 function EndButton({ job, open }: { job: Job; open: boolean }) {
   const t = useT('jobs')
   const client = useQueryClient()
-  const operator = reaches(useRole(), 'operator')
+  const admin = reaches(useRole(), 'admin')
   const end = async () => {
     try {
       await send('DELETE', `api/v1/jobs/${encodeURIComponent(job.id)}`)
@@ -111,10 +111,10 @@ function EndButton({ job, open }: { job: Job; open: boolean }) {
       notify.bad(error)
     }
   }
-  if (!operator) {
+  if (!admin) {
     return (
       <Text size="sm" c="dimmed">
-        {t('common:why.role.operator')}
+        {t('common:why.role.admin')}
       </Text>
     )
   }
