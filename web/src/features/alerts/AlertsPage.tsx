@@ -1,11 +1,34 @@
+import { Tabs } from '@mantine/core'
+
 import { useT } from '../../i18n'
-import { Empty, Page } from '../../shared/ui'
+import { kind } from '../../shared/api/client'
+import { Page } from '../../shared/ui'
+import { AlertList } from './AlertList'
+import { Triggers } from './Triggers'
 
 export default function AlertsPage() {
-  const t = useT('common')
+  const t = useT('alerts')
+  const rules = kind() === 'agent' // a server has no triggers of its own
   return (
-    <Page title={t('nav.alerts')}>
-      <Empty icon="alerts" title={t('notYet')} />
+    <Page title={t('common:nav.alerts')}>
+      <Tabs defaultValue="now" keepMounted={false}>
+        <Tabs.List>
+          <Tabs.Tab value="now">{t('now')}</Tabs.Tab>
+          <Tabs.Tab value="past">{t('past')}</Tabs.Tab>
+          {rules && <Tabs.Tab value="rules">{t('rules')}</Tabs.Tab>}
+        </Tabs.List>
+        <Tabs.Panel value="now" pt="md">
+          <AlertList state="active" />
+        </Tabs.Panel>
+        <Tabs.Panel value="past" pt="md">
+          <AlertList state="cleared" />
+        </Tabs.Panel>
+        {rules && (
+          <Tabs.Panel value="rules" pt="md">
+            <Triggers />
+          </Tabs.Panel>
+        )}
+      </Tabs>
     </Page>
   )
 }
