@@ -516,7 +516,7 @@ static const struct bp_api_doc docs[] = {
     { "GET", "/api/v1/sessions/:id/segments", NULL, NULL, 200, "Segments", "304" },
     { "GET", "/api/v1/sessions/:id/segments/:name", NULL, NULL, 200, "application/octet-stream", "206 304 409 416" },
     { "GET", "/api/v1/sessions/:id/download", NULL, NULL, 200, "application/x-tar", "409" },
-    { "GET", "/api/v1/sessions/:id/data", BP_DATA_QUERY, NULL, 200, "application/x-mcap", "503" },
+    { "GET", "/api/v1/sessions/:id/data", BP_DATA_QUERY, NULL, 200, BP_DATA_TYPES, "503" },
     { "POST", "/api/v1/sessions/:id/verify", NULL, NULL, 202, "Job", "409" },
     { "POST", "/api/v1/sessions/:id/stop", NULL, NULL, 200, "Session", NULL },
     { "POST", "/api/v1/sessions/:id/pause", NULL, NULL, 200, "Session", NULL },

@@ -59,6 +59,9 @@ enum { BP_DATA_PUMPS = 16 };
 
 /** The route's query, for OpenAPI. */
 #define BP_DATA_QUERY "topics from to format prior max_bytes width quality max_points"
+/** What it answers with, by `format`. */
+#define BP_DATA_TYPES \
+    "application/x-mcap application/x-ndjson text/csv application/x-bagpipe-frames"
 /** Rows of a table of parameters. */
 #define BP_DATA_PARAMS                                                                       \
     { "topics", "{\"type\": \"string\"}", "names with commas between them; * is anything" }, \

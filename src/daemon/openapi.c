@@ -36,9 +36,16 @@ static json_t *ref_json(const char *kind, const char *name) {
 
 /* {"application/json": {"schema": …}}, or another media type without a schema of ours. */
 static json_t *content_json(const char *what) {
-    if (strchr(what, '/'))
-        return json_pack("{s:{}}", what);
-    return json_pack("{s:{s:o}}", "application/json", "schema", ref_json("schemas", what));
+    json_t *types;
+
+    if (!strchr(what, '/'))
+        return json_pack("{s:{s:o}}", "application/json", "schema", ref_json("schemas", what));
+    types = json_object();
+    for (size_t n; *what; what += n + (what[n] == ' ')) {
+        n = strcspn(what, " ");
+        (void) json_object_setn_new(types, what, n, json_object());
+    }
+    return types;
 }
 
 /* ---- paths and parameters ---- */

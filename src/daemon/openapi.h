@@ -11,7 +11,7 @@ struct bp_api_doc {
     const char *query;            /* names of rows of bp_api_params, parted by blanks; or NULL */
     const char *request; /* schema of its JSON body, or a media type ("text/plain"), NULL */
     int status;          /* of success */
-    const char *reply;   /* schema, media type, or NULL: no body */
+    const char *reply;   /* schema, media types with a space between, or NULL: no body */
     const char *others;  /* statuses besides those every route may answer: "404 409" */
 };
 

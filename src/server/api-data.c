@@ -163,8 +163,7 @@ static const size_t nroutes = BP_COUNT(routes);
 
 static const struct bp_api_param params[] = { BP_DATA_PARAMS };
 static const struct bp_api_doc docs[] = {
-    { "GET", "/api/v1/sessions/:id/data", BP_DATA_QUERY, NULL, 200, "application/x-mcap",
-      "404 503" },
+    { "GET", "/api/v1/sessions/:id/data", BP_DATA_QUERY, NULL, 200, BP_DATA_TYPES, "404 503" },
 };
 static const struct bp_api_part data_docs = { docs, BP_COUNT(docs), params, BP_COUNT(params), NULL,
                                               0 };
