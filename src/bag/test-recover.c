@@ -115,11 +115,21 @@ static uint64_t count(const struct scene *s) {
     return check_content(s->dir.session, found, 1);
 }
 
-static void test_kill(void **state) {
+/* What a life leaves is a matter of moments: a slow machine may have closed and synced the last
+ * slot by its age before the kill. So a scene is played again until it left what it is about.
+ * @return whether it did in one of ten */
+static bool in_one_of_ten(bool (*scene)(void)) {
+    for (int i = 0; i < 10; i++)
+        if (scene())
+            return true;
+    return false;
+}
+
+static bool killed(void) {
     struct scene s = scene_new();
     struct bp_recovery r;
+    bool from_ring;
 
-    (void) state;
     record_and_die(&s, false, false);
     r = recover(&s, true, NULL); /* only looks */
     assert_true(r.needed);
@@ -129,7 +139,7 @@ static void test_kill(void **state) {
 
     r = recover(&s, false, NULL);
     assert_int_equal(r.messages_kept, s.sh->accepted);
-    assert_true(r.from_ring > 0);
+    from_ring = r.from_ring > 0;
     assert_int_equal(r.lost_messages, 0);
     bp_recovery_done(&r);
     assert_int_equal(count(&s), s.sh->accepted);
@@ -138,22 +148,34 @@ static void test_kill(void **state) {
     assert_false(r.needed);
     bp_recovery_done(&r);
     scene_done(&s);
+    return from_ring;
+}
+
+static void test_kill(void **state) {
+    (void) state;
+    assert_true(in_one_of_ten(killed));
 }
 
 /* The ring is gone with the machine: the journal has what no synced chunk holds. */
-static void test_power_cut(void **state) {
+static bool power_cut(void) {
     struct scene s = scene_new();
     struct bp_recovery r;
+    bool from_journal;
 
-    (void) state;
     record_and_die(&s, false, true);
     shell("find", s.ring_dir, "-type f -delete");
     r = recover(&s, false, NULL);
     assert_true(r.after_power_cut);
-    assert_true(r.from_journal > 0);
+    from_journal = r.from_journal > 0;
     bp_recovery_done(&r);
     assert_int_equal(count(&s), s.sh->accepted);
     scene_done(&s);
+    return from_journal;
+}
+
+static void test_power_cut(void **state) {
+    (void) state;
+    assert_true(in_one_of_ten(power_cut));
 }
 
 /* Three lives of one session; the ledger of all of them is one. */

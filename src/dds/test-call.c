@@ -52,13 +52,13 @@ static void *serve(void *arg) {
             pthread_cond_wait(&v->more, &v->lock);
             continue;
         }
+        atomic_fetch_add(&v->served, 1); /* before the answer: who has it may look at once */
         if (!v->mute) {
             v->request[4] ^= 1; /* another client's answer, which everybody hears too */
             (void) bp_pub_write(v->replies, v->request, v->n, 0);
             v->request[4] ^= 1;
             (void) bp_pub_write(v->replies, v->request, v->n, 0);
         }
-        atomic_fetch_add(&v->served, 1);
         v->n = 0;
     }
     pthread_mutex_unlock(&v->lock);

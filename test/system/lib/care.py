@@ -1,5 +1,6 @@
 """An agent under test and its API, for the tests of what it does by itself."""
 import json
+import re
 import signal
 import time
 import urllib.error
@@ -41,6 +42,9 @@ class Agent:
 
     def tell(self, path, body=None, expect=200):
         return self.http("POST", path, body if body is not None else {}, expect)
+
+    def metric(self, name):
+        return float(re.search(rf"^{name} (\S+)$", self.ask("/metrics"), re.M)[1])
 
     def timed_status(self):
         """@return (seconds it took, the status)"""

@@ -26,7 +26,8 @@ def generations(p, domain, log, seconds, what, hz=50):
     points, end, g = [], time.monotonic() + seconds, 0
     while time.monotonic() < end or g < 8:
         # KEEP_ALL and a moment to be heard out: on a machine that others use nothing is lost on the way
-        sender = senders.peer(domain, log, secs=1, topics=TOPICS, size=2000, hz=hz, prefix=f"/gen{g % 4}", depth=0, linger=0.2)
+        sender = senders.peer(domain, log, secs=1, topics=TOPICS, size=2000, hz=hz, prefix=f"/gen{g % 4}", depth=0,
+                              linger=0.2)
         sender.wait(30)
         points.append(anon_kb(p.pid))
         if not bp.check(p.alive(), f"{what} is alive"):
