@@ -148,6 +148,8 @@ static void put_filled(struct bp_buf *out, const char *p, size_t n, const char *
     static const char hole[] = "__NONCE__", root[] = "<base href=\"/\"";
     const char *end = p + n;
 
+    if (!p) /* never: gcc with sanitizers takes it for possible */
+        return;
     while (p < end) {
         size_t left = (size_t) (end - p);
         const char *a = memmem(p, left, hole, sizeof hole - 1);
