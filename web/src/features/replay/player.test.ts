@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { block, blockAt, blockCount, gridFor, type Block } from './blocks'
 import { Lru } from './lru'
 import { Player, type PlayerIo } from './player'
-import { parseFrameSlice, parseJsonSlice, type Item, type Slice } from './slices'
+import type { Item, Slice } from './slices'
 
 const grid = { from: 0n, to: 3_500_000_000n, size: 1_000_000_000n }
 
@@ -163,56 +163,3 @@ describe('Player', () => {
     expect(player.view().state).toBe('closed')
   })
 })
-
-describe('slices', () => {
-  const line = JSON.stringify({
-    log_time_ns: '12',
-    topic: '/a',
-    type: 't',
-    message: { header: { stamp: { sec: 1, nanosec: 2 } } },
-  })
-
-  it('reads JSON lines and marks what came before', () => {
-    const slice = parseJsonSlice(`${line.replace('"12"', '"3","prior":true')}\nbroken\n${line}\n`)
-    expect(slice.prior.map((i) => i.at)).toEqual([3n])
-    expect(slice.items.map((i) => 'message' in i && i.message.stampNs)).toEqual([1_000_000_002n])
-  })
-
-  it('reads frames by the index of their topic', () => {
-    const slice = parseFrameSlice(record(1, frame(1, 20n)), ['/x', '/cam'], 10n)
-    const got = slice.items[0]
-    expect(got && 'frame' in got && [got.topic, got.frame.kind, ...got.frame.payload]).toEqual([
-      '/cam',
-      'jpeg',
-      7,
-      8,
-    ])
-  })
-
-  it('refuses what is cut off', () => {
-    expect(() => parseFrameSlice(record(1, frame(0, 1n)).slice(0, 30), ['/x'], 0n)).toThrow()
-  })
-})
-
-function frame(stream: number, at: bigint): Uint8Array {
-  const bytes = new Uint8Array(67)
-  const v = new DataView(bytes.buffer)
-  v.setUint32(0, 0x314d5042, true)
-  v.setUint16(4, 1, true)
-  v.setUint16(6, 64, true)
-  v.setUint32(8, stream, true)
-  v.setUint32(12, 2, true)
-  v.setBigInt64(24, at, true)
-  v.setUint16(56, 1, true)
-  bytes.set([7, 8, 0x66], 64)
-  return bytes
-}
-
-function record(type: number, body: Uint8Array): ArrayBuffer {
-  const out = new ArrayBuffer(5 + body.length)
-  const v = new DataView(out)
-  v.setUint32(0, body.length, true)
-  v.setUint8(4, type)
-  new Uint8Array(out).set(body, 5)
-  return out
-}
