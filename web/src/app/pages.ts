@@ -44,6 +44,15 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/replay/$id',
+    nav: 'nav.replay',
+    icon: 'replay',
+    load: () => import('../features/replay/ReplayPage'),
+    where: 'both',
+    role: 'viewer',
+    hidden: true,
+  },
+  {
     path: '/alerts',
     nav: 'nav.alerts',
     icon: 'alerts',
