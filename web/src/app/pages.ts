@@ -44,6 +44,14 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/sessions',
+    nav: 'nav.sessions',
+    icon: 'sessions',
+    load: () => import('../features/sessions/SessionsPage'),
+    where: 'both',
+    role: 'viewer',
+  },
+  {
     path: '/alerts',
     nav: 'nav.alerts',
     icon: 'alerts',
