@@ -53,6 +53,14 @@ export const pages: PageEntry[] = [
     hidden: true,
   },
   {
+    path: '/sessions',
+    nav: 'nav.sessions',
+    icon: 'sessions',
+    load: () => import('../features/sessions/SessionsPage'),
+    where: 'both',
+    role: 'viewer',
+  },
+  {
     path: '/alerts',
     nav: 'nav.alerts',
     icon: 'alerts',

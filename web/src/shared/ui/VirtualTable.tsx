@@ -42,6 +42,7 @@ export function VirtualTable<T>(props: VirtualTableProps<T>) {
     getItemKey: (i) => (rows[i] === undefined ? i : rowKey(rows[i])),
   })
   const tracks = columns.map((c) => c.width).join(' ')
+  const minWidth = leastWidth(columns)
   return (
     <div
       ref={scroller}
@@ -52,8 +53,12 @@ export function VirtualTable<T>(props: VirtualTableProps<T>) {
       aria-rowcount={rows.length + 1}
       tabIndex={0}
     >
-      <Head {...props} tracks={tracks} />
-      <div role="rowgroup" className="bp-tbody" style={{ height: virtual.getTotalSize() }}>
+      <Head {...props} tracks={tracks} minWidth={minWidth} />
+      <div
+        role="rowgroup"
+        className="bp-tbody"
+        style={{ height: virtual.getTotalSize(), minWidth }}
+      >
         {virtual.getVirtualItems().map((item) => {
           const row = rows[item.index]
           if (row === undefined) return null
@@ -75,11 +80,21 @@ export function VirtualTable<T>(props: VirtualTableProps<T>) {
   )
 }
 
-function Head<T>({ columns, sort, tracks }: VirtualTableProps<T> & { tracks: string }) {
+/** The sum of the least widths: head and rows are as wide when the table is scrolled sideways. */
+function leastWidth(columns: readonly { width: string }[]): number {
+  return columns.reduce((sum, c) => sum + Number(/(\d+)px/.exec(c.width)?.[1] ?? 0), 0)
+}
+
+interface HeadProps<T> extends VirtualTableProps<T> {
+  tracks: string
+  minWidth: number
+}
+
+function Head<T>({ columns, sort, tracks, minWidth }: HeadProps<T>) {
   const state = (c: Column<T>) =>
     sort?.value.by !== c.id ? 'none' : sort.value.down ? 'descending' : 'ascending'
   return (
-    <div role="rowgroup" className="bp-thead">
+    <div role="rowgroup" className="bp-thead" style={{ minWidth }}>
       <div role="row" aria-rowindex={1} className="bp-tr" style={{ gridTemplateColumns: tracks }}>
         {columns.map((c) => (
           <div
