@@ -76,6 +76,14 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/storage',
+    nav: 'nav.storage',
+    icon: 'storage',
+    load: () => import('../features/storage/StoragePage'),
+    where: 'agent',
+    role: 'viewer',
+  },
+  {
     path: '/settings',
     nav: 'nav.settings',
     icon: 'settings',
