@@ -84,6 +84,14 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/system',
+    nav: 'nav.system',
+    icon: 'system',
+    load: () => import('../features/system/SystemPage'),
+    where: 'agent',
+    role: 'viewer',
+  },
+  {
     path: '/settings',
     nav: 'nav.settings',
     icon: 'settings',
