@@ -1,30 +1,25 @@
 import { Table, Text } from '@mantine/core'
 
 import { useT } from '../../i18n'
-import { useSettings } from '../../shared/settings'
-import { Bytes, formatBytes, Num, Plot, Rate } from '../../shared/ui'
+import { Bytes, Num, Rate } from '../../shared/ui'
 import type { Seen } from './history'
 import type { Host } from './host'
-import { Card, CURSOR, Line, PLOT_HEIGHT } from './Parts'
+import { Card, Line, RatesPlot } from './Parts'
 
 /** Disks of the machine; drawn is the one with the recordings. */
 export function Disks({ host, seen }: { host: Host; seen: Seen }) {
   const t = useT('system')
-  const { bytes: by } = useSettings()
   const ours = host.disks.find((d) => d.recordings) ?? host.disks[0]
   return (
     <Card title={t('disks')}>
       {ours ? (
         <>
-          <Plot
-            height={PLOT_HEIGHT}
+          <RatesPlot
+            seen={seen}
             label={t('diskPlot', { name: ours.name })}
-            cursor={CURSOR}
-            zero
-            format={(v) => `${formatBytes(v, by)}/s`}
-            series={[
-              { label: t('write'), x: seen.x, y: seen.of(`disk.${ours.name}.write`) },
-              { label: t('read'), x: seen.x, y: seen.of(`disk.${ours.name}.read`) },
+            of={[
+              { label: t('write'), column: `disk.${ours.name}.write` },
+              { label: t('read'), column: `disk.${ours.name}.read` },
             ]}
           />
           <Rows host={host} />

@@ -1,9 +1,11 @@
 import { useT } from '../../i18n'
 import { useSettings } from '../../shared/settings'
-import { Bytes, DateTime, Duration, formatBytes, Num, Plot, State } from '../../shared/ui'
+import { Bytes, DateTime, Duration, figures, formatBytes, Num, Plot, State } from '../../shared/ui'
 import type { Seen } from './history'
 import type { Host } from './host'
-import { Card, CURSOR, Line, PLOT_HEIGHT } from './Parts'
+import { Card, CURSOR, Line } from './Parts'
+
+const AGENT_HEIGHT = 110
 
 /** The agent's own process. */
 export function Agent({ host, seen }: { host: Host; seen: Seen }) {
@@ -13,7 +15,15 @@ export function Agent({ host, seen }: { host: Host; seen: Seen }) {
   return (
     <Card title={t('agent')} value={<Num value={p.cpu_cores} digits={2} unit={t('cores')} />}>
       <Plot
-        height={PLOT_HEIGHT}
+        height={AGENT_HEIGHT}
+        label={t('agentCpu')}
+        cursor={CURSOR}
+        zero
+        format={figures}
+        series={[{ label: t('cores'), x: seen.x, y: seen.of('process.cpu') }]}
+      />
+      <Plot
+        height={AGENT_HEIGHT}
         label={t('agentMemory')}
         cursor={CURSOR}
         zero

@@ -2,16 +2,14 @@ import { Select, Switch, Table } from '@mantine/core'
 import { useState } from 'react'
 
 import { useT } from '../../i18n'
-import { useSettings } from '../../shared/settings'
-import { Empty, formatBytes, Num, Plot, Rate } from '../../shared/ui'
+import { Empty, Num, Rate } from '../../shared/ui'
 import type { Seen } from './history'
 import { type Host, isIdle, type Net, orderNets } from './host'
-import { Card, CURSOR, PLOT_HEIGHT } from './Parts'
+import { Card, RatesPlot } from './Parts'
 
 /** Interfaces; one of them is drawn. */
 export function Network({ host, seen }: { host: Host; seen: Seen }) {
   const t = useT('system')
-  const { bytes: by } = useSettings()
   const [chosen, setChosen] = useState<string | null>(null)
   const [all, setAll] = useState(false)
   const nets = orderNets(host.network)
@@ -39,15 +37,12 @@ export function Network({ host, seen }: { host: Host; seen: Seen }) {
         />
       }
     >
-      <Plot
-        height={PLOT_HEIGHT}
+      <RatesPlot
+        seen={seen}
         label={t('netPlot', { name: drawn.name })}
-        cursor={CURSOR}
-        zero
-        format={(v) => `${formatBytes(v, by)}/s`}
-        series={[
-          { label: t('received'), x: seen.x, y: seen.of(`net.${drawn.name}.rx`) },
-          { label: t('sent'), x: seen.x, y: seen.of(`net.${drawn.name}.tx`) },
+        of={[
+          { label: t('received'), column: `net.${drawn.name}.rx` },
+          { label: t('sent'), column: `net.${drawn.name}.tx` },
         ]}
       />
       <Rows nets={shown} />

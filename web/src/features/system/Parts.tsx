@@ -1,6 +1,10 @@
 import { Grid, Group, Paper, Stack, Text } from '@mantine/core'
 import type { ReactNode } from 'react'
 
+import { useSettings } from '../../shared/settings'
+import { figures, Plot } from '../../shared/ui'
+import { scaled, scaleOf, type Seen } from './history'
+
 interface CardProps {
   title: string
   value?: ReactNode
@@ -43,6 +47,35 @@ export function Line({ label, children }: { label: string; children: ReactNode }
   )
 }
 
-export const PLOT_HEIGHT = 160
+export const PLOT_HEIGHT = 180
 /** Plots of this page share the cursor. */
 export const CURSOR = 'system'
+
+interface RatesProps {
+  seen: Seen
+  label: string
+  /** names of columns, with what they are called */
+  of: { column: string; label: string }[]
+}
+
+/** Rates in bytes a second over time, in one unit. */
+export function RatesPlot({ seen, label, of }: RatesProps) {
+  const { bytes } = useSettings()
+  const columns = of.map((o) => seen.of(o.column))
+  const scale = scaleOf(columns, bytes === 'binary')
+  return (
+    <Plot
+      height={PLOT_HEIGHT}
+      label={label}
+      cursor={CURSOR}
+      zero
+      format={figures}
+      series={of.map((o, i) => ({
+        label: o.label,
+        unit: scale.unit,
+        x: seen.x,
+        y: scaled(columns[i] ?? [], scale),
+      }))}
+    />
+  )
+}

@@ -50,3 +50,28 @@ export interface Seen {
   x: number[]
   of: (name: string) => Column
 }
+
+export interface Scale {
+  /** 'kB/s' */
+  unit: string
+  by: number
+}
+
+/** The unit in which the largest of these rates has up to three figures before the point. */
+export function scaleOf(columns: Column[], binary: boolean): Scale {
+  const step = binary ? 1024 : 1000
+  const units = binary ? ['B/s', 'KiB/s', 'MiB/s', 'GiB/s'] : ['B/s', 'kB/s', 'MB/s', 'GB/s']
+  const most = Math.max(0, ...columns.flat().map((v) => v ?? 0))
+  let i = 0
+  let by = 1
+  while (most >= by * step && i < units.length - 1) {
+    by *= step
+    i++
+  }
+  return { unit: units[i] ?? 'B/s', by }
+}
+
+/** Values of a column in a scale; gaps stay. */
+export function scaled(column: Column, { by }: Scale): Column {
+  return column.map((v) => (v === null ? null : v / by))
+}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { History } from './history'
+import { History, scaled, scaleOf } from './history'
 import { heat, type Host, type Net, orderNets, sampleOf, sensorName, takenMs } from './host'
 
 const host: Host = {
@@ -105,4 +105,12 @@ describe('History', () => {
     expect(seen.of('a').at(-1)).toBe(400)
     expect(seen.of('gone').every((v) => v === null)).toBe(true)
   })
+})
+
+it('draws rates in a unit that fits them', () => {
+  expect(scaleOf([[null, 999]], false)).toEqual({ unit: 'B/s', by: 1 })
+  expect(scaleOf([[5], [2_000_000]], false)).toEqual({ unit: 'MB/s', by: 1e6 })
+  expect(scaleOf([[1000]], true).unit).toBe('B/s')
+  expect(scaleOf([[5e15]], false).unit).toBe('GB/s')
+  expect(scaled([null, 2000], { unit: 'kB/s', by: 1000 })).toEqual([null, 2])
 })
