@@ -62,7 +62,7 @@ ELSEWHERE = {
 }
 LISTS = {"/api/v1/sessions", "/api/v1/uploads", "/api/v1/devices", "/api/v1/robots", "/api/v1/decisions"}
 FOR_ALL = LISTS | {"/api/v1/status", "/api/v1/openapi.json", "/api/v1/config/schema", "/api/v1/events"}
-SITE = {"/metrics", "/api/v1/alerts", "/api/v1/logs", "/api/v1/jobs", "/api/v1/jobs/{id}", "/api/v1/config", "/api/v1/sync",
+SITE = {"/metrics", "/api/v1/alerts", "/api/v1/alerts/{key}/acknowledge", "/api/v1/logs", "/api/v1/jobs", "/api/v1/jobs/{id}", "/api/v1/config", "/api/v1/sync",
         "/api/v1/sync/files", "/api/v1/sync/now", "/api/v1/sync/pause", "/api/v1/sync/resume", "/api/v1/sync/retry", "/api/v1/sync/gc"}
 
 

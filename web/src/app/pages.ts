@@ -93,6 +93,22 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/storage',
+    nav: 'nav.storage',
+    icon: 'storage',
+    load: () => import('../features/storage/StoragePage'),
+    where: 'agent',
+    role: 'viewer',
+  },
+  {
+    path: '/system',
+    nav: 'nav.system',
+    icon: 'system',
+    load: () => import('../features/system/SystemPage'),
+    where: 'agent',
+    role: 'viewer',
+  },
+  {
     path: '/settings',
     nav: 'nav.settings',
     icon: 'settings',

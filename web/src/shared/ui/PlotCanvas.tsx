@@ -40,7 +40,8 @@ function look(props: PlotProps, colors: Colors): Pick<uPlot.Options, 'series' | 
       ...(dash ? { dash } : {}),
     })
     if (!s.min || !s.max) return
-    const edge = { stroke: `${stroke}66`, width: 1, points: { show: false }, label: '' }
+    // no line of their own in the legend: the class hides it
+    const edge = { stroke: `${stroke}66`, width: 1, points: { show: false }, class: 'bp-edge' }
     series.push({ ...edge }, { ...edge })
     bands.push({ series: [series.length - 1, series.length - 2], fill: `${stroke}33` })
   })
@@ -108,11 +109,10 @@ export default function PlotCanvas(props: PlotProps) {
     )
     plot.current = u
     const fit = () => {
+      const width = el.clientWidth || 300
+      u.setSize({ width, height: u.height }) // the legend wraps by the width
       const legend = el.querySelector('.u-legend')?.clientHeight ?? 0
-      u.setSize({
-        width: el.clientWidth || 300,
-        height: Math.max(60, latest.current.height - legend),
-      })
+      u.setSize({ width, height: Math.max(60, latest.current.height - legend) })
     }
     const observer = new ResizeObserver(fit)
     observer.observe(el)
