@@ -3,7 +3,7 @@ import { createTheme, type CSSVariablesResolver, useComputedColorScheme } from '
 /** Shades that reach AA with white or black text on them (4.5:1). */
 export const theme = createTheme({
   primaryColor: 'cyan',
-  primaryShade: { light: 8, dark: 8 },
+  primaryShade: { light: 9, dark: 9 },
   autoContrast: true,
   respectReducedMotion: true,
   cursorType: 'pointer',
@@ -18,6 +18,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
+    '--mantine-color-cyan-light-color': '#084c59', // the shade of the palette has 4.06:1 there
     '--bp-ok': '#2b6a30',
     '--bp-warn': '#8a4b00',
     '--bp-bad': '#b3261e',
