@@ -52,24 +52,26 @@ export function VirtualTable<T>(props: VirtualTableProps<T>) {
       aria-rowcount={rows.length + 1}
       tabIndex={0}
     >
-      <Head {...props} tracks={tracks} />
-      <div role="rowgroup" className="bp-tbody" style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map((item) => {
-          const row = rows[item.index]
-          if (row === undefined) return null
-          return (
-            <Row
-              key={item.key}
-              {...props}
-              row={row}
-              index={item.index}
-              top={item.start}
-              rowHeight={rowHeight}
-              tracks={tracks}
-              chosen={selected !== undefined && selected === rowKey(row)}
-            />
-          )
-        })}
+      <div role="presentation" className="bp-twidth">
+        <Head {...props} tracks={tracks} />
+        <div role="rowgroup" className="bp-tbody" style={{ height: virtual.getTotalSize() }}>
+          {virtual.getVirtualItems().map((item) => {
+            const row = rows[item.index]
+            if (row === undefined) return null
+            return (
+              <Row
+                key={item.key}
+                {...props}
+                row={row}
+                index={item.index}
+                top={item.start}
+                rowHeight={rowHeight}
+                tracks={tracks}
+                chosen={selected !== undefined && selected === rowKey(row)}
+              />
+            )
+          })}
+        </div>
       </div>
     </div>
   )
