@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-import { check, fail, facts, say } from './run.mjs'
+import { atBreak, check, fail, facts, say } from './run.mjs'
 
 const require = createRequire(`${facts.npm}/`)
 const { chromium } = require('playwright-core')
@@ -94,6 +94,7 @@ export async function visit(browser, options = {}) {
     page.on('load', () => heard.loads++)
   })
   const page = await context.newPage()
+  atBreak.push(() => shot(page, 'where-it-broke'))
   return { context, page, heard }
 }
 

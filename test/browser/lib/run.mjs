@@ -68,12 +68,16 @@ export async function api(path, { method, body, token, base = facts.url } = {}) 
   }
 }
 
+/** What is to be done when the test breaks off, to show where it was. */
+export const atBreak = []
+
 /** Runs the test and leaves with its verdict. */
 export async function main(test) {
   try {
     await test()
   } catch (error) {
     fail(error?.stack ?? error)
+    for (const f of atBreak) await f().catch(() => undefined)
   }
   process.exit(failures > 0 ? 1 : 0)
 }
