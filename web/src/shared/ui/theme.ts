@@ -18,7 +18,13 @@ export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
-    '--mantine-color-cyan-light-color': '#084c59', // the shade of the palette has 4.06:1 there
+    // words on a light ground of their colour, also under the mouse: those of the palette lack contrast
+    '--mantine-color-cyan-light-color': '#084c59',
+    '--mantine-color-red-light-color': '#8f1d1d',
+    '--mantine-color-orange-light-color': '#7a2f00',
+    '--mantine-color-yellow-light-color': '#6b3a00',
+    '--mantine-color-green-light-color': '#1b5a29',
+    '--mantine-color-teal-light-color': '#05503a',
     '--bp-ok': '#2b6a30',
     '--bp-warn': '#8a4b00',
     '--bp-bad': '#b3261e',
