@@ -3,7 +3,7 @@ import { createTheme, type CSSVariablesResolver, useComputedColorScheme } from '
 /** Shades that reach AA with white or black text on them (4.5:1). */
 export const theme = createTheme({
   primaryColor: 'cyan',
-  primaryShade: { light: 8, dark: 8 },
+  primaryShade: { light: 9, dark: 9 },
   autoContrast: true,
   respectReducedMotion: true,
   cursorType: 'pointer',
@@ -18,6 +18,13 @@ export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
+    // words on a light ground of their colour, also under the mouse: those of the palette lack contrast
+    '--mantine-color-cyan-light-color': '#084c59',
+    '--mantine-color-red-light-color': '#8f1d1d',
+    '--mantine-color-orange-light-color': '#7a2f00',
+    '--mantine-color-yellow-light-color': '#6b3a00',
+    '--mantine-color-green-light-color': '#1b5a29',
+    '--mantine-color-teal-light-color': '#05503a',
     '--bp-ok': '#2b6a30',
     '--bp-warn': '#8a4b00',
     '--bp-bad': '#b3261e',
