@@ -4,7 +4,7 @@
 #
 #   demo.sh '' [s3]        to look at: the dashboard until Ctrl-C, then what was recorded is verified. Robot 2's
 #                          network drops packets, one of its targets refuses what it sends, triggers raise alerts;
-#                          retention keeps the folder below about 1.5 GB however long it runs
+#                          retention keeps the folder below 2 GB however long it runs
 #   demo.sh SECONDS [s3]   the proof: the link breaks twice, and a table tells that every byte arrived once. What
 #                          was recorded is verified, shown, replayed into a second recording, both are compared.
 #                          The last lines are: recorded N, lost N, replay equal (or what differs), and the folder
@@ -79,14 +79,14 @@ wait_for() {
     die "$4 did not start: $(tail -n 3 "$1")"
 }
 
-# show_config ROBOT DOMAIN: what makes a robot worth looking at, and its disk no fuller than 300 MB. The raw pictures
+# show_config ROBOT DOMAIN: what makes a robot worth looking at, and its disk no fuller than some 400 MB. The raw pictures
 # are there to be seen live; 14 MB a second of them would be recorded to no use.
 show_config() {
     cat <<TEXT
 session: { max_time: 1min, at_max: next, name: "robot$1_{time}", mission: demo, operator: "demo, robot $1" }
 record: { exclude_topics: ["/*/camera/image_raw"], max_rate: ["/*/lidar/points=4"] }
 robots: { rules: ["robot$1=domain:$2"] }
-retention: { max_size: 256MiB, keep_marked: false, delete_not_uploaded: true, interval: 10s }
+retention: { max_size: 192MiB, keep_marked: false, delete_not_uploaded: true, interval: 10s }
 snapshot: { enabled: true, before: 20s, after: 5s, max_bytes: 32MiB, exclude_topics: ["/*/camera/image_raw"] }
 triggers:
   - { name: sharp_turn, when: "abs(/*/imu.angular_velocity.z) > 0.3 for 1s", do: [mark, alert info], text: "{robot} turns sharply ({value} rad/s)" }
@@ -133,7 +133,7 @@ start_cloud() {
 # start_server: with the link in front of it that agents use; sets server and link.
 start_server() {
     local keep=()
-    [ -n "$seconds" ] || keep=(--set retention.max_size=640MiB --set retention.interval=10s --set retention.uploaded_only=false)
+    [ -n "$seconds" ] || keep=(--set retention.max_size=512MiB --set retention.interval=10s --set retention.uploaded_only=false)
     setsid "$bagpipe" server --json --dir "$folder/server" --set http.listen="127.0.0.1:$(free_port 8080)" \
         --set events.listen=127.0.0.1:0 --set metrics.listen=127.0.0.1:0 \
         --set http.socket="$folder/server.sock" ${bucket:+--set cloud.target="$bucket"} "${keep[@]}" \
