@@ -222,12 +222,24 @@ static void ws_open(struct bp_ws *ws, void *data) {
     bp_peer_put(bp_ws_peer(ws), bp_events_frame(hello_json(g->events, g->view)));
 }
 
+/* Is all that a peer has subscribed to still for those with its scope? What a device is of may have
+ * changed. Loop thread. */
+static bool may_keep(const struct bp_events *e, const struct bp_events_view *v,
+                     const struct bp_peer *p) {
+    for (const struct bp_feed *f = *v->scope ? p->feeds : NULL; f; f = f->peer_next)
+        if (!is_for(e, v, bp_channel_name(f->channel)))
+            return false;
+    return true;
+}
+
 static unsigned ws_look(struct bp_ws *ws, void *data, const char **ret_reason) {
     struct guest *g = data;
 
-    (void) ws;
     *ret_reason = "what let you in is no longer valid";
-    return bp_access_still(g->events->o.access, &g->pass) ? 0 : NOT_WELCOME;
+    return bp_access_still(g->events->o.access, &g->pass) &&
+                   may_keep(g->events, g->view, bp_ws_peer(ws))
+               ? 0
+               : NOT_WELCOME;
 }
 
 void bp_events_hear(struct bp_events *e, const struct bp_events_view *v, struct bp_peer *p,
@@ -291,6 +303,7 @@ struct sse {
     struct bp_events_ask ask;
     uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
     struct bp_pass pass;                 /* [loop] */
+    const struct bp_peer *peer;          /* [loop] from its beginning on */
 };
 
 static int sse_begin(struct bp_peer *p, void *data) {
@@ -307,6 +320,7 @@ static int sse_begin(struct bp_peer *p, void *data) {
             s->last[i] = f->first - 1;
     }
     bp_events_ask_done(&s->ask);
+    s->peer = p;
     bp_peer_put(p, bp_events_frame(hello));
     return r;
 }
@@ -351,7 +365,8 @@ static void sse_put(struct bp_buf *out, const struct bp_frame *f, void *data) {
 static bool sse_look(void *data) {
     struct sse *s = data;
 
-    return bp_access_still(s->events->o.access, &s->pass);
+    return bp_access_still(s->events->o.access, &s->pass) &&
+           (!s->peer || may_keep(s->events, s->view, s->peer));
 }
 
 static void sse_end(void *data) {
