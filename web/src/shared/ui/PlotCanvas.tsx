@@ -72,12 +72,12 @@ function zoned(seconds: number, { zone, robotOffsetMin }: ZoneSettings): Date {
 /** Times of day in 24 hours, below them the zone. */
 function timeAxis({ zone, robotOffsetMin }: ZoneSettings): uPlot.Axis {
   return {
-    size: 26,
+    size: 30,
     space: 90,
     values: (_u, ticks, _axis, _space, step) =>
       ticks.map((s) => formatTick(s * 1e3, step, zone, robotOffsetMin)),
     label: (u) => zoneName((u.scales.x?.max ?? 0) * 1e3, zone, robotOffsetMin),
-    labelSize: 16,
+    labelSize: 14,
     labelFont: '11px system-ui, sans-serif',
     labelGap: 0,
   }
