@@ -120,6 +120,15 @@ describe('ReplaySource', () => {
     expect(asked[0]).toBe('/cam,/odom')
   })
 
+  it('reads the past of a place, the latest first', async () => {
+    const s = source(3n * S)
+    const got: number[] = []
+    s.history('/odom', 2n * S, 4n * S, (older) =>
+      got.push(...older.map((m) => Number(m.recvNs / S))),
+    )
+    await vi.waitFor(() => expect(got).toEqual([2, 3, 4]))
+  })
+
   it('says why there is no picture', async () => {
     const s = source(3n * S)
     const why: unknown[] = []

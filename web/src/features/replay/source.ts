@@ -27,6 +27,18 @@ const GATHER_MS = 40
 /** Transforms that are said again and again are in this time before a place. */
 const TF_BEFORE_NS = 1_000_000_000n
 
+/** The past is read in pieces of this time, and no more bytes of it. */
+const PAST_NS = 10_000_000_000n
+const PAST_BYTES = 64 * 1024 * 1024
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
+
+function earlier(a: bigint, b: bigint): bigint {
+  return a < b ? a : b
+}
+
 interface Viewer extends Interest {
   readonly give: (item: Item) => void
   /** nothing comes for it at this place, and why */
@@ -126,10 +138,46 @@ export class ReplaySource implements PanelSource {
     }
   }
 
+  history(
+    topic: string,
+    from: bigint,
+    to: bigint,
+    take: (older: readonly PanelMessage[]) => void,
+  ): () => void {
+    const over = new AbortController()
+    // A plot without its past says enough; what is shown says itself what went wrong.
+    this.#readPast(topic, { from, to }, take, over.signal).catch(() => undefined)
+    return () => over.abort()
+  }
+
   close(): void {
     clearTimeout(this.#gathering)
     this.#closed.abort()
     this.player.close()
+  }
+
+  // In pieces of fixed times, so that the same ones are asked for again and are in the browser's cache.
+  async #readPast(
+    topic: string,
+    { from, to }: Range,
+    take: (older: readonly PanelMessage[]) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const type = this.#types.get(topic)
+    if (type === undefined || isMedia(type)) return
+    let left = PAST_BYTES
+    for (let end = to + 1n; end > from && end > this.#span.from && left > 0;) {
+      const start = ((end - 1n) / PAST_NS) * PAST_NS
+      const whole = later(start, this.#span.from)
+      const until = earlier(start + PAST_NS, this.#span.to)
+      const span = { from: whole, to: until, prior: false }
+      const slice = await readSpan(this.#ask, { topics: [topic] }, span, signal)
+      if (signal.aborted) return
+      const inside = slice.items.filter((i) => i.at >= from && i.at <= to)
+      take(inside.flatMap((i) => ('message' in i ? i.message : [])))
+      left -= slice.bytes
+      end = start
+    }
   }
 
   #add(viewer: Viewer): () => void {
