@@ -111,6 +111,16 @@ describe('ReplaySource', () => {
     expect(second.at()).toEqual(first.at())
   })
 
+  it('tells a panel that comes later all transforms', async () => {
+    const s = source(2n * S)
+    const first = look(s, '/tf')
+    await ready(s)
+    const second = look(s, '/tf')
+    await Promise.resolve()
+    expect(second.at()).toEqual([1.8, 1.9, 2])
+    expect(second.at()).toEqual(first.at())
+  })
+
   it('asks for all topics of several panels at once', async () => {
     const asked: string[] = []
     const s = source(3n * S, asked)

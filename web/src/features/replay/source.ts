@@ -31,6 +31,9 @@ const TF_BEFORE_NS = 1_000_000_000n
 const PAST_NS = 10_000_000_000n
 const PAST_BYTES = 64 * 1024 * 1024
 
+/** Messages of transforms that somebody who comes later is told. */
+const MAX_PARTS = 200
+
 function later(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }
@@ -56,8 +59,8 @@ export class ReplaySource implements PanelSource {
   readonly #onState = new Set<() => void>()
   readonly #onReset = new Set<() => void>()
   readonly #onPlayer = new Set<() => void>()
-  /** the newest of each topic that was told, for who comes later */
-  readonly #last = new Map<string, Item>()
+  /** what was told last of each topic, for who comes later; of transforms many */
+  readonly #last = new Map<string, Item[]>()
   #wish: Wish = { topics: [] }
   #statics: Promise<void> | undefined
   #static: readonly Item[] = []
@@ -182,8 +185,8 @@ export class ReplaySource implements PanelSource {
 
   #add(viewer: Viewer): () => void {
     this.#viewers.add(viewer)
-    const last = this.#last.get(viewer.topic)
-    if (last) queueMicrotask(() => this.#viewers.has(viewer) && viewer.give(last))
+    const last = this.#last.get(viewer.topic) ?? []
+    queueMicrotask(() => this.#viewers.has(viewer) && last.forEach(viewer.give))
     this.#gather()
     return () => {
       this.#viewers.delete(viewer)
@@ -262,10 +265,16 @@ export class ReplaySource implements PanelSource {
 
   #tell(items: readonly Item[]): void {
     if (items.length === 0) return
-    for (const item of items) this.#last.set(item.topic, item)
+    for (const item of items) this.#remember(item)
     for (const v of this.#viewers) {
       for (const item of items) if (item.topic === v.topic) v.give(item)
     }
+  }
+
+  #remember(item: Item): void {
+    const known = this.#last.get(item.topic)
+    const parts = known !== undefined && isTransforms(this.#types.get(item.topic) ?? '')
+    this.#last.set(item.topic, parts ? [...known.slice(-MAX_PARTS), item] : [item])
   }
 
   #changed(): void {
