@@ -52,6 +52,15 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/sessions/$id',
+    nav: 'nav.session',
+    icon: 'sessions',
+    load: () => import('../features/sessions/SessionPage'),
+    where: 'both',
+    role: 'viewer',
+    hidden: true,
+  },
+  {
     path: '/alerts',
     nav: 'nav.alerts',
     icon: 'alerts',
