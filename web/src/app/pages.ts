@@ -52,6 +52,15 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/sessions/compare',
+    nav: 'nav.compare',
+    icon: 'grid',
+    load: () => import('../features/sessions/ComparePage'),
+    where: 'both',
+    role: 'viewer',
+    hidden: true,
+  },
+  {
     path: '/sessions/$id',
     nav: 'nav.session',
     icon: 'sessions',

@@ -1,4 +1,4 @@
-import { Anchor, Button, Code, Group, Stack, Table, Text, Title } from '@mantine/core'
+import { Anchor, Button, Group, Stack, Table, Text, Title } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 
@@ -166,7 +166,9 @@ function Digest({ value }: { value: string | null | undefined }) {
           <Icon name={copied ? 'ok' : 'copy'} size={14} />
         </Button>
       )}
-      <Code title={value}>{value}</Code>
+      <Text size="xs" ff="monospace" title={value}>
+        {value}
+      </Text>
     </Group>
   )
 }
