@@ -114,9 +114,9 @@ function FactTable({ a, b }: { a: Session; b: Session }) {
         <Table.Thead>
           <Table.Tr>
             <Table.Th w="28%">{t('name')}</Table.Th>
-            {[a, b].map((s) => (
-              <Table.Th key={s.id} className="bp-break">
-                <Link to={`/sessions/${encodeURIComponent(s.id)}`}>{s.name}</Link>
+            {[a, b].map((s, i) => (
+              <Table.Th key={i} className="bp-break">
+                {'AB'[i]}: <Link to={`/sessions/${encodeURIComponent(s.id)}`}>{s.name}</Link>
               </Table.Th>
             ))}
           </Table.Tr>

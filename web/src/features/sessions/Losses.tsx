@@ -162,9 +162,10 @@ function When({ line, session }: { line: LossLine; session: Session }) {
     const one = (x: bigint | undefined) =>
       x === undefined ? t('ledger.before') : format(x, { date: false, digits: 3 })
     const more = spans.length - times.length
+    const words = [...new Set(times.map(one))].join(', ')
     return (
       <strong>
-        {t('ledger.at', { times: times.map(one).join(', ') })}
+        {t('ledger.after', { times: words })}
         {more > 0 && ` ${t('ledger.moreTimes', { count: more })}`}
       </strong>
     )

@@ -52,6 +52,7 @@ function ByTopic({ session }: { session: Session }) {
       <Strips {...made} session={session} marks={data.marks} />
       <Text size="sm" c="dimmed">
         {t('timeline.bins', { seconds: data.bin_s })} {t('timeline.press')}
+        {data.losses.length > 0 && ` ${t('timeline.red')}`}
         {data.without > 0 && ` ${t('timeline.without', { count: data.without })}`}
       </Text>
     </Stack>
