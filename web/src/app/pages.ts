@@ -44,6 +44,15 @@ export const pages: PageEntry[] = [
     role: 'viewer',
   },
   {
+    path: '/replay/$id',
+    nav: 'nav.replay',
+    icon: 'replay',
+    load: () => import('../features/replay/ReplayPage'),
+    where: 'both',
+    role: 'viewer',
+    hidden: true,
+  },
+  {
     path: '/sessions',
     nav: 'nav.sessions',
     icon: 'sessions',
@@ -99,6 +108,22 @@ export const pages: PageEntry[] = [
     icon: 'logs',
     load: () => import('../features/logs/LogsPage'),
     where: 'both',
+    role: 'viewer',
+  },
+  {
+    path: '/storage',
+    nav: 'nav.storage',
+    icon: 'storage',
+    load: () => import('../features/storage/StoragePage'),
+    where: 'agent',
+    role: 'viewer',
+  },
+  {
+    path: '/system',
+    nav: 'nav.system',
+    icon: 'system',
+    load: () => import('../features/system/SystemPage'),
+    where: 'agent',
     role: 'viewer',
   },
   {

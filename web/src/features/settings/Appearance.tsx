@@ -1,6 +1,7 @@
-import { NumberInput, Select, Stack, Switch } from '@mantine/core'
+import { Anchor, NumberInput, Select, Stack, Switch } from '@mantine/core'
 
 import { useT } from '../../i18n'
+import { baseUrl } from '../../shared/api/base'
 import { setSettings, type Settings, useSettings } from '../../shared/settings'
 
 interface ChoiceProps<K extends keyof Settings> {
@@ -76,6 +77,9 @@ export function Appearance() {
           { value: 'binary', label: 'KiB, MiB, GiB (1024)' },
         ]}
       />
+      <Anchor size="sm" href={new URL('licenses.txt', baseUrl()).href} target="_blank">
+        {t('licences')}
+      </Anchor>
     </Stack>
   )
 }
