@@ -69,10 +69,15 @@ function skip(e: { preventDefault: () => void }): void {
   document.getElementById('main')?.focus()
 }
 
+function isBelow(path: string, page: string): boolean {
+  return page !== '/' && path.startsWith(`${page}/`)
+}
+
 function useTitle(path: string): void {
   const t = useT('common')
   useEffect(() => {
-    const page = pages.find((p) => p.path === path)
+    // Of pages of one thing the name of the page that leads there.
+    const page = pages.find((p) => p.path === path) ?? pages.find((p) => isBelow(path, p.path))
     document.title = page ? `${t(page.nav)} · bagpipe` : 'bagpipe'
   }, [path, t])
 }
