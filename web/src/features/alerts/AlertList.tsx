@@ -17,6 +17,7 @@ import {
   type StateKind,
 } from '../../shared/ui'
 import { nsToMs, ns as parseNs } from '../../shared/time'
+import { Seen } from './Acknowledge'
 
 type Alert = AgentSchemas['Alerts']['alerts'][number]
 
@@ -78,7 +79,7 @@ export function AlertList({ state }: { state: 'active' | 'cleared' }) {
 function Rows({ rows }: { rows: Alert[] }) {
   const t = useT('alerts')
   return (
-    <Table.ScrollContainer minWidth={720}>
+    <Table.ScrollContainer minWidth={860}>
       <Table>
         <Table.Thead>
           <Table.Tr>
@@ -87,6 +88,7 @@ function Rows({ rows }: { rows: Alert[] }) {
             <Table.Th>{t('since')}</Table.Th>
             <Table.Th ta="right">{t('lasts')}</Table.Th>
             <Table.Th ta="right">{t('times')}</Table.Th>
+            <Table.Th>{t('seen')}</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -109,6 +111,9 @@ function Rows({ rows }: { rows: Alert[] }) {
               </Table.Td>
               <Table.Td ta="right">
                 <Num value={a.count} />
+              </Table.Td>
+              <Table.Td>
+                <Seen alert={a} />
               </Table.Td>
             </Table.Tr>
           ))}
