@@ -1,4 +1,4 @@
-import { Group, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core'
+import { Box, Group, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 
@@ -88,7 +88,7 @@ function Rows({ rows }: { rows: Alert[] }) {
             <Table.Th>{t('since')}</Table.Th>
             <Table.Th ta="right">{t('lasts')}</Table.Th>
             <Table.Th ta="right">{t('times')}</Table.Th>
-            <Table.Th>{t('seen')}</Table.Th>
+            <Table.Th visibleFrom="sm">{t('seen')}</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -102,6 +102,9 @@ function Rows({ rows }: { rows: Alert[] }) {
                 <Text size="xs" c="dimmed" className="bp-mono">
                   {a.key}
                 </Text>
+                <Box hiddenFrom="sm" mt={4}>
+                  <Seen alert={a} />
+                </Box>
               </Table.Td>
               <Table.Td>
                 <DateTime ns={a.since_ns} />
@@ -112,7 +115,7 @@ function Rows({ rows }: { rows: Alert[] }) {
               <Table.Td ta="right">
                 <Num value={a.count} />
               </Table.Td>
-              <Table.Td>
+              <Table.Td visibleFrom="sm">
                 <Seen alert={a} />
               </Table.Td>
             </Table.Tr>

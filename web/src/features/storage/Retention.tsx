@@ -94,7 +94,12 @@ function Rules({ storage, limits }: { storage: Storage; limits: boolean }) {
   ].filter((text) => text !== false)
   return (
     <Section title={t('rules')} hint={t('rulesHint')}>
-      {!limits && <State kind="idle" label={t('noLimits')} />}
+      {!limits && (
+        <>
+          <State kind="idle" label={t('noLimits')} />
+          <Text size="sm">{t('noLimitsHint')}</Text>
+        </>
+      )}
       <Stack component="ul" gap={4} m={0} pl="lg">
         {rules.map((text) => (
           <Text component="li" size="sm" key={text}>
