@@ -200,6 +200,25 @@ def commands(server, agent, proxy):
     bp.say("commands: done, refused, unknown")
 
 
+def alerts(server, agent, _proxy):
+    """What is wrong with it now, as its events tell, and who has seen it."""
+    def active():
+        return {a["key"]: a for a in server.get(f"/api/v1/devices/{agent.device}/status")["alerts"]}
+
+    http(agent.base, "PATCH", "/api/v1/config", {"storage.alert_free": "900TiB"})
+    bp.until(lambda: "disk.low" in active(), 20, f"it is told: {active()}")
+    bp.check(active()["disk.low"]["acknowledged_by"] is None, "nobody has seen it")
+    args = {"alert": "disk.low", "note": "seen from afar"}
+    status, o = server.do(agent.device, "alert.acknowledge", args)
+    bp.check(status == 200 and o["body"]["note"] == "seen from afar", f"acknowledged: {o}")
+    bp.until(lambda: active()["disk.low"].get("note") == "seen from afar", 20, f"that is told, too: {active()}")
+    http(agent.base, "PATCH", "/api/v1/config", {"storage.alert_free": None})
+    bp.until(lambda: "disk.low" not in active(), 20, f"it is over: {active()}")
+    status, o = server.do(agent.device, "alert.acknowledge", args)
+    bp.check(o["status"] == 404, f"what is over is not acknowledged: {o}")
+    bp.say("alerts: told, acknowledged, over")
+
+
 def deadlines(server, agent, proxy):
     proxy.cut()
     bp.until(lambda: server.state(agent.device) == "offline", 20, "the server sees that it is gone")
@@ -629,6 +648,7 @@ def main():
     agent.linked()
     bp.until(lambda: server.state(agent.device) == "online", 10, "the server knows it")
     commands(server, agent, proxy)
+    alerts(server, agent, proxy)
     deadlines(server, agent, proxy)
     once(server, agent, proxy)
     server = backfill(server, agent, proxy)
