@@ -2,7 +2,7 @@
 // while one works, and what a page of somebody else can do: nothing.
 import { createServer } from 'node:http'
 
-import { accessible, done, launch, pagesOf, settled, shot, visit } from './lib/browser.mjs'
+import { accessible, done, eachPage, launch, settled, shot, slug, visit } from './lib/browser.mjs'
 import { api, check, facts, main, say, until } from './lib/run.mjs'
 
 // What Chromium calls an error and is none: answers to somebody who has not signed in yet (an agent is told
@@ -63,12 +63,7 @@ async function viewer(page) {
   await shot(page, 'viewer')
   await page.locator('body').press('r')
   check((await page.getByRole('dialog').count()) === 0, 'nor by the key')
-  for (const { name, path } of await pagesOf(page)) {
-    await page.locator('nav a', { hasText: new RegExp(`^${name}$`) }).click()
-    await page.waitForURL((url) => url.pathname === path)
-    await settled(page, `${path} of a viewer`)
-    await shot(page, `viewer-${path.slice(1).replaceAll('/', '-') || 'overview'}`)
-  }
+  await eachPage(page, 'of a viewer', (path) => shot(page, `viewer-${slug(path)}`))
 }
 
 async function cookie(context, page) {

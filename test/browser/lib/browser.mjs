@@ -159,6 +159,25 @@ export async function settled(page, where) {
   }
 }
 
+/** Every page of the navigation, clicked one after the other: see(path, where). */
+export async function eachPage(page, what, see, before = async () => undefined) {
+  const all = await pagesOf(page)
+  check(all.length >= 7, `${what}: the navigation has ${all.length} pages`)
+  for (const { name, path } of all) {
+    await before()
+    await page.locator('nav a', { hasText: new RegExp(`^${name}$`) }).click()
+    await page.waitForURL((url) => url.pathname === path)
+    await settled(page, `${path} ${what}`)
+    await see(path, `${path} ${what}`, name)
+  }
+  return all
+}
+
+/** The address as a name of a file. */
+export function slug(path) {
+  return path.replace(/^\/|\/$/g, '').replaceAll('/', '-') || 'overview'
+}
+
 /** Opens the page of this address and waits for live values in it. */
 export async function go(page, path = '') {
   const url = new URL(path, facts.url).href
