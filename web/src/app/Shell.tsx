@@ -49,7 +49,7 @@ export function Shell() {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="xs" aria-label={t('navigation')}>
-        <Navigation path={path} />
+        <Navigation path={path} onGo={close} />
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
         <OfflineBanner />
@@ -86,7 +86,7 @@ function visible(p: PageEntry): boolean {
   return !p.hidden && (p.where === 'both' || p.where === kind())
 }
 
-function Navigation({ path }: { path: string }) {
+function Navigation({ path, onGo }: { path: string; onGo: () => void }) {
   const t = useT('common')
   const navigate = useNavigate()
   const role = useRole()
@@ -106,6 +106,7 @@ function Navigation({ path }: { path: string }) {
           onClick={(e) => {
             if (e.ctrlKey || e.metaKey || e.shiftKey) return
             e.preventDefault()
+            onGo()
             void navigate({ to: p.path })
           }}
         />

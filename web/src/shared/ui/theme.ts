@@ -12,6 +12,12 @@ export const theme = createTheme({
     'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif',
   fontFamilyMonospace: 'ui-monospace, "Cascadia Mono", Menlo, "DejaVu Sans Mono", monospace',
   headings: { fontWeight: '600' },
+  components: {
+    // what scrolls can be scrolled by keys
+    TableScrollContainer: {
+      defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } },
+    },
+  },
 })
 
 export const cssVariables: CSSVariablesResolver = () => ({
