@@ -8,6 +8,7 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -34,18 +35,15 @@ OUTER_CONF = """
 
 
 class Front:
-    def __init__(self, folder, api, **urls):
-        self.folder = folder / f"nginx-{len(urls)}"
+    def __init__(self, folder, api):
+        self.folder = folder / "nginx"
         self.folder.mkdir()
         shutil.copytree(DIST, self.folder / "web")
         for f in (self.folder / "web" / "assets").iterdir():
             (f.parent / (f.name + ".gz")).write_bytes(gzip.compress(f.read_bytes()))
         text = (bp.REPO / "deploy" / "nginx" / "bagpipe-dashboard.conf").read_text()
-        swaps = [("listen 3000", f"listen 127.0.0.1:{PORT}"), ("127.0.0.1:8080;", f"{api};"),
-                 ("/usr/share/bagpipe/web", f"{self.folder}/web")]
-        swaps += [(f'map "" $bagpipe_{k} {{ default ""; }}', f'map "" $bagpipe_{k} {{ default "{v}"; }}') for k, v in urls.items()]
-        text = re.sub(r"_url +\{", "_url {", text)
-        for old, new in swaps:
+        for old, new in (("listen 3000", f"listen 127.0.0.1:{PORT}"), ("127.0.0.1:8080;", f"{api};"),
+                         ("/usr/share/bagpipe/web", f"{self.folder}/web")):
             bp.check(text.count(old) == 1, f"'{old}' stands {text.count(old)} times in the configuration")
             text = text.replace(old, new)
         (self.folder / "dashboard.conf").write_text(text)
@@ -171,16 +169,34 @@ def events(port, path, cookie):
         return int(got.split()[1]) if b"hello" in got else got
 
 
+class Container:
+    """What the container of the dashboard starts, on this machine: web.sh, told by its environment alone."""
+
+    def __init__(self, folder, **env):
+        paths = {"CONF": bp.REPO / "deploy/nginx/bagpipe-dashboard.conf", "FILES": DIST, "RUN": folder / "web"}
+        self.p = bp.Proc([bp.REPO / "deploy/docker/web.sh"],
+                         env={**{k: str(v) for k, v in paths.items()}, "LISTEN": f"127.0.0.1:{PORT}", **env})
+        bp.until(lambda: listens(PORT) or not self.p.alive(), 20, "nginx of web.sh", 0.05)
+
+
 def config(folder, api_at):
     """Other places of API and events, as browsers reach them."""
-    front = Front(folder, api_at, backend_url="https://site.example.com/base", ws_url="wss://site.example.com:8765/")
+    urls = {"BACKEND_URL": "https://site.example.com/base", "WS_URL": "wss://site.example.com:8765/"}
+    web = Container(folder, API=api_at, **urls)
+    bp.check(web.p.alive(), f"web.sh: {web.p.text()}")
     status, head, body = ask("/config.json")
-    bp.check(status == 200 and head["cache-control"] == "no-store" and json.loads(body) == {
-        "backend_url": "https://site.example.com/base", "ws_url": "wss://site.example.com:8765/"}, f"config.json: {body}")
+    bp.check(status == 200 and head["cache-control"] == "no-store" and
+             json.loads(body) == {k.lower(): v for k, v in urls.items()}, f"config.json: {body}")
     for path in ("/", "/boot.js"):
         policy = ask(path, PAGE)[1]["content-security-policy"]
         bp.check("connect-src 'self' https://site.example.com wss://site.example.com:8765;" in policy, f"{path}: {policy}")
-    front.p.stop()
+    page()
+    bp.check(ask("/api/v1/status")[0] == 401, "API goes where it was told")
+    web.p.stop(sig=signal.SIGQUIT)
+    for name, value in (("API", "127.0.0.1:80; evil"), ("BACKEND_URL", 'https://a"; add_header X y'), ("WS_URL", "javascript:0"),
+                        ("BACKEND_URL", "https://a\nb"), ("LISTEN", "3000 default")):
+        web = Container(folder, **{name: value})
+        bp.check(not web.p.alive() and web.p.p.returncode == 78 and name in web.p.text(), f"{name}={value!r}: {web.p.text()}")
 
 
 def browser(folder):
@@ -189,10 +205,11 @@ def browser(folder):
         bp.say("no chromium: the page was not opened in one")
         return
     r = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/chromium",
-                        "--enable-logging=stderr", "--virtual-time-budget=15000", "--dump-dom", f"http://127.0.0.1:{OUTER}/robots/topics"],
-                       capture_output=True, text=True, timeout=90)
+                        "--enable-logging=stderr", "--virtual-time-budget=15000", "--dump-dom",
+                        f"http://127.0.0.1:{OUTER}/robots/topics"], capture_output=True, text=True, timeout=90)
     bp.check('type="password"' in r.stdout, f"it asks for a password: {r.stdout[-400:]} {r.stderr[-400:]}")
-    bad = [line for line in r.stderr.splitlines() if "CONSOLE" in line and f":{OUTER}" in line and "401" not in line and "no valid credentials" not in line]
+    said = [line for line in r.stderr.splitlines() if "CONSOLE" in line and f":{OUTER}" in line]
+    bad = [line for line in said if "401" not in line and "no valid credentials" not in line]
     bp.check(not bad, f"its console is quiet: {bad[:3]}")
 
 
