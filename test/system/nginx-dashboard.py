@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import bp
 from care import Agent
@@ -189,7 +190,7 @@ def config(folder, api_at):
              json.loads(body) == {k.lower(): v for k, v in urls.items()}, f"config.json: {body}")
     for path in ("/", "/boot.js"):
         policy = ask(path, PAGE)[1]["content-security-policy"]
-        bp.check("connect-src 'self' https://site.example.com wss://site.example.com:8765;" in policy, f"{path}: {policy}")
+        bp.check("connect-src 'self' https://site.example.com wss://site.example.com wss://site.example.com:8765;" in policy, f"{path}: {policy}")
     page()
     bp.check(ask("/api/v1/status")[0] == 401, "API goes where it was told")
     web.p.stop(sig=signal.SIGQUIT)
@@ -199,18 +200,29 @@ def config(folder, api_at):
         bp.check(not web.p.alive() and web.p.p.returncode == 78 and name in web.p.text(), f"{name}={value!r}: {web.p.text()}")
 
 
-def browser(folder):
-    """What Chromium makes of it below a sub-path: the sign-in, drawn by scripts that were all allowed."""
+def drawn(folder, url):
+    """What Chromium makes of it: the sign-in, drawn by scripts that were all allowed."""
     if not shutil.which("chromium"):
         bp.say("no chromium: the page was not opened in one")
         return
     r = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/chromium",
                         "--enable-logging=stderr", "--virtual-time-budget=15000", "--dump-dom",
-                        f"http://127.0.0.1:{OUTER}/robots/topics"], capture_output=True, text=True, timeout=90)
+                        url], capture_output=True, text=True, timeout=90)
     bp.check('type="password"' in r.stdout, f"it asks for a password: {r.stdout[-400:]} {r.stderr[-400:]}")
-    said = [line for line in r.stderr.splitlines() if "CONSOLE" in line and f":{OUTER}" in line]
+    said = [line for line in r.stderr.splitlines() if "CONSOLE" in line and url.rsplit("/", 1)[0] in line]
     bad = [line for line in said if "401" not in line and "no valid credentials" not in line]
     bp.check(not bad, f"its console is quiet: {bad[:3]}")
+
+
+def elsewhere(folder, agent):
+    """The API at its own origin: scripts of a page from ours may read it, since the agent was told of us; others not."""
+    web = Container(folder, BACKEND_URL=agent.base)
+    for origin, want in ((f"http://127.0.0.1:{PORT}", True), ("http://evil.example", False)):
+        req = urllib.request.Request(agent.base + "/healthz", headers={"Origin": origin})
+        allowed = urllib.request.urlopen(req, timeout=20).headers["Access-Control-Allow-Origin"]
+        bp.check(allowed == (origin if want else None), f"{origin}: {allowed}")
+    drawn(folder, f"http://127.0.0.1:{PORT}/topics")
+    web.p.stop(sig=signal.SIGQUIT)
 
 
 def test():
@@ -218,7 +230,7 @@ def test():
     if not (DIST / "index.html").exists():
         bp.skip("web/dist is not there: built without the dashboard")
     folder = bp.scratch()
-    agent = Agent(folder, DOMAIN, "http.trusted_proxies=127.0.0.1")
+    agent = Agent(folder, DOMAIN, "http.trusted_proxies=127.0.0.1", f"http.origins=http://127.0.0.1:{PORT}")
     agent.tell("/api/v1/users", {"name": "alice", "role": "admin", "password": PASSWORD}, 201)
     at = agent.base.removeprefix("http://")
     front = Front(folder, at)
@@ -227,11 +239,12 @@ def test():
     places()
     prefixes()
     api()
-    browser(folder)
+    drawn(folder, f"http://127.0.0.1:{OUTER}/robots/topics")
     doc = json.loads(ask("/config.json")[2])
     bp.check(doc == {"backend_url": "", "ws_url": ""}, f"config.json: {doc}")
     front.p.stop()
     config(folder, at)
+    elsewhere(folder, agent)
     bp.say(f"{time.monotonic() - began:.1f} s")
 
 
