@@ -1,6 +1,6 @@
 import { Modal, ScrollArea, Stack, Text, TextInput, UnstyledButton, Group } from '@mantine/core'
 import { useNavigate } from '@tanstack/react-router'
-import { type KeyboardEvent, useState } from 'react'
+import { type KeyboardEvent, useEffect, useState } from 'react'
 
 import { useT } from '../i18n'
 import { kind } from '../shared/api/client'
@@ -60,6 +60,9 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
   const items = useItems(onClose).filter((i) => i.title.toLowerCase().includes(text.toLowerCase()))
+  useEffect(() => {
+    document.getElementById(`palette-${at}`)?.scrollIntoView({ block: 'nearest' })
+  }, [at])
   const key = (e: KeyboardEvent) => {
     if (e.key === 'ArrowDown') setAt(Math.min(items.length - 1, at + 1))
     else if (e.key === 'ArrowUp') setAt(Math.max(0, at - 1))
