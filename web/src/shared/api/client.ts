@@ -1,7 +1,7 @@
 import createClient, { type Client } from 'openapi-fetch'
 
 import type { paths as AgentPaths } from './agent'
-import { apiUrl } from './base'
+import { apiUrl, runTimeConfig } from './base'
 import type { paths as ServerPaths } from './server'
 
 export type Kind = 'agent' | 'server'
@@ -36,9 +36,10 @@ export function tellDenied(): void {
 
 /** fetch() to the API with the cookie; network failures become ApiError with status 0. */
 export async function call(input: Request | string, init?: RequestInit): Promise<Response> {
+  const credentials = runTimeConfig().backend_url ? 'include' : 'same-origin'
   let res: Response
   try {
-    res = await fetch(input, { credentials: 'same-origin', ...init })
+    res = await fetch(input, { credentials, ...init })
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === 'AbortError') throw cause
     throw new ApiError(0, 'offline', 'offline')
