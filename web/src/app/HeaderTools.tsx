@@ -104,6 +104,8 @@ function ThemeMenu() {
         {(['auto', 'light', 'dark'] as const).map((scheme) => (
           <Menu.Item
             key={scheme}
+            role="menuitemradio"
+            aria-checked={s.scheme === scheme}
             rightSection={s.scheme === scheme && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ scheme })}
           >
@@ -111,6 +113,8 @@ function ThemeMenu() {
           </Menu.Item>
         ))}
         <Menu.Item
+          role="menuitemcheckbox"
+          aria-checked={s.contrast}
           rightSection={s.contrast && <Icon name="ok" size={14} />}
           onClick={() => setSettings({ contrast: !s.contrast })}
         >
@@ -120,6 +124,8 @@ function ThemeMenu() {
         {(['en', 'de'] as const).map((language) => (
           <Menu.Item
             key={language}
+            role="menuitemradio"
+            aria-checked={s.language === language}
             rightSection={s.language === language && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ language })}
           >
@@ -130,6 +136,8 @@ function ThemeMenu() {
         {(['local', 'utc', 'robot'] as const).map((zone) => (
           <Menu.Item
             key={zone}
+            role="menuitemradio"
+            aria-checked={s.zone === zone}
             rightSection={s.zone === zone && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ zone })}
           >

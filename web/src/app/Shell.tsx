@@ -7,6 +7,7 @@ import { useT } from '../i18n'
 import { kind } from '../shared/api/client'
 import { reaches, useRole } from '../shared/api/query'
 import { useConnection } from '../shared/live'
+import { getSettings } from '../shared/settings'
 import { Duration, ErrorBoundary, Icon } from '../shared/ui'
 import { useCommandContext } from './CommandButton'
 import { allowed, type CommandContext, commands, matches } from './commands'
@@ -132,7 +133,7 @@ function typing(e: KeyboardEvent): boolean {
 
 function run(e: KeyboardEvent, ctx: CommandContext): void {
   const c = commands.find((one) => one.keys !== undefined && matches(one.keys, e))
-  if (!c?.keys || (!c.keys.startsWith('Ctrl+') && typing(e))) return
+  if (!c?.keys || (!c.keys.startsWith('Ctrl+') && (typing(e) || !getSettings().shortcuts))) return
   if (allowed(c, ctx) !== true) return
   e.preventDefault()
   void c.run(ctx)

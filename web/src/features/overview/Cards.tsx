@@ -273,7 +273,14 @@ export function RobotsCard({ status }: StatusProps) {
         {robots.length === 0 && (
           <Empty icon="robot" title={t('nothingSeen')} hint={t('nothingSeenHint')} />
         )}
-        <Table.ScrollContainer minWidth={420} hidden={robots.length === 0}>
+        <Table.ScrollContainer
+          minWidth={420}
+          type="native"
+          tabIndex={0}
+          role="region"
+          aria-label={t('robots')}
+          hidden={robots.length === 0}
+        >
           <Table>
             <Table.Thead>
               <Table.Tr>
