@@ -131,18 +131,17 @@ export function kind(): Kind {
   return known ?? 'agent'
 }
 
-/** Whether there is something at a path, whoever asks; 404 is no, what is no answer of an API throws. */
-async function there(path: string): Promise<boolean> {
-  const { ok, status } = await fetch(new URL(path, apiUrl()).href)
-  if (ok || status === 401 || status === 403) return true
-  if (status === 404) return false
-  throw new ApiError(status, `HTTP ${status}`)
-}
-
-/** Asks once who answers; needs no sign-in: only an agent is a device, only a server has some. */
+/** Asks once who answers: an agent tells of its graph. Needs no sign-in; throws when no API answers. */
 export async function learnKind(): Promise<void> {
-  if (await there('api/v1/device')) known = 'agent'
-  else if (await there('api/v1/devices')) known = 'server'
+  const res = await fetch(new URL('api/v1/status', apiUrl()).href)
+  if (res.ok) {
+    known = 'graph' in ((await res.json()) as object) ? 'agent' : 'server'
+    return
+  }
+  if (res.status !== 401 && res.status !== 403) throw new ApiError(res.status, 'no API here')
+  // Its status is not for everybody; but only a server has devices, whoever asks.
+  const devices = await fetch(new URL('api/v1/devices', apiUrl()).href)
+  known = devices.status === 404 ? 'agent' : 'server'
 }
 
 export function kindIsKnown(): boolean {
