@@ -22,7 +22,7 @@ import {
 import type { Status } from './AgentOverview'
 import { timeUntilFull } from './rates'
 
-function Card({ title, children }: { title: string; children: ReactNode }) {
+export function Card({ title, children }: { title: string; children: ReactNode }) {
   return (
     <Grid.Col span={{ base: 12, sm: 6, lg: 4 }}>
       <Paper withBorder p="md" h="100%">
@@ -37,7 +37,7 @@ function Card({ title, children }: { title: string; children: ReactNode }) {
   )
 }
 
-function Line({ label, children }: { label: string; children: ReactNode }) {
+export function Line({ label, children }: { label: string; children: ReactNode }) {
   return (
     <Group justify="space-between" wrap="nowrap">
       <Text size="sm" c="dimmed">
