@@ -1,9 +1,9 @@
 import { ActionIcon, Group, Menu, Select, Text } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 
 import { useT } from '../i18n'
 import { kind, request, send } from '../shared/api/client'
-import { useWhoami } from '../shared/api/query'
+import { useDenied, useWhoami } from '../shared/api/query'
 import { useConnection } from '../shared/live'
 import { setSettings, useSettings } from '../shared/settings'
 import { Icon, notify, State, type StateKind } from '../shared/ui'
@@ -71,6 +71,7 @@ function RobotSwitcher() {
 function ConnectionState() {
   const t = useT('common')
   const c = useConnection()
+  const state = useDenied() ? 'denied' : c.state
   const kinds: Record<typeof c.state, StateKind> = {
     open: 'ok',
     connecting: 'unknown',
@@ -79,7 +80,7 @@ function ConnectionState() {
   }
   return (
     <Group gap={6} wrap="nowrap" visibleFrom="sm">
-      <State kind={kinds[c.state]} label={t(`connection.${c.state}`)} icon="network" />
+      <State kind={kinds[state]} label={t(`connection.${state}`)} icon="network" />
       {c.state === 'open' && c.latencyMs !== undefined && (
         <Text size="xs" c="dimmed" w={48} ta="right" className="bp-num">
           {Math.round(c.latencyMs)} ms
@@ -152,11 +153,10 @@ function ThemeMenu() {
 function UserMenu() {
   const t = useT('common')
   const who = useWhoami()
-  const client = useQueryClient()
   const out = async () => {
     try {
       await send('POST', 'api/v1/logout')
-      await client.invalidateQueries({ queryKey: ['whoami'] })
+      window.location.reload() // nothing of what was shown stays for the next one
     } catch (error) {
       notify.bad(error)
     }

@@ -194,7 +194,7 @@ export function NetworkCard() {
       <Line label={t('toBrowser')}>
         <Num value={connection.state === 'open' ? connection.latencyMs : undefined} unit="ms" />
       </Line>
-      {error && <ErrorState error={error} />}
+      {error && !link && <ErrorState error={error} />}
       {link && !link.configured && <State kind="idle" label={t('noLink')} />}
       {link?.configured && (
         <>
@@ -233,7 +233,7 @@ export function AlertsCard() {
   const alerts = data?.alerts ?? []
   return (
     <Card title={t('common:nav.alerts')}>
-      {error && <ErrorState error={error} retry={() => void refetch()} />}
+      {error && !data && <ErrorState error={error} retry={() => void refetch()} />}
       {data && alerts.length === 0 && <State kind="ok" label={t('noAlerts')} />}
       {alerts.slice(0, ALERTS).map((a) => (
         <Stack key={a.key} gap={0}>
