@@ -121,7 +121,12 @@ function Controls({ source, recording, onHelp }: ControlsProps) {
 function KeyHelp({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   const t = useT('replay')
   return (
-    <Modal opened={opened} onClose={onClose} title={t('keys.title')}>
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={t('keys.title')}
+      closeButtonProps={{ 'aria-label': t('common:close') }}
+    >
       <Table>
         <Table.Tbody>
           {keyHelp.map((k) => (
