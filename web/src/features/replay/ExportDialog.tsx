@@ -37,7 +37,12 @@ export function ExportDialog({ source, recording, layout, onClose }: ExportProps
   const query = new URLSearchParams({ from: String(from), to: String(to), format })
   if (which === 'shown') query.set('topics', shown.join(','))
   return (
-    <Modal opened onClose={onClose} title={t('export.title')}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('export.title')}
+      closeButtonProps={{ 'aria-label': t('common:close') }}
+    >
       <Stack>
         <Radio.Group
           label={t('export.time')}

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react'
 
 import { useT } from '../../i18n'
 import { addPanel, LayoutMenu, PanelGrid, panelFor, panelKinds, suggest } from '../../shared/panels'
-import { Empty, ErrorState, Icon, Loading, Page } from '../../shared/ui'
+import { Empty, Icon, Loading, Page } from '../../shared/ui'
 import { ExportDialog } from './ExportDialog'
 import { keyHelp, type Action } from './keys'
 import type { Range } from './player'
@@ -12,7 +12,7 @@ import type { ReplaySource } from './source'
 import { TopicsDrawer } from './TopicsDrawer'
 import { Transport } from './Transport'
 import { useAddress, useLink, useReplayLayout, useSource } from './useReplay'
-import { act, useClock, useKeys, usePlayer } from './usePlayer'
+import { act, useClock, useKeys } from './usePlayer'
 
 type Open = 'help' | 'topics' | 'export' | undefined
 
@@ -112,22 +112,21 @@ interface ControlsProps {
 
 function Controls({ source, recording, onHelp }: ControlsProps) {
   const { marks } = recording
-  const error = usePlayer(source, (v) => v.error)
   const run = (action: Action) => act(source, marks, onHelp, action)
   useClock(source)
   useKeys(run)
-  return (
-    <>
-      {error && <ErrorState error={error} retry={() => void source.player.seek(source.now())} />}
-      <Transport source={source} marks={marks} run={run} />
-    </>
-  )
+  return <Transport source={source} marks={marks} run={run} />
 }
 
 function KeyHelp({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   const t = useT('replay')
   return (
-    <Modal opened={opened} onClose={onClose} title={t('keys.title')}>
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={t('keys.title')}
+      closeButtonProps={{ 'aria-label': t('common:close') }}
+    >
       <Table>
         <Table.Tbody>
           {keyHelp.map((k) => (

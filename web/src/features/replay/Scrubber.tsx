@@ -34,35 +34,38 @@ export function Scrubber({ source, marks }: { source: ReplaySource; marks: reado
   }
   const place = (part: number) => from + BigInt(Math.round(part * Number(to - from)))
   return (
-    <div
-      ref={track}
-      className={classes.track}
-      role="slider"
-      tabIndex={0}
-      aria-label={t('scrubber')}
-      aria-valuemin={0}
-      aria-valuemax={Math.ceil(seconds)}
-      aria-valuenow={second}
-      aria-valuetext={t('placeOf', {
-        place: formatDuration(second),
-        length: formatDuration(seconds),
-      })}
-      onPointerDown={(e) => {
-        if (e.button !== 0) return
-        e.currentTarget.setPointerCapture(e.pointerId)
-        drag.start(place(timeAt(e)))
-      }}
-      onPointerMove={(e) => {
-        setHover(timeAt(e))
-        drag.move(place(timeAt(e)))
-      }}
-      onPointerUp={(e) => drag.end(place(timeAt(e)))}
-      onPointerCancel={() => drag.end(undefined)}
-      onPointerLeave={() => setHover(undefined)}
-    >
-      <div className={classes.rail} />
-      <Buffered source={source} />
-      <Place source={source} />
+    <div className={classes.line}>
+      <div
+        ref={track}
+        className={classes.track}
+        role="slider"
+        tabIndex={0}
+        aria-label={t('scrubber')}
+        aria-valuemin={0}
+        aria-valuemax={Math.ceil(seconds)}
+        aria-valuenow={second}
+        aria-valuetext={t('placeOf', {
+          place: formatDuration(second),
+          length: formatDuration(seconds),
+        })}
+        onPointerDown={(e) => {
+          if (e.button !== 0) return
+          e.currentTarget.setPointerCapture(e.pointerId)
+          drag.start(place(timeAt(e)))
+        }}
+        onPointerMove={(e) => {
+          setHover(timeAt(e))
+          drag.move(place(timeAt(e)))
+        }}
+        onPointerUp={(e) => drag.end(place(timeAt(e)))}
+        onPointerCancel={() => drag.end(undefined)}
+        onPointerLeave={() => setHover(undefined)}
+      >
+        <div className={classes.rail} />
+        <Buffered source={source} />
+        <Place source={source} />
+        {hover !== undefined && <Tip part={hover} time={place(hover)} from={from} />}
+      </div>
       {marks.map((m, i) => (
         <button
           key={`${m.at} ${i}`}
@@ -72,13 +75,11 @@ export function Scrubber({ source, marks }: { source: ReplaySource; marks: reado
           style={{ left: percent(partOf(m.at, { from, to })) }}
           title={m.text}
           aria-label={t('markAt', { text: m.text })}
-          onPointerDown={(e) => e.stopPropagation()}
           onClick={() => void source.player.seek(m.at)}
         >
           <Icon name="mark" size={16} />
         </button>
       ))}
-      {hover !== undefined && <Tip part={hover} time={place(hover)} from={from} />}
     </div>
   )
 }

@@ -31,7 +31,13 @@ export function TopicsDrawer({ opened, onClose, topics, onShow, onRobot }: Topic
   const needle = find.trim().toLowerCase()
   const found = topics.filter((x) => `${x.name} ${x.type}`.toLowerCase().includes(needle))
   return (
-    <Drawer opened={opened} onClose={onClose} position="right" title={t('topicsTitle')}>
+    <Drawer
+      opened={opened}
+      onClose={onClose}
+      position="right"
+      title={t('topicsTitle')}
+      closeButtonProps={{ 'aria-label': t('common:close') }}
+    >
       <Stack>
         <TextInput
           label={t('find')}

@@ -2,7 +2,7 @@ import { ActionIcon, Button, Group, Menu, Select, Text, Tooltip } from '@mantine
 
 import { useT } from '../../i18n'
 import { formatDuration, useTimeFormat } from '../../shared/time'
-import { Icon, State, type IconName } from '../../shared/ui'
+import { ErrorState, Icon, State, type IconName } from '../../shared/ui'
 import type { Action } from './keys'
 import { RATES } from './player'
 import { Scrubber } from './Scrubber'
@@ -21,9 +21,11 @@ interface TransportProps {
 export function Transport({ source, marks, run }: TransportProps) {
   const t = useT('replay')
   const loop = usePlayer(source, (v) => v.loop)
+  const error = usePlayer(source, (v) => v.error)
   const none = marks.length === 0
   return (
     <section className={classes.bar} aria-label={t('transport')}>
+      {error && <ErrorState error={error} retry={() => void source.player.seek(source.now())} />}
       <Scrubber source={source} marks={marks} />
       <Group gap="xs" justify="space-between" mt={4}>
         <Group gap={4} wrap="nowrap">
@@ -174,7 +176,7 @@ function MarkMenu({ source, marks }: { source: ReplaySource; marks: readonly Mar
       <Menu.Target>
         <Button
           variant="default"
-          size="compact-md"
+          size="compact-sm"
           disabled={marks.length === 0}
           leftSection={<Icon name="mark" />}
         >
@@ -203,7 +205,7 @@ function RangeMenu({ source, run }: { source: ReplaySource; run: (action: Action
   return (
     <Menu withinPortal position="top-end">
       <Menu.Target>
-        <Button variant="default" size="compact-md">
+        <Button variant="default" size="compact-sm">
           {part
             ? t('part', { length: formatDuration(Number(range.to - range.from) / 1e9) })
             : t('whole')}

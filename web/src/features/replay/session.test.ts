@@ -6,13 +6,14 @@ import { bytesPerSecond, covers, isStatic, wishOf, type Interest } from './wante
 const session = { name: 'a', status: 'finished', started_ns: '100', ended_ns: '900' }
 
 describe('a recording', () => {
-  it('lasts from its first message to its last', () => {
+  it('lasts from its beginning to its last message', () => {
     const segments = [
       { first_ns: '500', last_ns: '800' },
       { first_ns: '120', last_ns: '510' },
     ]
-    expect(spanOf(session, segments)).toEqual({ from: 120n, to: 801n })
+    expect(spanOf(session, segments)).toEqual({ from: 100n, to: 801n })
     expect(spanOf(session, [{ first_ns: '0' }])).toEqual({ from: 100n, to: 900n })
+    expect(spanOf({ ...session, started_ns: null }, segments)?.from).toBe(120n)
     expect(spanOf({ ...session, ended_ns: null }, [])).toBeUndefined()
     expect(spanOf({ ...session, ended_ns: null }, segments)?.to).toBe(801n)
   })

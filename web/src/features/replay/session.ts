@@ -44,22 +44,28 @@ export interface Recording {
   readonly status: string
   /** what can be played; undefined: nothing yet */
   readonly span: Range | undefined
+  /** its first message */
+  readonly first: bigint | undefined
   readonly marks: readonly Mark[]
   readonly topics: readonly RobotTopic[]
 }
 
-/** From the first message to behind the last; where segments do not tell, what the session says. */
+/**
+ * From the session's beginning, from which links count too, to behind the last message; where
+ * segments do not tell, to its end.
+ */
 export function spanOf(s: SessionAnswer, segments: readonly SegmentAnswer[]): Range | undefined {
-  const firsts = segments.map((x) => ns(x.first_ns)).filter((x) => x !== undefined && x > 0n)
+  const firsts = segments.map((x) => ns(x.first_ns))
   const lasts = segments.map((x) => ns(x.last_ns)).filter((x) => x !== undefined && x > 0n)
-  const from = least(firsts) ?? ns(s.started_ns)
+  const from = least([...firsts, ns(s.started_ns)])
   const last = lasts.reduce((a, b) => (a === undefined || (b ?? 0n) > a ? b : a), undefined)
   const to = last === undefined ? ns(s.ended_ns) : last + 1n
   return from !== undefined && to !== undefined && to > from ? { from, to } : undefined
 }
 
 function least(times: readonly (bigint | undefined)[]): bigint | undefined {
-  return times.reduce((a, b) => (a === undefined || (b !== undefined && b < a) ? b : a), undefined)
+  const known = times.filter((x) => x !== undefined && x > 0n)
+  return known.reduce((a, b) => (a === undefined || (b ?? a) < a ? b : a), undefined)
 }
 
 /** Marks within the span, in order. */
@@ -106,6 +112,7 @@ async function readRecording(id: string): Promise<Recording> {
     name: session.name,
     status: session.status,
     span,
+    first: least(segments.segments.map((x) => ns(x.first_ns))),
     marks: marksOf(session.marks, span),
     topics: topicsOf(topics.topics, span),
   }

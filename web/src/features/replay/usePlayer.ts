@@ -1,5 +1,6 @@
 import { useEffect, useRef, useSyncExternalStore } from 'react'
 
+import { getSettings } from '../../shared/settings'
 import type { Action } from './keys'
 import { actionOf, nextRate } from './keys'
 import { RATES, type PlayerView } from './player'
@@ -77,6 +78,11 @@ export function act(
 
 const OWN = 'input, textarea, select, [role=dialog], [role=menu], [role=listbox]'
 
+/** Single letters and signs do nothing for those who have switched them off. */
+function off(e: KeyboardEvent): boolean {
+  return e.key.length === 1 && e.key !== ' ' && !getSettings().shortcuts
+}
+
 /** Whether the key is for what has the focus: a field, or the button that Space presses. */
 function taken(e: KeyboardEvent): boolean {
   if (e.defaultPrevented || !(e.target instanceof HTMLElement)) return e.defaultPrevented
@@ -91,7 +97,7 @@ export function useKeys(run: (action: Action) => void): void {
   })
   useEffect(() => {
     const listener = (e: KeyboardEvent) => {
-      const action = taken(e) ? undefined : actionOf(e)
+      const action = taken(e) || off(e) ? undefined : actionOf(e)
       if (!action) return
       e.preventDefault()
       newest.current(action)

@@ -36,12 +36,12 @@ export function useSource(
   const [source, setSource] = useState<ReplaySource | undefined>()
   useEffect(() => {
     const tenth = (span.to - span.from) / 10n
-    const first = offset ?? (tenth < OPEN_AT_NS ? tenth : OPEN_AT_NS)
+    const open = (recording.first ?? span.from) + (tenth < OPEN_AT_NS ? tenth : OPEN_AT_NS)
     const made = new ReplaySource(
       recording.topics,
       span,
       askSession(recording.id),
-      span.from + first,
+      offset === undefined ? open : span.from + offset,
     )
     setSource(made)
     return () => made.close()

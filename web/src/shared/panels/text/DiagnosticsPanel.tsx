@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react'
 
 import { useT } from '../../../i18n'
-import { useMessages } from '../hooks'
+import { useHistory, useMessages } from '../hooks'
 import { textOf } from '../layout'
 import type { PanelProps } from '../panel'
 import { PanelNote } from '../PanelNote'
@@ -42,6 +42,9 @@ function statusesOf(value: unknown): Status[] {
   })
 }
 
+/** Seconds before the place that was sought, in a replay. */
+const PAST_S = 10
+
 /** What every part of the robot says of itself, the worst first. */
 export function DiagnosticsPanel({ source, config }: PanelProps) {
   const t = useT('panels')
@@ -59,6 +62,14 @@ export function DiagnosticsPanel({ source, config }: PanelProps) {
     },
     5,
   )
+  // Parts tell of themselves in messages of their own: the last message is not all of them.
+  useHistory(source, [topic], PAST_S, (older) => {
+    const told = new Map(older.flatMap((m) => statusesOf(m.value)).map((s) => [s.name, s]))
+    for (const [name, s] of told) {
+      if (kept.current.size < MAX_STATUS && !kept.current.has(name)) kept.current.set(name, s)
+    }
+    setRows([...kept.current.values()].sort(worstFirst))
+  })
   useEffect(
     () =>
       source.onReset(() => {

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'react'
 import { useT } from '../../../i18n'
 import { getSettings } from '../../settings'
 import { formatNs } from '../../time'
-import { useMessages } from '../hooks'
+import { useHistory, useMessages } from '../hooks'
 import { numberOf, textOf } from '../layout'
 import type { PanelProps } from '../panel'
 import { PanelNote } from '../PanelNote'
@@ -13,6 +13,8 @@ import classes from './text.module.css'
 
 const KEPT = 1000
 const SHOWN = 200
+/** Seconds of lines before the place that was sought, in a replay. */
+const PAST_S = 600
 
 interface Line {
   id: number
@@ -129,6 +131,14 @@ function useLines(source: PanelProps['source'], topic: string): readonly Line[] 
     },
     100,
   )
+  useHistory(source, [topic], PAST_S, (older) => {
+    const first = kept.current[0]?.ns
+    const before = older
+      .map((m) => lineOf(m, ++count.current))
+      .filter((l) => first === undefined || l.ns < first)
+    kept.current = [...before, ...kept.current].slice(-KEPT)
+    show()
+  })
   useEffect(
     () =>
       source.onReset(() => {
