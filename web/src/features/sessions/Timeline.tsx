@@ -24,6 +24,7 @@ import { placeOf, stripOf, stripOfSegments, type Frame, type Strip } from './tim
 import css from './sessions.module.css'
 
 const ROW_PX = 34
+const REFRESH_MS = 5000
 
 /** When how much of each topic came, with gaps, losses and marks. */
 export function Timeline({ session }: { session: Session }) {
@@ -32,7 +33,10 @@ export function Timeline({ session }: { session: Session }) {
 
 function ByTopic({ session }: { session: Session }) {
   const t = useT('sessions')
-  const { data, error, refetch } = useQuery(overviewQuery(session.id))
+  const { data, error, refetch } = useQuery({
+    ...overviewQuery(session.id),
+    refetchInterval: session.status === 'receiving' ? REFRESH_MS : false,
+  })
   const made = useMemo(() => {
     if (!data) return undefined
     const from = BigInt(data.from_ns)
@@ -62,7 +66,10 @@ function ByTopic({ session }: { session: Session }) {
 function BySegment({ session }: { session: Session }) {
   const t = useT('sessions')
   const now = useServerTime(3000, isRunning(session))
-  const { data, error, refetch } = useQuery(segmentsQuery(session.id))
+  const { data, error, refetch } = useQuery({
+    ...segmentsQuery(session.id),
+    refetchInterval: isRunning(session) ? REFRESH_MS : false,
+  })
   const from = ns(session.started_ns)
   const to = ns(session.ended_ns) ?? BigInt(Math.round(now)) * 1_000_000n
   const strip = useMemo(
