@@ -20,6 +20,7 @@ import {
 } from '../../shared/ui'
 import { isRunning, marksOf, type Mark, type Session } from './model'
 import { overviewQuery, segmentsQuery } from './queries'
+import { replayPath, useReplaySearch } from './replayLink'
 import { placeOf, stripOf, stripOfSegments, type Frame, type Strip } from './timeline'
 import css from './sessions.module.css'
 
@@ -156,29 +157,22 @@ function Strips({ frame, strips, session, marks }: StripsProps) {
   )
 }
 
-/** Seconds after the beginning, as a link to a replay has them. */
-function offsetOf(at: bigint, session: Session): string {
-  const after = at - (ns(session.started_ns) ?? at)
-  return (Number(after > 0n ? after / 1_000_000n : 0n) / 1000).toFixed(3)
-}
-
 function useReplayAt(session: Session, frame: Frame) {
   const navigate = useNavigate()
+  const searchOf = useReplaySearch(session)
   return (e: MouseEvent<HTMLButtonElement>) => {
     const box = e.currentTarget.getBoundingClientRect()
     // A key presses in the middle of nothing: then from the beginning.
     const part = e.detail === 0 ? 0 : (e.clientX - box.left) / Math.max(1, box.width)
     const length = Number(frame.to - frame.from)
     const at = frame.from + BigInt(Math.round(Math.min(1, Math.max(0, part)) * length))
-    void navigate({
-      to: `/replay/${encodeURIComponent(session.id)}`,
-      search: { t: offsetOf(at, session) } as never,
-    })
+    void navigate({ to: replayPath(session), search: searchOf(at) })
   }
 }
 
 function MarkRow({ marks, frame, session }: Omit<StripsProps, 'strips'>) {
   const t = useT('sessions')
+  const searchOf = useReplaySearch(session)
   return (
     <div className={css.marks}>
       {marks.map((m, i) => {
@@ -187,8 +181,8 @@ function MarkRow({ marks, frame, session }: Omit<StripsProps, 'strips'>) {
         return (
           <Link
             key={i}
-            to={`/replay/${encodeURIComponent(session.id)}`}
-            search={{ t: offsetOf(at, session) } as never}
+            to={replayPath(session)}
+            search={searchOf(at)}
             className={css.mark}
             style={{ left: `${placeOf(at, frame) * 100}%` }}
             title={m.text}
