@@ -19,7 +19,9 @@ SIZE_MAX_MB = 2000
 class Demo:
     def __init__(self, folder):
         self.began = time.monotonic()
-        self.p = bp.Proc(["bash", bp.REPO / "test" / "demo.sh", ""], env={"BP_BUILD": str(folder), "BAGPIPE": bp.BAGPIPE})
+        # whoever started this test may have told it to ignore Ctrl-C
+        self.p = bp.Proc(["bash", bp.REPO / "test" / "demo.sh", ""], env={"BP_BUILD": str(folder), "BAGPIPE": bp.BAGPIPE},
+                         under=["env", "--default-signal=INT"])
         bp.until(lambda: "Ctrl-C" in self.p.text() or not self.p.alive(), 30, "its address", step=0.1)
         bp.check(self.p.alive(), f"it runs: {self.p.text()[-500:]}")
         self.urls = re.findall(r"http://127\.0\.0\.1:\d+(?=/\s)", self.p.text())

@@ -8,9 +8,11 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import bp
 from care import Agent
@@ -34,18 +36,15 @@ OUTER_CONF = """
 
 
 class Front:
-    def __init__(self, folder, api, **urls):
-        self.folder = folder / f"nginx-{len(urls)}"
+    def __init__(self, folder, api):
+        self.folder = folder / "nginx"
         self.folder.mkdir()
         shutil.copytree(DIST, self.folder / "web")
         for f in (self.folder / "web" / "assets").iterdir():
             (f.parent / (f.name + ".gz")).write_bytes(gzip.compress(f.read_bytes()))
         text = (bp.REPO / "deploy" / "nginx" / "bagpipe-dashboard.conf").read_text()
-        swaps = [("listen 3000", f"listen 127.0.0.1:{PORT}"), ("127.0.0.1:8080;", f"{api};"),
-                 ("/usr/share/bagpipe/web", f"{self.folder}/web")]
-        swaps += [(f'map "" $bagpipe_{k} {{ default ""; }}', f'map "" $bagpipe_{k} {{ default "{v}"; }}') for k, v in urls.items()]
-        text = re.sub(r"_url +\{", "_url {", text)
-        for old, new in swaps:
+        for old, new in (("listen 3000", f"listen 127.0.0.1:{PORT}"), ("127.0.0.1:8080;", f"{api};"),
+                         ("/usr/share/bagpipe/web", f"{self.folder}/web")):
             bp.check(text.count(old) == 1, f"'{old}' stands {text.count(old)} times in the configuration")
             text = text.replace(old, new)
         (self.folder / "dashboard.conf").write_text(text)
@@ -171,29 +170,59 @@ def events(port, path, cookie):
         return int(got.split()[1]) if b"hello" in got else got
 
 
+class Container:
+    """What the container of the dashboard starts, on this machine: web.sh, told by its environment alone."""
+
+    def __init__(self, folder, **env):
+        paths = {"CONF": bp.REPO / "deploy/nginx/bagpipe-dashboard.conf", "FILES": DIST, "RUN": folder / "web"}
+        self.p = bp.Proc([bp.REPO / "deploy/docker/web.sh"],
+                         env={**{k: str(v) for k, v in paths.items()}, "LISTEN": f"127.0.0.1:{PORT}", **env})
+        bp.until(lambda: listens(PORT) or not self.p.alive(), 20, "nginx of web.sh", 0.05)
+
+
 def config(folder, api_at):
     """Other places of API and events, as browsers reach them."""
-    front = Front(folder, api_at, backend_url="https://site.example.com/base", ws_url="wss://site.example.com:8765/")
+    urls = {"BACKEND_URL": "https://site.example.com/base", "WS_URL": "wss://site.example.com:8765/"}
+    web = Container(folder, API=api_at, **urls)
+    bp.check(web.p.alive(), f"web.sh: {web.p.text()}")
     status, head, body = ask("/config.json")
-    bp.check(status == 200 and head["cache-control"] == "no-store" and json.loads(body) == {
-        "backend_url": "https://site.example.com/base", "ws_url": "wss://site.example.com:8765/"}, f"config.json: {body}")
+    bp.check(status == 200 and head["cache-control"] == "no-store" and
+             json.loads(body) == {k.lower(): v for k, v in urls.items()}, f"config.json: {body}")
     for path in ("/", "/boot.js"):
         policy = ask(path, PAGE)[1]["content-security-policy"]
-        bp.check("connect-src 'self' https://site.example.com wss://site.example.com:8765;" in policy, f"{path}: {policy}")
-    front.p.stop()
+        bp.check("connect-src 'self' https://site.example.com wss://site.example.com wss://site.example.com:8765;" in policy, f"{path}: {policy}")
+    page()
+    bp.check(ask("/api/v1/status")[0] == 401, "API goes where it was told")
+    web.p.stop(sig=signal.SIGQUIT)
+    for name, value in (("API", "127.0.0.1:80; evil"), ("BACKEND_URL", 'https://a"; add_header X y'), ("WS_URL", "javascript:0"),
+                        ("BACKEND_URL", "https://a\nb"), ("LISTEN", "3000 default")):
+        web = Container(folder, **{name: value})
+        bp.check(not web.p.alive() and web.p.p.returncode == 78 and name in web.p.text(), f"{name}={value!r}: {web.p.text()}")
 
 
-def browser(folder):
-    """What Chromium makes of it below a sub-path: the sign-in, drawn by scripts that were all allowed."""
+def drawn(folder, url):
+    """What Chromium makes of it: the sign-in, drawn by scripts that were all allowed."""
     if not shutil.which("chromium"):
         bp.say("no chromium: the page was not opened in one")
         return
     r = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/chromium",
-                        "--enable-logging=stderr", "--virtual-time-budget=15000", "--dump-dom", f"http://127.0.0.1:{OUTER}/robots/topics"],
-                       capture_output=True, text=True, timeout=90)
+                        "--enable-logging=stderr", "--virtual-time-budget=15000", "--dump-dom",
+                        url], capture_output=True, text=True, timeout=90)
     bp.check('type="password"' in r.stdout, f"it asks for a password: {r.stdout[-400:]} {r.stderr[-400:]}")
-    bad = [line for line in r.stderr.splitlines() if "CONSOLE" in line and f":{OUTER}" in line and "401" not in line and "no valid credentials" not in line]
+    said = [line for line in r.stderr.splitlines() if "CONSOLE" in line and url.rsplit("/", 1)[0] in line]
+    bad = [line for line in said if "401" not in line and "no valid credentials" not in line]
     bp.check(not bad, f"its console is quiet: {bad[:3]}")
+
+
+def elsewhere(folder, agent):
+    """The API at its own origin: scripts of a page from ours may read it, since the agent was told of us; others not."""
+    web = Container(folder, BACKEND_URL=agent.base)
+    for origin, want in ((f"http://127.0.0.1:{PORT}", True), ("http://evil.example", False)):
+        req = urllib.request.Request(agent.base + "/healthz", headers={"Origin": origin})
+        allowed = urllib.request.urlopen(req, timeout=20).headers["Access-Control-Allow-Origin"]
+        bp.check(allowed == (origin if want else None), f"{origin}: {allowed}")
+    drawn(folder, f"http://127.0.0.1:{PORT}/topics")
+    web.p.stop(sig=signal.SIGQUIT)
 
 
 def test():
@@ -201,7 +230,7 @@ def test():
     if not (DIST / "index.html").exists():
         bp.skip("web/dist is not there: built without the dashboard")
     folder = bp.scratch()
-    agent = Agent(folder, DOMAIN, "http.trusted_proxies=127.0.0.1")
+    agent = Agent(folder, DOMAIN, "http.trusted_proxies=127.0.0.1", f"http.origins=http://127.0.0.1:{PORT}")
     agent.tell("/api/v1/users", {"name": "alice", "role": "admin", "password": PASSWORD}, 201)
     at = agent.base.removeprefix("http://")
     front = Front(folder, at)
@@ -210,11 +239,12 @@ def test():
     places()
     prefixes()
     api()
-    browser(folder)
+    drawn(folder, f"http://127.0.0.1:{OUTER}/robots/topics")
     doc = json.loads(ask("/config.json")[2])
     bp.check(doc == {"backend_url": "", "ws_url": ""}, f"config.json: {doc}")
     front.p.stop()
     config(folder, at)
+    elsewhere(folder, agent)
     bp.say(f"{time.monotonic() - began:.1f} s")
 
 
