@@ -10,6 +10,7 @@ import { command } from '../../shared/recorder'
 import { ConfirmButton, Icon, notify } from '../../shared/ui'
 import { isRunning, type Session } from './model'
 import { sessionPath } from './queries'
+import { replayPath } from './replayLink'
 
 /** What can be done with a session; what the role forbids says why. */
 export function Actions({ session }: { session: Session }) {
@@ -17,11 +18,7 @@ export function Actions({ session }: { session: Session }) {
   if (session.status === 'deleted') return null
   return (
     <>
-      <Button
-        component={Link}
-        to={`/replay/${encodeURIComponent(session.id)}`}
-        leftSection={<Icon name="replay" />}
-      >
+      <Button component={Link} to={replayPath(session)} leftSection={<Icon name="replay" />}>
         {t('common:nav.replay')}
       </Button>
       {isRunning(session) ? <Stop session={session} /> : <Delete session={session} />}

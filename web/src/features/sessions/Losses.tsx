@@ -7,10 +7,11 @@ import { kind } from '../../shared/api/client'
 import { ns, useTimeFormat } from '../../shared/time'
 import { Empty, ErrorState, formatNumber, Icon, Loading, notify, Num } from '../../shared/ui'
 import { linesOfChannels, linesOfLedger, parseSpans, timeOf, type LossLine } from './ledger'
-import type { Session, TimedLoss } from './model'
+import { isRunning, type Session, type TimedLoss } from './model'
 import { ledgerQuery, manifestQuery, overviewQuery } from './queries'
 import { lastBeforeOf, whenLost } from './when'
 
+const REFRESH_MS = 5000
 const MOST_LINES = 200
 const MOST_TIMES = 5
 
@@ -21,7 +22,10 @@ export function Losses({ session }: { session: Session }) {
 
 function OfAgent({ session }: { session: Session }) {
   const t = useT('sessions')
-  const { data, error, refetch } = useQuery(ledgerQuery(session.id))
+  const { data, error, refetch } = useQuery({
+    ...ledgerQuery(session.id),
+    refetchInterval: isRunning(session) ? REFRESH_MS : false,
+  })
   if (error) return <ErrorState error={error} retry={() => void refetch()} />
   if (!data) return <Loading />
   return (

@@ -10,6 +10,7 @@ import { formatDuration, ns } from '../../shared/time'
 import { DateTime, Empty, notify } from '../../shared/ui'
 import { durationOf, isRunning, marksOf, type Mark, type Session } from './model'
 import { sessionPath } from './queries'
+import { replayPath, useReplaySearch } from './replayLink'
 
 export function Marks({ session }: { session: Session }) {
   const t = useT('sessions')
@@ -52,6 +53,7 @@ function MarkTable({ marks, session }: { marks: readonly Mark[]; session: Sessio
 
 function MarkLine({ mark, session }: { mark: Mark; session: Session }) {
   const t = useT('sessions')
+  const searchOf = useReplaySearch(session)
   const at = ns(mark.time_ns)
   const began = ns(session.started_ns)
   const after =
@@ -68,8 +70,8 @@ function MarkLine({ mark, session }: { mark: Mark; session: Session }) {
         ) : (
           <Anchor
             component={Link}
-            to={`/replay/${encodeURIComponent(session.id)}`}
-            search={{ t: after.toFixed(3) } as never}
+            to={replayPath(session)}
+            search={searchOf(at ?? 0n)}
             size="sm"
             title={t('timeline.mark', { text: mark.text })}
           >

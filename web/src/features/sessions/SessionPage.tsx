@@ -7,6 +7,7 @@ import { useT } from '../../i18n'
 import { Empty, ErrorState, Icon, Loading, Page } from '../../shared/ui'
 import { Actions } from './Actions'
 import { StatusOf } from './columns'
+import { Decisions } from './Decisions'
 import { Facts } from './Facts'
 import { Files } from './Files'
 import { Losses } from './Losses'
@@ -76,6 +77,7 @@ function Parts({ session }: { session: Session }) {
     <>
       {session.disk_full && <Alert color="red" icon={<Icon name="bad" />} title={t('diskFull')} />}
       <Facts session={session} />
+      <Decisions session={session} />
       <Tabs value={tab} onChange={(v) => setTab((v ?? 'timeline') as Tab)} keepMounted={false}>
         <Tabs.List>
           {tabs.map((name) => (

@@ -72,7 +72,12 @@ export default function SessionsPage() {
       {!found.error && found.data && (
         <Flex direction={beside ? 'row' : 'column'} gap="md">
           {facets && (
-            <Box component="details" w={{ lg: 230 }} style={{ flex: 'none' }} open={beside}>
+            <Box
+              component="details"
+              w={beside ? 230 : undefined}
+              style={{ flex: 'none' }}
+              open={beside}
+            >
               <summary>{t('facets')}</summary>
               <Facets facets={facets} q={asked.q} onQuery={(q) => change({ q })} />
             </Box>

@@ -20,10 +20,12 @@ import {
 } from '../../shared/ui'
 import { isRunning, marksOf, type Mark, type Session } from './model'
 import { overviewQuery, segmentsQuery } from './queries'
+import { replayPath, useReplaySearch } from './replayLink'
 import { placeOf, stripOf, stripOfSegments, type Frame, type Strip } from './timeline'
 import css from './sessions.module.css'
 
 const ROW_PX = 34
+const REFRESH_MS = 5000
 
 /** When how much of each topic came, with gaps, losses and marks. */
 export function Timeline({ session }: { session: Session }) {
@@ -32,7 +34,10 @@ export function Timeline({ session }: { session: Session }) {
 
 function ByTopic({ session }: { session: Session }) {
   const t = useT('sessions')
-  const { data, error, refetch } = useQuery(overviewQuery(session.id))
+  const { data, error, refetch } = useQuery({
+    ...overviewQuery(session.id),
+    refetchInterval: session.status === 'receiving' ? REFRESH_MS : false,
+  })
   const made = useMemo(() => {
     if (!data) return undefined
     const from = BigInt(data.from_ns)
@@ -62,7 +67,10 @@ function ByTopic({ session }: { session: Session }) {
 function BySegment({ session }: { session: Session }) {
   const t = useT('sessions')
   const now = useServerTime(3000, isRunning(session))
-  const { data, error, refetch } = useQuery(segmentsQuery(session.id))
+  const { data, error, refetch } = useQuery({
+    ...segmentsQuery(session.id),
+    refetchInterval: isRunning(session) ? REFRESH_MS : false,
+  })
   const from = ns(session.started_ns)
   const to = ns(session.ended_ns) ?? BigInt(Math.round(now)) * 1_000_000n
   const strip = useMemo(
@@ -149,29 +157,22 @@ function Strips({ frame, strips, session, marks }: StripsProps) {
   )
 }
 
-/** Seconds after the beginning, as a link to a replay has them. */
-function offsetOf(at: bigint, session: Session): string {
-  const after = at - (ns(session.started_ns) ?? at)
-  return (Number(after > 0n ? after / 1_000_000n : 0n) / 1000).toFixed(3)
-}
-
 function useReplayAt(session: Session, frame: Frame) {
   const navigate = useNavigate()
+  const searchOf = useReplaySearch(session)
   return (e: MouseEvent<HTMLButtonElement>) => {
     const box = e.currentTarget.getBoundingClientRect()
     // A key presses in the middle of nothing: then from the beginning.
     const part = e.detail === 0 ? 0 : (e.clientX - box.left) / Math.max(1, box.width)
     const length = Number(frame.to - frame.from)
     const at = frame.from + BigInt(Math.round(Math.min(1, Math.max(0, part)) * length))
-    void navigate({
-      to: `/replay/${encodeURIComponent(session.id)}`,
-      search: { t: offsetOf(at, session) } as never,
-    })
+    void navigate({ to: replayPath(session), search: searchOf(at) })
   }
 }
 
 function MarkRow({ marks, frame, session }: Omit<StripsProps, 'strips'>) {
   const t = useT('sessions')
+  const searchOf = useReplaySearch(session)
   return (
     <div className={css.marks}>
       {marks.map((m, i) => {
@@ -180,8 +181,8 @@ function MarkRow({ marks, frame, session }: Omit<StripsProps, 'strips'>) {
         return (
           <Link
             key={i}
-            to={`/replay/${encodeURIComponent(session.id)}`}
-            search={{ t: offsetOf(at, session) } as never}
+            to={replayPath(session)}
+            search={searchOf(at)}
             className={css.mark}
             style={{ left: `${placeOf(at, frame) * 100}%` }}
             title={m.text}
