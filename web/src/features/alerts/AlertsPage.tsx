@@ -15,7 +15,7 @@ export default function AlertsPage() {
     <Page title={t('common:nav.alerts')}>
       {!rules && (
         <Text size="sm" c="dimmed">
-          {device === '' ? t('ofServer') : t('ofRobot', { robot: device })}
+          {device === '' ? t('ofServer') : t('ofRobot')}
         </Text>
       )}
       <Tabs defaultValue="now" keepMounted={false}>
