@@ -74,7 +74,7 @@ export function AlertList({ state }: { state: 'active' | 'cleared' }) {
 function Rows({ rows }: { rows: Alert[] }) {
   const t = useT('alerts')
   return (
-    <Table.ScrollContainer minWidth={860}>
+    <Table.ScrollContainer minWidth={720}>
       <Table>
         <Table.Thead>
           <Table.Tr>
