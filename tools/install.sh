@@ -15,6 +15,7 @@ declare -A packages=(
         systemd-analyze=systemd systemd-nspawn=systemd-container mmdebstrap=mmdebstrap promtool=prometheus
         prometheus-node-exporter=prometheus-node-exporter curl=curl
         radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph-authtool=ceph-base ceph=ceph-common
+        chromium=chromium fonts-dejavu-core
         swift-proxy swift-account swift-container swift-object memcached=memcached python3-botocore'
     [cross]='qemu-s390x=qemu-user i686-linux-gnu-gcc=gcc-i686-linux-gnu
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu'
@@ -27,7 +28,7 @@ declare -A packages=(
 python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptography jsonschema
     openapi-spec-validator schemathesis prometheus-client pyte'
 node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization
-    @grafana/grafana-foundation-sdk typescript@5'
+    @grafana/grafana-foundation-sdk typescript@5 playwright-core@1.65.1 axe-core@4.14.1'
 node_bench_packages='@tus/server@2.4.5 @tus/file-store@2.1.1 tus-js-client@4.3.1'
 
 # Runs a command; its output is shown only when it fails.

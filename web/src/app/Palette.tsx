@@ -1,6 +1,6 @@
 import { Modal, ScrollArea, Stack, Text, TextInput, UnstyledButton, Group } from '@mantine/core'
 import { useNavigate } from '@tanstack/react-router'
-import { type KeyboardEvent, useState } from 'react'
+import { type KeyboardEvent, useEffect, useState } from 'react'
 
 import { useT } from '../i18n'
 import { kind } from '../shared/api/client'
@@ -60,8 +60,11 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
   const items = useItems(onClose).filter((i) => i.title.toLowerCase().includes(text.toLowerCase()))
+  useEffect(() => {
+    document.getElementById(`palette-${at}`)?.scrollIntoView({ block: 'nearest' })
+  }, [at])
   const key = (e: KeyboardEvent) => {
-    if (e.key === 'ArrowDown') setAt(Math.min(items.length - 1, at + 1))
+    if (e.key === 'ArrowDown') setAt(Math.max(0, Math.min(items.length - 1, at + 1)))
     else if (e.key === 'ArrowUp') setAt(Math.max(0, at - 1))
     else if (e.key === 'Enter') items[at]?.run?.()
     else return
@@ -90,7 +93,10 @@ export function Palette({ onClose }: { onClose: () => void }) {
         aria-activedescendant={items[at] ? `palette-${at}` : undefined}
         data-autofocus
       />
-      <ScrollArea.Autosize mah="50vh" mt="xs">
+      <Text size="sm" c="dimmed" mt="xs" role="status">
+        {items.length === 0 ? t('noneFits') : ''}
+      </Text>
+      <ScrollArea.Autosize mah="50vh" offsetScrollbars="y">
         <Stack gap={2} role="listbox" id="palette-list" aria-label={t('command.palette')}>
           {items.map((i, n) => (
             <UnstyledButton

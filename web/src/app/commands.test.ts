@@ -24,6 +24,8 @@ describe('commands', () => {
     expect(why('session.stop', { online: false })).toBe('why.offline')
     expect(why('session.resume', {})).toBe('why.notPaused')
     expect(why('session.start', { kind: 'server' })).toBe('why.noRobot')
+    expect(why('session.pause', { recorder: { ...base.recorder, paused: 1 } })).toBe('why.paused')
+    expect(why('session.resume', { recorder: { ...base.recorder, paused: 1 } })).toBe(true)
     expect(why('session.mark', { recorder: { ...base.recorder, running: 2 } })).toBe('why.several')
   })
 })

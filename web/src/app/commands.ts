@@ -37,9 +37,8 @@ function ready(ctx: CommandContext): true | string {
 function running(ctx: CommandContext): true | string {
   const ok = ready(ctx)
   if (ok !== true) return ok
-  const n = ctx.recorder.running + ctx.recorder.paused
-  if (n === 0) return 'why.notRecording'
-  return n > 1 ? 'why.several' : true
+  if (ctx.recorder.running === 0) return 'why.notRecording'
+  return ctx.recorder.running > 1 ? 'why.several' : true
 }
 
 async function tell(name: RecorderCommand, done: string): Promise<void> {
@@ -86,7 +85,7 @@ export const commands: Command[] = [
     role: 'operator',
     when: (ctx) => {
       const ok = running(ctx)
-      return ok === true && ctx.recorder.running === 0 ? 'why.paused' : ok
+      return ok === true && ctx.recorder.paused > 0 ? 'why.paused' : ok
     },
     run: () =>
       openDialog({

@@ -14,6 +14,7 @@ export interface Recorder {
   device: string
   known: boolean
   state: string
+  /** sessions that have not ended; those of them that are paused */
   running: number
   paused: number
 }

@@ -74,7 +74,13 @@ export function AlertList({ state }: { state: 'active' | 'cleared' }) {
 function Rows({ rows }: { rows: Alert[] }) {
   const t = useT('alerts')
   return (
-    <Table.ScrollContainer minWidth={720}>
+    <Table.ScrollContainer
+      minWidth={860}
+      type="native"
+      tabIndex={0}
+      role="region"
+      aria-label={t('common:nav.alerts')}
+    >
       <Table>
         <Table.Thead>
           <Table.Tr>

@@ -60,7 +60,8 @@ export class TopicStore {
       this.rows.set(key, t)
       this.remember(key, t)
     }
-    if (fresh || before !== seen.size) this.forget(seen)
+    // also at first: that there is none must be told, too
+    if (fresh || before !== seen.size || this.version === 0) this.forget(seen)
     this.version++
     for (const key of this.ofRow.keys()) this.ofRow.get(key)?.forEach((l) => l())
     this.ofAll.forEach((l) => l())
@@ -95,6 +96,17 @@ export function keyOf(t: Topic): string {
 /** Messages lost by all causes. */
 export function lostOf(t: Topic): number {
   return Object.values(t.lost).reduce((sum, n) => sum + n, 0)
+}
+
+/** The least rate that writers promise by their deadline; undefined: they promise none. */
+export function expectedHz(t: Topic): number | undefined {
+  const deadlines = t.qos.offered.flatMap((q) => (q.deadline_s ? [q.deadline_s] : []))
+  return deadlines.length > 0 ? 1 / Math.max(...deadlines) : undefined
+}
+
+/** Topics whose rate is known, as somebody reads them. */
+export function measured(store: TopicStore): number {
+  return store.names.filter((key) => (store.get(key)?.rate_hz ?? null) !== null).length
 }
 
 export type SortBy = 'topic' | 'type' | 'hz' | 'bytes' | 'age' | 'writers' | 'lost'

@@ -9,9 +9,13 @@ export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+function close() {
+  return { closeButtonProps: { 'aria-label': translate('common:close') } }
+}
+
 export const notify = {
   ok(message: string): void {
-    notifications.show({ message, color: 'green', autoClose: 4000 })
+    notifications.show({ message, color: 'green', autoClose: 4000, ...close() })
   },
   bad(error: unknown): void {
     notifications.show({
@@ -19,6 +23,7 @@ export const notify = {
       message: errorText(error),
       color: 'red',
       autoClose: 12_000,
+      ...close(),
     })
   },
 }

@@ -3,7 +3,7 @@ import { createTheme, type CSSVariablesResolver, useComputedColorScheme } from '
 /** Shades that reach AA with white or black text on them (4.5:1). */
 export const theme = createTheme({
   primaryColor: 'cyan',
-  primaryShade: { light: 8, dark: 8 },
+  primaryShade: { light: 9, dark: 9 },
   autoContrast: true,
   respectReducedMotion: true,
   cursorType: 'pointer',
@@ -12,12 +12,29 @@ export const theme = createTheme({
     'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif',
   fontFamilyMonospace: 'ui-monospace, "Cascadia Mono", Menlo, "DejaVu Sans Mono", monospace',
   headings: { fontWeight: '600' },
+  components: {
+    // what scrolls can be scrolled by keys
+    TableScrollContainer: {
+      defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } },
+    },
+    // Its element with a tabindex is nothing that a menu may have; the first item takes the focus.
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
+  },
 })
 
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
+    // words on a light ground of their colour, also under the mouse: those of the palette lack contrast
+    '--mantine-color-cyan-light-color': '#084c59',
+    '--mantine-color-red-light-color': '#8f1d1d',
+    '--mantine-color-orange-light-color': '#7a2f00',
+    '--mantine-color-yellow-light-color': '#6b3a00',
+    '--mantine-color-green-light-color': '#1b5a29',
+    '--mantine-color-teal-light-color': '#05503a',
+    '--mantine-color-placeholder': 'var(--mantine-color-gray-7)',
+    '--mantine-color-error': '#b3261e',
     '--bp-ok': '#2b6a30',
     '--bp-warn': '#8a4b00',
     '--bp-bad': '#b3261e',
@@ -25,6 +42,8 @@ export const cssVariables: CSSVariablesResolver = () => ({
   },
   dark: {
     '--mantine-color-dimmed': 'var(--mantine-color-dark-1)',
+    '--mantine-color-placeholder': 'var(--mantine-color-dark-1)',
+    '--mantine-color-error': '#ff8787',
     '--bp-ok': '#69db7c',
     '--bp-warn': '#ffc078',
     '--bp-bad': '#ff8787',
@@ -37,6 +56,8 @@ export const cssVariablesHigh: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': '#000000',
+    '--mantine-color-placeholder': '#000000',
+    '--mantine-color-error': '#8c0000',
     '--mantine-color-text': '#000000',
     '--mantine-color-default-border': '#000000',
     '--bp-ok': '#1b4d1f',
@@ -47,6 +68,8 @@ export const cssVariablesHigh: CSSVariablesResolver = () => ({
   dark: {
     '--mantine-color-body': '#000000',
     '--mantine-color-dimmed': '#ffffff',
+    '--mantine-color-placeholder': '#ffffff',
+    '--mantine-color-error': '#ffa8a8',
     '--mantine-color-text': '#ffffff',
     '--mantine-color-default-border': '#ffffff',
     '--bp-ok': '#8ce99a',
