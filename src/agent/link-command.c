@@ -138,7 +138,7 @@ static json_t *call(struct bp_link *l, const struct row *row, json_t *args, bp_n
     int r = put_path(row, args, &path);
 
     if (r < 0)
-        return refusal(400, "the command names no session, trigger or job");
+        return refusal(400, "the command names no session, trigger, alert or job");
     if (get)
         put_query(args, &path);
     r = bp_client_open(&(struct bp_client_options){ .url = l->api,
@@ -158,6 +158,7 @@ static json_t *call(struct bp_link *l, const struct row *row, json_t *args, bp_n
 static json_t *perform(struct bp_link *l, const struct bp_link_cmd *c) {
     const char *name = json_string_value(json_object_get(c->command, "name"));
     const char *role = json_string_value(json_object_get(c->command, "role"));
+    const char *by = json_string_value(json_object_get(c->command, "by"));
     const struct row *row = row_of(name);
     const struct bp_http_route *route = row ? route_of(row) : NULL;
     bp_ns_t within = c->mono_until - bp_mono_ns();
@@ -174,6 +175,8 @@ static json_t *perform(struct bp_link *l, const struct bp_link_cmd *c) {
         return refusal(504, "it came too late and was not done");
     args = json_copy(json_object_get(c->command, "args"));
     args = args ? args : json_object();
+    if (bp_streq(row->name, "alert.acknowledge")) /* what stays with the alert is who it was */
+        (void) json_object_set_new(args, "by", by ? json_string(by) : json_null());
     result = call(l, row, args, within);
     json_decref(args);
     return result;

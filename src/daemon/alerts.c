@@ -23,6 +23,14 @@ static int note_of(const json_t *body, const char **ret, struct bp_error *err) {
     return 0;
 }
 
+/* Who comes by the socket may speak for somebody: the agent's link does, for people of the server.
+ */
+static const char *who_of(const struct bp_http_req *req, const json_t *body) {
+    const char *by = json_string_value(json_object_get(body, "by"));
+
+    return by && *by && bp_http_by_unix(req) ? by : bp_http_user(req);
+}
+
 int bp_api_acknowledge(struct bp_alerts *a, struct bp_http_req *req, struct bp_http_reply *reply,
                        struct bp_error *err) {
     json_t *body = NULL, *alert = NULL;
@@ -33,7 +41,7 @@ int bp_api_acknowledge(struct bp_alerts *a, struct bp_http_req *req, struct bp_h
         return r;
     r = note_of(body, &note, err);
     if (r == 0)
-        r = bp_alerts_acknowledge(a, bp_http_param(req, "key"), bp_http_user(req), note, &alert,
+        r = bp_alerts_acknowledge(a, bp_http_param(req, "key"), who_of(req, body), note, &alert,
                                   err);
     json_decref(body);
     if (r == 0)

@@ -36,7 +36,10 @@ static const struct bp_api_schema schemas[] = {
       }) },
     { "Acknowledge", JSON({
         "type": "object",
-        "properties": {"note": {"type": ["string", "null"], "description": "at most 255 bytes"}}
+        "properties": {
+          "note": {"type": ["string", "null"], "description": "at most 255 bytes"},
+          "by": {"type": ["string", "null"], "description": "who has seen it; by the unix socket only"}
+        }
       }) },
     { "Alerts", JSON({
         "type": "object",

@@ -133,9 +133,10 @@ def alerts(server, agent, _proxy):
     http(agent.base, "PATCH", "/api/v1/config", {"storage.alert_free": "900TiB"})
     bp.until(lambda: "disk.low" in active(), 20, f"it is told: {active()}")
     bp.check(active()["disk.low"]["acknowledged_by"] is None, "nobody has seen it")
-    args = {"alert": "disk.low", "note": "seen from afar"}
+    args = {"alert": "disk.low", "note": "seen from afar", "by": "mallory"}
     status, o = server.do(agent.device, "alert.acknowledge", args)
-    bp.check(status == 200 and o["body"]["note"] == "seen from afar", f"acknowledged: {o}")
+    bp.check(status == 200 and o["body"]["note"] == "seen from afar" and
+             o["body"]["acknowledged_by"] != "mallory", f"acknowledged: {o}")
     bp.until(lambda: active()["disk.low"].get("note") == "seen from afar", 20, f"that is told, too: {active()}")
     http(agent.base, "PATCH", "/api/v1/config", {"storage.alert_free": None})
     bp.until(lambda: "disk.low" not in active(), 20, f"it is over: {active()}")
@@ -512,6 +513,13 @@ def real_server(scratch):
     bp.check(seen["sessions"]["device"] == agent.device and seen["sessions"]["event"] == "started", f"{seen['sessions']}")
     audit = [e for e in admin("GET", "/api/v1/audit")["entries"] if e["action"] == "device.command"]
     bp.check(len(audit) == 1 and audit[0]["subject"] == agent.device and audit[0]["details"]["name"] == "session.start", f"{audit}")
+    http(agent.base, "PATCH", "/api/v1/config", {"storage.alert_free": "900TiB"})
+    bp.until(lambda: agent.get("/api/v1/alerts")["alerts"], 20, "an alert")
+    ann = admin("POST", "/api/v1/tokens", {"name": "ann", "role": "operator"}, want=201)["token"]
+    o = json.loads(bp.run(["curl", "-s", "-H", f"Authorization: Bearer {ann}", "-H", "Content-Type: application/json", "-d",
+                           json.dumps({"name": "alert.acknowledge", "args": {"alert": "disk.low"}}),
+                           f"{base}/api/v1/devices/{agent.device}/commands"])[1])
+    bp.check(o["status"] == 200 and o["body"]["acknowledged_by"] == "ann", f"the alert knows who it was: {o}")
     metrics = bp.run(["curl", "-s", "--unix-socket", folder / "s.sock", "http://localhost/metrics"])[1]
     bp.check("bagpipe_links_online 1" in metrics, "metrics")
     token = admin("POST", "/api/v1/enrolments", {"name": "line"}, want=201)["token"]

@@ -107,6 +107,8 @@ export type RecorderCommand =
   | 'session.mark'
   | 'snapshot'
   | 'sync.now'
+  | 'alert.list'
+  | 'alert.acknowledge'
 
 interface Report {
   state: string

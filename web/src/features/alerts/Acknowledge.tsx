@@ -3,12 +3,10 @@ import { useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 
 import { useT } from '../../i18n'
-import { send } from '../../shared/api/client'
-import { type AgentSchemas, reaches, useRole } from '../../shared/api/query'
+import { reaches, useRole } from '../../shared/api/query'
 import { DateTime, Icon, notify } from '../../shared/ui'
 import { bytesOf, NOTE_BYTES } from './note'
-
-type Alert = AgentSchemas['Alerts']['alerts'][number]
+import { acknowledge, type Alert, useDevice } from './source'
 
 /** Who has seen an alert; who has not may say so while it is active. */
 export function Seen({ alert }: { alert: Alert }) {
@@ -60,6 +58,7 @@ function AcknowledgeButton({ alert, again }: { alert: Alert; again: boolean }) {
 function AcknowledgeForm({ alert, onClose }: { alert: Alert; onClose: () => void }) {
   const t = useT('alerts')
   const client = useQueryClient()
+  const device = useDevice()
   const [note, setNote] = useState(alert.note ?? '')
   const [busy, setBusy] = useState(false)
   const tooLong = bytesOf(note) > NOTE_BYTES
@@ -67,8 +66,7 @@ function AcknowledgeForm({ alert, onClose }: { alert: Alert; onClose: () => void
     e.preventDefault()
     setBusy(true)
     try {
-      const path = `api/v1/alerts/${encodeURIComponent(alert.key)}/acknowledge`
-      await send('POST', path, note.trim() ? { note: note.trim() } : {})
+      await acknowledge(device, alert.key, note.trim())
       notify.ok(t('acknowledged', { key: alert.key }))
       onClose()
       await client.invalidateQueries({ queryKey: ['alerts'] })

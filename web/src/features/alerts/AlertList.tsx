@@ -3,8 +3,6 @@ import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 
 import { useT } from '../../i18n'
-import { request } from '../../shared/api/client'
-import type { AgentSchemas } from '../../shared/api/query'
 import {
   Age,
   DateTime,
@@ -18,8 +16,7 @@ import {
 } from '../../shared/ui'
 import { nsToMs, ns as parseNs } from '../../shared/time'
 import { Seen } from './Acknowledge'
-
-type Alert = AgentSchemas['Alerts']['alerts'][number]
+import { type Alert, alertsQuery, useDevice } from './source'
 
 const kinds: Record<string, StateKind> = { critical: 'bad', warning: 'warn', info: 'idle' }
 
@@ -31,12 +28,10 @@ function ms(ns: string | null | undefined): number | undefined {
 /** What is wrong now, or what was. */
 export function AlertList({ state }: { state: 'active' | 'cleared' }) {
   const t = useT('alerts')
+  const device = useDevice()
   const [find, setFind] = useState('')
   const [severity, setSeverity] = useState('all')
-  const { data, error, refetch } = useQuery({
-    queryKey: ['alerts', 'past'],
-    queryFn: () => request<AgentSchemas['Alerts']>('api/v1/alerts?past=1'),
-  })
+  const { data, error, refetch } = useQuery(alertsQuery(device, state))
   if (error) return <ErrorState error={error} retry={() => void refetch()} />
   if (!data) return <Loading />
   const all = data.alerts.filter((a) => a.state === state)

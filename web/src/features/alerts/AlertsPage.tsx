@@ -1,16 +1,23 @@
-import { Tabs } from '@mantine/core'
+import { Tabs, Text } from '@mantine/core'
 
 import { useT } from '../../i18n'
 import { kind } from '../../shared/api/client'
 import { Page } from '../../shared/ui'
 import { AlertList } from './AlertList'
+import { useDevice } from './source'
 import { Triggers } from './Triggers'
 
 export default function AlertsPage() {
   const t = useT('alerts')
+  const device = useDevice()
   const rules = kind() === 'agent' // a server has no triggers of its own
   return (
     <Page title={t('common:nav.alerts')}>
+      {!rules && (
+        <Text size="sm" c="dimmed">
+          {device === '' ? t('ofServer') : t('ofRobot')}
+        </Text>
+      )}
       <Tabs defaultValue="now" keepMounted={false}>
         <Tabs.List>
           <Tabs.Tab value="now">{t('now')}</Tabs.Tab>

@@ -1096,6 +1096,8 @@ export interface components {
         Acknowledge: {
             /** @description at most 255 bytes */
             note?: string | null;
+            /** @description who has seen it; by the unix socket only */
+            by?: string | null;
         };
         Alerts: {
             alerts: components["schemas"]["Alert"][];
