@@ -8,6 +8,18 @@ const ticking = {
   '/topics': 'main [role=table] [role=cell]',
 }
 
+/** Makes a page as full as one that is in use. */
+const filled = {
+  '/live': async (page) => {
+    const make = page.getByRole('button', { name: 'Make a view from the topics' })
+    if ((await make.count()) > 0) await make.click()
+    await page.locator('main canvas').first().waitFor()
+    await sleep(2000)
+  },
+  '/alerts': (page) => page.locator('main').getByText(/disk/i).first().waitFor(),
+  '/jobs': (page) => page.locator('main').getByText(/verify/i).first().waitFor(),
+}
+
 async function texts(page, selector) {
   return (await page.locator(selector).allInnerTexts()).join('|')
 }
@@ -27,6 +39,7 @@ async function walk(browser, scheme) {
   const { page, heard } = await visit(browser, { colorScheme: scheme })
   await go(page)
   const all = await eachPage(page, scheme, async (path, where, name) => {
+    await filled[path]?.(page)
     await ticks(page, path)
     const title = await page.title()
     check(title.startsWith(name), `${where}: the title is ${title}`)
