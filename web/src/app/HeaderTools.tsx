@@ -71,6 +71,7 @@ function RobotSwitcher() {
 function ConnectionState() {
   const t = useT('common')
   const c = useConnection()
+  const state = useWhoami()?.role === null && c.state === 'offline' ? 'denied' : c.state
   const kinds: Record<typeof c.state, StateKind> = {
     open: 'ok',
     connecting: 'unknown',
@@ -79,7 +80,7 @@ function ConnectionState() {
   }
   return (
     <Group gap={6} wrap="nowrap" visibleFrom="sm">
-      <State kind={kinds[c.state]} label={t(`connection.${c.state}`)} icon="network" />
+      <State kind={kinds[state]} label={t(`connection.${state}`)} icon="network" />
       {c.state === 'open' && c.latencyMs !== undefined && (
         <Text size="xs" c="dimmed" w={48} ta="right" className="bp-num">
           {Math.round(c.latencyMs)} ms

@@ -5,7 +5,7 @@ import { useEffect } from 'react'
 
 import { useT } from '../i18n'
 import { kind } from '../shared/api/client'
-import { reaches, useRole } from '../shared/api/query'
+import { reaches, useRole, useWhoami } from '../shared/api/query'
 import { useConnection } from '../shared/live'
 import { Duration, ErrorBoundary, Icon } from '../shared/ui'
 import { useCommandContext } from './CommandButton'
@@ -113,7 +113,9 @@ function OfflineBanner() {
   const t = useT('common')
   const c = useConnection()
   const now = useServerTime(1000, c.state !== 'open')
-  const lost = c.state === 'offline' || c.state === 'denied'
+  // A handshake that is refused looks like a lost line; then signing in is what is asked for.
+  const stranger = useWhoami()?.role === null
+  const lost = !stranger && (c.state === 'offline' || c.state === 'denied')
   return (
     <div role="status">
       {lost && (
