@@ -16,6 +16,9 @@ async function record(page) {
   await dialog.waitFor({ state: 'hidden' })
   const one = async () => (await api('api/v1/sessions/from-afar', { base: facts.agent })).body
   await until(async () => (await one()).status === 'recording', 'the robot records')
+  const stop = page.locator('main').getByRole('button', { name: 'Stop recording' }).first()
+  const known = async () => (await stop.getAttribute('aria-disabled')) === 'false'
+  await until(known, 'the server has heard that it records')
   await shot(page, 'recording')
   await page.locator('body').press('Shift+S')
   await page.getByRole('dialog').getByRole('button', { name: 'Stop recording' }).click()
