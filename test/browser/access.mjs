@@ -42,6 +42,8 @@ async function wrong(page) {
   const dialog = page.getByRole('dialog', { name: 'Sign in' })
   await dialog.waitFor()
   check(!(await page.evaluate(() => isSecureContext)), 'this address is no secure context')
+  await page.locator('header').getByText('Not signed in').waitFor()
+  check((await page.getByText('No connection').count()) === 0, 'no talk of a lost line')
   await accessible(page, 'sign-in')
   await shot(page, 'sign-in')
   await signIn(page, 'vera', 'not her password')

@@ -27,7 +27,7 @@ function listen() {
   )
 }
 
-/** What pages have done that they must not. */
+/** What pages have done that they must not; a test begins by making each of them once (pages.mjs). */
 class Heard {
   constructor(hosts, forgiven) {
     this.hosts = new Set(hosts)
