@@ -83,7 +83,7 @@ wait_for() {
 # are there to be seen live; 14 MB a second of them would be recorded to no use.
 show_config() {
     cat <<TEXT
-session: { max_time: 1min, at_max: next, name: "robot$1_{time}", mission: demo, operator: "demo, robot $1" }
+session: { max_time: 30s, at_max: next, name: "robot$1_{time}", mission: demo, operator: "demo, robot $1" }
 record: { exclude_topics: ["/*/camera/image_raw"], max_rate: ["/*/lidar/points=4"] }
 robots: { rules: ["robot$1=domain:$2"] }
 retention: { max_size: 192MiB, keep_marked: false, delete_not_uploaded: true, interval: 10s }
