@@ -1,15 +1,11 @@
 // Every page that the navigation has, in both themes: it fills with live values and does nothing bad.
-import { accessible, done, fits, go, launch, pagesOf, settled, shot, visit } from './lib/browser.mjs'
+import { accessible, done, eachPage, fits, go, launch, shot, slug, visit } from './lib/browser.mjs'
 import { check, facts, main, say, sleep } from './lib/run.mjs'
 
 /** What must be seen on a page besides its frame: a text that changes while one looks. */
 const ticking = {
   '/': 'main .bp-num',
   '/topics': 'main [role=table] [role=cell]',
-}
-
-function slug(path) {
-  return path.replace(/^\//, '').replaceAll('/', '-') || 'overview'
 }
 
 async function texts(page, selector) {
@@ -30,13 +26,7 @@ async function ticks(page, path) {
 async function walk(browser, scheme) {
   const { page, heard } = await visit(browser, { colorScheme: scheme })
   await go(page)
-  const all = await pagesOf(page)
-  check(all.length >= 8, `the navigation has ${all.length} pages`)
-  for (const { name, path } of all) {
-    const where = `${path} ${scheme}`
-    await page.locator(`nav a`, { hasText: new RegExp(`^${name}$`) }).click()
-    await page.waitForURL((url) => url.pathname === path)
-    await settled(page, where)
+  const all = await eachPage(page, scheme, async (path, where, name) => {
     await ticks(page, path)
     const title = await page.title()
     check(title.startsWith(name), `${where}: the title is ${title}`)
@@ -45,7 +35,7 @@ async function walk(browser, scheme) {
     check(passed > 10, `${where}: axe looked at ${passed} rules`)
     await fits(page, where)
     heard.verdict(where)
-  }
+  })
   await page.context().close()
   return { all, heard }
 }

@@ -76,7 +76,8 @@ struct bp_links_live {
     enum { BP_LIVE_MEDIA, BP_LIVE_SAMPLE, BP_LIVE_NEWS } kind;
     char device[BP_LINKS_DEVICE_MAX + 1];
     char name[BP_LINK_LIVE_NAME];
-    const char *topic; /* the agent's name of it: the end of `name` */
+    const char *topic;        /* the agent's name of it: the end of `name` */
+    struct bp_fanout *fanout; /* of the events: there while the channel has subscribers */
     struct bp_channel *channel;
     bp_ns_t interval; /* [links.lock] that the quickest of them wants */
     bp_ns_t touched;  /* [links.lock] mono, when somebody asked for it or watched */

@@ -138,6 +138,38 @@ static void look(struct bp_links *l, struct bp_links_live *v) {
     }
 }
 
+/* Loop thread. @param b  compared only: it may be gone */
+static void on_wanted(void *a, void *b) {
+    struct bp_links *l = a;
+    struct bp_links_live *v;
+
+    bp_mutex_lock(&l->lock);
+    v = find_locked(l, b);
+    bp_mutex_unlock(&l->lock);
+    if (v)
+        look(l, v);
+}
+
+static void wanted(void *ctx, const struct bp_channel *ch) {
+    struct bp_links *l = ctx;
+
+    /* without memory: on_tick() finds it */
+    (void) !bp_loop_post(l->loop, on_wanted, l, (void *) (uintptr_t) ch);
+}
+
+/* The events' loop. */
+static void on_handed_out(void *a, void *b) {
+    wanted(a, b);
+}
+
+/* What was published counts as wanted until the events' loop has handed it out. Only then it shows
+ * who would take another one: else each would get one that he has no credit for, and that is old
+ * when he has. */
+static void look_later(struct bp_links *l, const struct bp_links_live *v) {
+    if (bp_channel_subscribers(v->channel) > 0)
+        (void) !bp_loop_post(bp_fanout_loop_at(v->fanout, 0), on_handed_out, l, v->channel);
+}
+
 void bp_links_live_turn(struct bp_links *l, const struct bp_links_dev *d) {
     for (size_t i = 0; i < BP_LINK_LIVE; i++) {
         struct bp_links_live *v = at(l, i);
@@ -256,7 +288,7 @@ static void on_event(struct bp_links *l, struct bp_links_live *v, const json_t *
     bp_counter_add(&bp_links_stats.live_frames, 1);
     v->credit = false;
     bp_links_publish_to(v->channel, data);
-    look(l, v);
+    look_later(l, v);
 }
 
 static void on_text(struct bp_links_conn *c, const struct bp_buf *b) {
@@ -305,7 +337,7 @@ static void on_frame(struct bp_links_conn *c, const struct bp_buf *b) {
         (void) bp_channel_publish(v->channel, f);
         bp_counter_add(&bp_links_stats.live_frames, 1);
     }
-    look(c->links, v);
+    look_later(c->links, v);
 }
 
 static bool may_send(struct bp_links_conn *c, size_t n) {
@@ -344,18 +376,6 @@ void bp_links_live_piece(struct bp_links_conn *c, struct bp_str piece) {
 
 /* ---- those who subscribe: any thread ---- */
 
-/* Loop thread. @param b  compared only: it may be gone */
-static void on_wanted(void *a, void *b) {
-    struct bp_links *l = a;
-    struct bp_links_live *v;
-
-    bp_mutex_lock(&l->lock);
-    v = find_locked(l, b);
-    bp_mutex_unlock(&l->lock);
-    if (v)
-        look(l, v);
-}
-
 /* Loop thread: who has just come does not know yet why nothing does. */
 static void on_subscribed(void *a, void *b) {
     struct bp_links *l = a;
@@ -368,13 +388,6 @@ static void on_subscribed(void *a, void *b) {
         return;
     v->told = false;
     look(l, v);
-}
-
-static void wanted(void *ctx, const struct bp_channel *ch) {
-    struct bp_links *l = ctx;
-
-    /* without memory: on_tick() finds it */
-    (void) !bp_loop_post(l->loop, on_wanted, l, (void *) (uintptr_t) ch);
 }
 
 void bp_links_want(struct bp_links *l, const struct bp_channel *ch, bp_ns_t interval) {
@@ -439,6 +452,7 @@ static struct bp_links_live *make(struct bp_links *l, const struct bp_links_ask 
     (void) snprintf(v->device, sizeof v->device, "%s", id);
     (void) snprintf(v->name, sizeof v->name, "%s", ask->name);
     v->topic = strchr(v->name, '/') + 1;
+    v->fanout = ask->fanout;
     v->channel = bp_channel_new(
         ask->fanout, &(struct bp_channel_options){
                          .name = ask->name, .stamp = ask->stamp, .wanted = wanted, .ctx = l });

@@ -281,6 +281,36 @@ static void tell_event(struct bp_links *l, const struct bp_links_dev *d, const j
     l->o.news(l->o.ctx, topic, o);
 }
 
+static int64_t time_of(const json_t *o) {
+    const char *ns = json_string_value(json_object_get(o, "time_ns"));
+
+    return ns ? strtoll(ns, NULL, 10) : 0;
+}
+
+/* The list of what is active came once, behind the hello; from there on events change it. Older
+ * ones, of times without a link, are in it already. */
+static void note_alert(struct bp_links_dev *d, const json_t *e) {
+    json_t *alert = json_object_get(json_object_get(e, "data"), "alert"), *x;
+    const char *key = json_string_value(json_object_get(alert, "key")), *one;
+    const char *state = json_string_value(json_object_get(alert, "state"));
+    size_t i;
+
+    if (!key || !state || !json_is_array(d->alerts) || time_of(e) < time_of(d->hello))
+        return;
+    json_array_foreach(d->alerts, i, x) {
+        one = json_string_value(json_object_get(x, "key"));
+        if (one && bp_streq(one, key)) {
+            (void) json_array_remove(d->alerts, i);
+            break;
+        }
+    }
+    if (!bp_streq(state, "active"))
+        return;
+    (void) json_array_insert(d->alerts, 0, alert);
+    while (is_large(d->alerts) && json_array_size(d->alerts) > 0)
+        (void) json_array_remove(d->alerts, json_array_size(d->alerts) - 1);
+}
+
 void bp_links_stored(struct bp_links *l, struct bp_links_batch *b, int r) {
     struct bp_links_dev *d = bp_links_find(l, b->device);
     static struct bp_log_limit limit;
@@ -301,6 +331,8 @@ void bp_links_stored(struct bp_links *l, struct bp_links_batch *b, int r) {
             bp_counter_add(&bp_links_stats.events, json_array_size(b->events));
             json_array_foreach(b->events, i, e) {
                 tell_event(l, d, e);
+                if (bp_streq(json_string_value(json_object_get(e, "topic")), "alerts"))
+                    note_alert(d, e);
             }
             bp_links_send(d->conn, json_pack("{s:I}", "ack", (json_int_t) d->acked));
         }

@@ -84,7 +84,9 @@ export async function visit(browser, options = {}) {
   await context.addInitScript(listen)
   context.on('request', (r) => heard.request(r.url()))
   context.on('page', (page) => {
-    page.on('console', (m) => m.type() === 'error' && heard.note('console', m.text()))
+    page.on('console', (m) => {
+      if (m.type() === 'error') heard.note('console', `${m.text()} @ ${m.location().url}`)
+    })
     page.on('pageerror', (e) => heard.note('exception', e.stack ?? e.message))
     page.on('websocket', (ws) => heard.request(ws.url()))
     page.on('dialog', (d) => {
@@ -134,26 +136,46 @@ export async function pagesOf(page) {
   )
 }
 
-/** Waits until the page shows something that is neither a loading nor an empty frame. */
+// In the page: is there something that is no loading frame, and has been for three looks?
+function rests() {
+  const main = document.querySelector('main')
+  const now =
+    main !== null &&
+    main.querySelector('h1, h2') !== null &&
+    main.querySelector('[aria-busy=true], .mantine-Skeleton-root') === null &&
+    main.innerText.trim().length > 20
+  window.bpRests = now ? (window.bpRests ?? 0) + 1 : 0
+  return window.bpRests >= 3
+}
+
+/** Waits until the page shows something that is neither loading nor an empty frame. */
 export async function settled(page, where) {
   try {
-    await page.waitForFunction(
-      () => {
-        const main = document.querySelector('main')
-        return (
-          main !== null &&
-          main.querySelector('h1, h2') !== null &&
-          main.querySelector('[aria-busy=true], .mantine-Skeleton-root') === null &&
-          main.innerText.trim().length > 20
-        )
-      },
-      undefined,
-      { timeout: 15_000 },
-    )
+    await page.evaluate(() => (window.bpRests = 0))
+    await page.waitForFunction(rests, undefined, { timeout: 20_000, polling: 100 })
   } catch {
     const text = await page.locator('main').innerText().catch(() => '')
     fail(`${where}: it does not come to rest: ${text.slice(0, 200)}`)
   }
+}
+
+/** Every page of the navigation, clicked one after the other: see(path, where). */
+export async function eachPage(page, what, see, before = async () => undefined) {
+  const all = await pagesOf(page)
+  check(all.length >= 7, `${what}: the navigation has ${all.length} pages`)
+  for (const { name, path } of all) {
+    await before()
+    await page.locator('nav a', { hasText: new RegExp(`^${name}$`) }).click()
+    await page.waitForURL((url) => url.pathname === path)
+    await settled(page, `${path} ${what}`)
+    await see(path, `${path} ${what}`, name)
+  }
+  return all
+}
+
+/** The address as a name of a file. */
+export function slug(path) {
+  return path.replace(/^\/|\/$/g, '').replaceAll('/', '-') || 'overview'
 }
 
 /** Opens the page of this address and waits for live values in it. */

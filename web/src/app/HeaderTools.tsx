@@ -1,9 +1,9 @@
 import { ActionIcon, Group, Menu, Select, Text } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 
 import { useT } from '../i18n'
 import { kind, request, send } from '../shared/api/client'
-import { useWhoami } from '../shared/api/query'
+import { useDenied, useWhoami } from '../shared/api/query'
 import { useConnection } from '../shared/live'
 import { setSettings, useSettings } from '../shared/settings'
 import { Icon, notify, State, type StateKind } from '../shared/ui'
@@ -71,6 +71,7 @@ function RobotSwitcher() {
 function ConnectionState() {
   const t = useT('common')
   const c = useConnection()
+  const state = useDenied() ? 'denied' : c.state
   const kinds: Record<typeof c.state, StateKind> = {
     open: 'ok',
     connecting: 'unknown',
@@ -79,7 +80,7 @@ function ConnectionState() {
   }
   return (
     <Group gap={6} wrap="nowrap" visibleFrom="sm">
-      <State kind={kinds[c.state]} label={t(`connection.${c.state}`)} icon="network" />
+      <State kind={kinds[state]} label={t(`connection.${state}`)} icon="network" />
       {c.state === 'open' && c.latencyMs !== undefined && (
         <Text size="xs" c="dimmed" w={48} ta="right" className="bp-num">
           {Math.round(c.latencyMs)} ms
@@ -104,6 +105,8 @@ function ThemeMenu() {
         {(['auto', 'light', 'dark'] as const).map((scheme) => (
           <Menu.Item
             key={scheme}
+            role="menuitemradio"
+            aria-checked={s.scheme === scheme}
             rightSection={s.scheme === scheme && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ scheme })}
           >
@@ -111,6 +114,8 @@ function ThemeMenu() {
           </Menu.Item>
         ))}
         <Menu.Item
+          role="menuitemcheckbox"
+          aria-checked={s.contrast}
           rightSection={s.contrast && <Icon name="ok" size={14} />}
           onClick={() => setSettings({ contrast: !s.contrast })}
         >
@@ -120,6 +125,8 @@ function ThemeMenu() {
         {(['en', 'de'] as const).map((language) => (
           <Menu.Item
             key={language}
+            role="menuitemradio"
+            aria-checked={s.language === language}
             rightSection={s.language === language && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ language })}
           >
@@ -130,6 +137,8 @@ function ThemeMenu() {
         {(['local', 'utc', 'robot'] as const).map((zone) => (
           <Menu.Item
             key={zone}
+            role="menuitemradio"
+            aria-checked={s.zone === zone}
             rightSection={s.zone === zone && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ zone })}
           >
@@ -144,11 +153,10 @@ function ThemeMenu() {
 function UserMenu() {
   const t = useT('common')
   const who = useWhoami()
-  const client = useQueryClient()
   const out = async () => {
     try {
       await send('POST', 'api/v1/logout')
-      await client.invalidateQueries({ queryKey: ['whoami'] })
+      window.location.reload() // nothing of what was shown stays for the next one
     } catch (error) {
       notify.bad(error)
     }

@@ -22,7 +22,7 @@ import {
 import type { Status } from './AgentOverview'
 import { timeUntilFull } from './rates'
 
-function Card({ title, children }: { title: string; children: ReactNode }) {
+export function Card({ title, children }: { title: string; children: ReactNode }) {
   return (
     <Grid.Col span={{ base: 12, sm: 6, lg: 4 }}>
       <Paper withBorder p="md" h="100%">
@@ -37,7 +37,7 @@ function Card({ title, children }: { title: string; children: ReactNode }) {
   )
 }
 
-function Line({ label, children }: { label: string; children: ReactNode }) {
+export function Line({ label, children }: { label: string; children: ReactNode }) {
   return (
     <Group justify="space-between" wrap="nowrap">
       <Text size="sm" c="dimmed">
@@ -194,7 +194,7 @@ export function NetworkCard() {
       <Line label={t('toBrowser')}>
         <Num value={connection.state === 'open' ? connection.latencyMs : undefined} unit="ms" />
       </Line>
-      {error && <ErrorState error={error} />}
+      {error && !link && <ErrorState error={error} />}
       {link && !link.configured && <State kind="idle" label={t('noLink')} />}
       {link?.configured && (
         <>
@@ -233,7 +233,7 @@ export function AlertsCard() {
   const alerts = data?.alerts ?? []
   return (
     <Card title={t('common:nav.alerts')}>
-      {error && <ErrorState error={error} retry={() => void refetch()} />}
+      {error && !data && <ErrorState error={error} retry={() => void refetch()} />}
       {data && alerts.length === 0 && <State kind="ok" label={t('noAlerts')} />}
       {alerts.slice(0, ALERTS).map((a) => (
         <Stack key={a.key} gap={0}>
@@ -273,7 +273,14 @@ export function RobotsCard({ status }: StatusProps) {
         {robots.length === 0 && (
           <Empty icon="robot" title={t('nothingSeen')} hint={t('nothingSeenHint')} />
         )}
-        <Table.ScrollContainer minWidth={420} hidden={robots.length === 0}>
+        <Table.ScrollContainer
+          minWidth={420}
+          type="native"
+          tabIndex={0}
+          role="region"
+          aria-label={t('robots')}
+          hidden={robots.length === 0}
+        >
           <Table>
             <Table.Thead>
               <Table.Tr>

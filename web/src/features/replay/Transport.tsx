@@ -1,8 +1,7 @@
-import { ActionIcon, Group, Menu, Select, Text, Tooltip } from '@mantine/core'
+import { ActionIcon, Button, Group, Menu, Select, Text, Tooltip } from '@mantine/core'
 
 import { useT } from '../../i18n'
 import { formatDuration, useTimeFormat } from '../../shared/time'
-import { Button } from '@mantine/core'
 import { Icon, State, type IconName } from '../../shared/ui'
 import type { Action } from './keys'
 import { RATES } from './player'
@@ -66,7 +65,7 @@ export function Transport({ source, marks, run }: TransportProps) {
           <Rate source={source} />
         </Group>
         <Clock source={source} />
-        <Group gap="xs" wrap="nowrap">
+        <Group gap="xs" className={classes.menus}>
           <Doing source={source} />
           <MarkMenu source={source} marks={marks} />
           <RangeMenu source={source} run={run} />
@@ -173,7 +172,12 @@ function MarkMenu({ source, marks }: { source: ReplaySource; marks: readonly Mar
   return (
     <Menu withinPortal position="top-end">
       <Menu.Target>
-        <Button variant="default" disabled={marks.length === 0} leftSection={<Icon name="mark" />}>
+        <Button
+          variant="default"
+          size="compact-md"
+          disabled={marks.length === 0}
+          leftSection={<Icon name="mark" />}
+        >
           {t('marks', { n: marks.length })}
         </Button>
       </Menu.Target>
@@ -199,7 +203,7 @@ function RangeMenu({ source, run }: { source: ReplaySource; run: (action: Action
   return (
     <Menu withinPortal position="top-end">
       <Menu.Target>
-        <Button variant="default">
+        <Button variant="default" size="compact-md">
           {part
             ? t('part', { length: formatDuration(Number(range.to - range.from) / 1e9) })
             : t('whole')}

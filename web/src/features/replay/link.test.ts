@@ -4,6 +4,7 @@ import { addPanel, emptyLayout } from '../../shared/panels/layout'
 import { actionOf, nextRate } from './keys'
 import { layoutText, offsetText, parseLayoutText, parseLink, parseOffset } from './link'
 import { RATES } from './player'
+import { shownTopics } from './shown'
 
 describe('links', () => {
   it('lead to the very nanosecond', () => {
@@ -29,6 +30,21 @@ describe('links', () => {
       expect(parseLayoutText(bad)).toBeUndefined()
     }
     expect(parseLink({ t: 1.5 })).toEqual({ offset: 1_500_000_000n, layout: undefined })
+  })
+})
+
+describe('topics that are shown', () => {
+  it('are those of the panels, and transforms where there is 3D', () => {
+    const topics = ['/a', '/b', '/tf'].map((name) => {
+      return { name, type: name === '/tf' ? 'tf2_msgs/msg/TFMessage' : 't' }
+    })
+    const plot = addPanel(emptyLayout('x'), 'plot', { fields: [{ topic: '/a', path: 'x' }] })
+    expect(shownTopics(plot, topics)).toEqual(['/a'])
+    expect(shownTopics(addPanel(plot, 'scene', { topics: ['/b'] }), topics)).toEqual([
+      '/a',
+      '/b',
+      '/tf',
+    ])
   })
 })
 

@@ -1,6 +1,7 @@
 import type { Layout, TopicInfo } from '../../shared/panels'
+import { isTransforms } from './wanted'
 
-/** Topics that the panels of a layout look at and the recording has. */
+/** Topics that the panels of a layout look at and the recording has; with 3D the transforms too. */
 export function shownTopics(layout: Layout, topics: readonly TopicInfo[]): string[] {
   const named = new Set<string>()
   const look = (value: unknown, depth: number): void => {
@@ -10,5 +11,8 @@ export function shownTopics(layout: Layout, topics: readonly TopicInfo[]): strin
     }
   }
   layout.panels.forEach((p) => look(p.config, 0))
-  return topics.map((t) => t.name).filter((name) => named.has(name))
+  const scene = layout.panels.some((p) => p.kind === 'scene')
+  return topics
+    .filter((t) => named.has(t.name) || (scene && isTransforms(t.type)))
+    .map((t) => t.name)
 }

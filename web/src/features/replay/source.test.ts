@@ -111,6 +111,16 @@ describe('ReplaySource', () => {
     expect(second.at()).toEqual(first.at())
   })
 
+  it('tells a panel that comes later all transforms', async () => {
+    const s = source(2n * S)
+    const first = look(s, '/tf')
+    await ready(s)
+    const second = look(s, '/tf')
+    await Promise.resolve()
+    expect(second.at()).toEqual([1.8, 1.9, 2])
+    expect(second.at()).toEqual(first.at())
+  })
+
   it('asks for all topics of several panels at once', async () => {
     const asked: string[] = []
     const s = source(3n * S, asked)
@@ -118,6 +128,15 @@ describe('ReplaySource', () => {
     s.onFrame('/cam', 'image', { width: 320 }, () => undefined)
     await ready(s)
     expect(asked[0]).toBe('/cam,/odom')
+  })
+
+  it('reads the past of a place, the latest first', async () => {
+    const s = source(3n * S)
+    const got: number[] = []
+    s.history('/odom', 2n * S, 4n * S, (older) =>
+      got.push(...older.map((m) => Number(m.recvNs / S))),
+    )
+    await vi.waitFor(() => expect(got).toEqual([2, 3, 4]))
   })
 
   it('says why there is no picture', async () => {

@@ -27,6 +27,21 @@ const GATHER_MS = 40
 /** Transforms that are said again and again are in this time before a place. */
 const TF_BEFORE_NS = 1_000_000_000n
 
+/** The past is read in pieces of this time, and no more bytes of it. */
+const PAST_NS = 10_000_000_000n
+const PAST_BYTES = 64 * 1024 * 1024
+
+/** Messages of transforms that somebody who comes later is told. */
+const MAX_PARTS = 200
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
+
+function earlier(a: bigint, b: bigint): bigint {
+  return a < b ? a : b
+}
+
 interface Viewer extends Interest {
   readonly give: (item: Item) => void
   /** nothing comes for it at this place, and why */
@@ -44,8 +59,8 @@ export class ReplaySource implements PanelSource {
   readonly #onState = new Set<() => void>()
   readonly #onReset = new Set<() => void>()
   readonly #onPlayer = new Set<() => void>()
-  /** the newest of each topic that was told, for who comes later */
-  readonly #last = new Map<string, Item>()
+  /** what was told last of each topic, for who comes later; of transforms many */
+  readonly #last = new Map<string, Item[]>()
   #wish: Wish = { topics: [] }
   #statics: Promise<void> | undefined
   #static: readonly Item[] = []
@@ -126,16 +141,52 @@ export class ReplaySource implements PanelSource {
     }
   }
 
+  history(
+    topic: string,
+    from: bigint,
+    to: bigint,
+    take: (older: readonly PanelMessage[]) => void,
+  ): () => void {
+    const over = new AbortController()
+    // A plot without its past says enough; what is shown says itself what went wrong.
+    this.#readPast(topic, { from, to }, take, over.signal).catch(() => undefined)
+    return () => over.abort()
+  }
+
   close(): void {
     clearTimeout(this.#gathering)
     this.#closed.abort()
     this.player.close()
   }
 
+  // In pieces of fixed times, so that the same ones are asked for again and are in the browser's cache.
+  async #readPast(
+    topic: string,
+    { from, to }: Range,
+    take: (older: readonly PanelMessage[]) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const type = this.#types.get(topic)
+    if (type === undefined || isMedia(type)) return
+    let left = PAST_BYTES
+    for (let end = to + 1n; end > from && end > this.#span.from && left > 0;) {
+      const start = ((end - 1n) / PAST_NS) * PAST_NS
+      const whole = later(start, this.#span.from)
+      const until = earlier(start + PAST_NS, this.#span.to)
+      const span = { from: whole, to: until, prior: false }
+      const slice = await readSpan(this.#ask, { topics: [topic] }, span, signal)
+      if (signal.aborted) return
+      const inside = slice.items.filter((i) => i.at >= from && i.at <= to)
+      take(inside.flatMap((i) => ('message' in i ? i.message : [])))
+      left -= slice.bytes
+      end = start
+    }
+  }
+
   #add(viewer: Viewer): () => void {
     this.#viewers.add(viewer)
-    const last = this.#last.get(viewer.topic)
-    if (last) queueMicrotask(() => this.#viewers.has(viewer) && viewer.give(last))
+    const last = this.#last.get(viewer.topic) ?? []
+    queueMicrotask(() => this.#viewers.has(viewer) && last.forEach(viewer.give))
     this.#gather()
     return () => {
       this.#viewers.delete(viewer)
@@ -214,10 +265,16 @@ export class ReplaySource implements PanelSource {
 
   #tell(items: readonly Item[]): void {
     if (items.length === 0) return
-    for (const item of items) this.#last.set(item.topic, item)
+    for (const item of items) this.#remember(item)
     for (const v of this.#viewers) {
       for (const item of items) if (item.topic === v.topic) v.give(item)
     }
+  }
+
+  #remember(item: Item): void {
+    const known = this.#last.get(item.topic)
+    const parts = known !== undefined && isTransforms(this.#types.get(item.topic) ?? '')
+    this.#last.set(item.topic, parts ? [...known.slice(-MAX_PARTS), item] : [item])
   }
 
   #changed(): void {

@@ -42,6 +42,12 @@ export function Appearance() {
         checked={s.contrast}
         onChange={(e) => setSettings({ contrast: e.currentTarget.checked })}
       />
+      <Switch
+        label={t('shortcuts')}
+        description={t('shortcutsHint')}
+        checked={s.shortcuts}
+        onChange={(e) => setSettings({ shortcuts: e.currentTarget.checked })}
+      />
       <Choice
         label={t('common:language')}
         name="language"

@@ -7,15 +7,7 @@ import { send } from '../../shared/api/client'
 import { reaches, useRole } from '../../shared/api/query'
 import { useSettings } from '../../shared/settings'
 import { formatDuration } from '../../shared/time'
-import {
-  Bytes,
-  ConfirmButton,
-  formatBytes,
-  formatNumber,
-  Icon,
-  notify,
-  State,
-} from '../../shared/ui'
+import { Bytes, ConfirmButton, formatBytes, Icon, notify, State } from '../../shared/ui'
 import { Classes } from './Classes'
 import { Sessions } from './Sessions'
 import { hasLimits, type Storage } from './storage'
@@ -94,7 +86,12 @@ function Rules({ storage, limits }: { storage: Storage; limits: boolean }) {
   ].filter((text) => text !== false)
   return (
     <Section title={t('rules')} hint={t('rulesHint')}>
-      {!limits && <State kind="idle" label={t('noLimits')} />}
+      {!limits && (
+        <>
+          <State kind="idle" label={t('noLimits')} />
+          <Text size="sm">{t('noLimitsHint')}</Text>
+        </>
+      )}
       <Stack component="ul" gap={4} m={0} pl="lg">
         {rules.map((text) => (
           <Text component="li" size="sm" key={text}>
@@ -113,8 +110,7 @@ function Rules({ storage, limits }: { storage: Storage; limits: boolean }) {
         </Alert>
       )}
       <Text size="sm" c="dimmed">
-        {t('deleted', { count: formatNumber(storage.deleted.sessions) })}{' '}
-        <Bytes value={storage.deleted.bytes} />
+        {t('deleted', { count: storage.deleted.sessions })} <Bytes value={storage.deleted.bytes} />
       </Text>
     </Section>
   )
@@ -154,7 +150,7 @@ function Clean({ storage }: { storage: Storage }) {
         danger
         label={t('clean')}
         text={t('cleanText', {
-          count: formatNumber(due.sessions),
+          count: due.sessions,
           size: formatBytes(due.bytes, by),
         })}
         disabled={!operator || due.sessions === 0}

@@ -1,4 +1,5 @@
 import { Group, Select, Text, TextInput } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { useDeferredValue, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 
 import { useT } from '../../i18n'
@@ -55,7 +56,8 @@ function TopicsOf({ device }: { device: string }) {
   const [chosen, setChosen] = useState<string | undefined>()
   const needle = useDeferredValue(find)
   const lines = useLines(store, needle, sort, group)
-  const columns = useMemo(() => columnsOf(store, t), [store, t])
+  const narrow = useMediaQuery('(max-width: 48em)')
+  const columns = useMemo(() => columnsOf(store, t, narrow), [store, t, narrow])
   if (why !== '') return <Empty icon="warn" title={t('refused')} hint={why} />
   if (store.version === 0) return <Loading />
   if (store.names.length === 0) {

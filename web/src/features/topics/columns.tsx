@@ -117,23 +117,26 @@ function Qos({ topic, t }: { topic: Topic; t: Translate }) {
   return <Name text={topic.qos.profiles > 1 ? t('qos.mixed', { n: topic.qos.profiles }) : text} />
 }
 
-export function columnsOf(store: TopicStore, t: Translate): Column<Line>[] {
-  return specs.map((s) => ({
-    id: s.id,
-    title: t(`column.${s.id}`),
-    width: s.width,
-    align: s.right ? 'right' : 'left',
-    sortable: s.id !== 'qos' && s.id !== 'recorded',
-    render: (line) => {
-      if ('key' in line) {
-        return <Cell store={store} name={line.key} draw={(topic) => s.draw(topic, t)} />
-      }
-      if (s.id !== 'topic') return null
-      return (
-        <Text size="sm" fw={600}>
-          {line.head} ({line.count})
-        </Text>
-      )
-    },
-  }))
+/** `narrow`: a phone, where the type would push the rates out of sight. */
+export function columnsOf(store: TopicStore, t: Translate, narrow = false): Column<Line>[] {
+  return specs
+    .filter((s) => !narrow || s.id !== 'type')
+    .map((s) => ({
+      id: s.id,
+      title: t(`column.${s.id}`),
+      width: s.width,
+      align: s.right ? 'right' : 'left',
+      sortable: s.id !== 'qos' && s.id !== 'recorded',
+      render: (line) => {
+        if ('key' in line) {
+          return <Cell store={store} name={line.key} draw={(topic) => s.draw(topic, t)} />
+        }
+        if (s.id !== 'topic') return null
+        return (
+          <Text size="sm" fw={600}>
+            {line.head} ({line.count})
+          </Text>
+        )
+      },
+    }))
 }

@@ -30,4 +30,15 @@ describe('TopicStore', () => {
     expect(store.names).toEqual(['/a 0'])
     expect(measured(store)).toBe(0)
   })
+
+  it('tells that there is no topic', () => {
+    const store = new TopicStore()
+    const before = store.names
+    let told = 0
+    store.watch(() => told++)
+    store.take([])
+    expect(told).toBe(1)
+    expect(store.names).not.toBe(before)
+    expect(store.names).toEqual([])
+  })
 })

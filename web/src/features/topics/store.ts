@@ -60,7 +60,8 @@ export class TopicStore {
       this.rows.set(key, t)
       this.remember(key, t)
     }
-    if (fresh || before !== seen.size) this.forget(seen)
+    // also at first: that there is none must be told, too
+    if (fresh || before !== seen.size || this.version === 0) this.forget(seen)
     this.version++
     for (const key of this.ofRow.keys()) this.ofRow.get(key)?.forEach((l) => l())
     this.ofAll.forEach((l) => l())

@@ -132,18 +132,17 @@ export function kind(): Kind {
   return known ?? 'agent'
 }
 
-/** Asks once who answers; needs no sign-in. */
-export async function learnKind(): Promise<Kind> {
-  const res = await fetch(new URL('api/v1/openapi.json', apiUrl()).href)
+/** Asks once who answers: an agent tells of its graph. Needs no sign-in; throws when no API answers. */
+export async function learnKind(): Promise<void> {
+  const res = await fetch(new URL('api/v1/status', apiUrl()).href)
   if (res.ok) {
-    const doc = (await res.json()) as { info?: { title?: string } }
-    known = doc.info?.title?.includes('server') ? 'server' : 'agent'
-  } else if (res.status === 401 || res.status === 403) {
-    // The description is not for everybody; but only a server has devices, whoever asks.
-    const devices = await fetch(new URL('api/v1/devices', apiUrl()).href)
-    known = devices.status === 404 ? 'agent' : 'server'
+    known = 'graph' in ((await res.json()) as object) ? 'agent' : 'server'
+    return
   }
-  return kind()
+  if (res.status !== 401 && res.status !== 403) throw new ApiError(res.status, 'no API here')
+  // Its status is not for everybody; but only a server has devices, whoever asks.
+  const devices = await fetch(new URL('api/v1/devices', apiUrl()).href)
+  known = devices.status === 404 ? 'agent' : 'server'
 }
 
 export function kindIsKnown(): boolean {

@@ -84,13 +84,22 @@ function timeAxis({ zone, robotOffsetMin }: ZoneSettings): uPlot.Axis {
   }
 }
 
+/** The same text stands once: ticks may be finer than the format. */
+function once(texts: string[]): string[] {
+  return texts.map((text, i) => (text === texts[i - 1] ? '' : text))
+}
+
 function axes(props: PlotProps, colors: Colors, zone: ZoneSettings): uPlot.Axis[] {
   const line = { stroke: colors.grid, width: 1 }
   const base = { stroke: colors.axis, grid: line, ticks: line }
   const { format } = props
   return [
     { ...base, ...(props.time === false ? {} : timeAxis(zone)) },
-    { ...base, size: 64, ...(format ? { values: (_u, vs) => vs.map((v) => format(v)) } : {}) },
+    {
+      ...base,
+      size: 64,
+      ...(format ? { values: (_u, vs) => once(vs.map((v) => format(v))) } : {}),
+    },
   ]
 }
 

@@ -12,6 +12,14 @@ export const theme = createTheme({
     'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif',
   fontFamilyMonospace: 'ui-monospace, "Cascadia Mono", Menlo, "DejaVu Sans Mono", monospace',
   headings: { fontWeight: '600' },
+  components: {
+    // what scrolls can be scrolled by keys
+    TableScrollContainer: {
+      defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } },
+    },
+    // Its element with a tabindex is nothing that a menu may have; the first item takes the focus.
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
+  },
 })
 
 export const cssVariables: CSSVariablesResolver = () => ({
