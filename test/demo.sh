@@ -80,11 +80,11 @@ wait_for() {
 }
 
 # show_config ROBOT DOMAIN: what makes a robot worth looking at, and its disk no fuller than some 400 MB. The raw pictures
-# are there to be seen live; 14 MB a second of them would be recorded to no use.
+# are there to be seen live; 8 MB a second of them would be recorded to no use. Robot 2 is told to thin its lidar.
 show_config() {
     cat <<TEXT
-session: { max_time: 1min, at_max: next, name: "robot$1_{time}", mission: demo, operator: "demo, robot $1" }
-record: { exclude_topics: ["/*/camera/image_raw"], max_rate: ["/*/lidar/points=4"] }
+session: { max_time: 30s, at_max: next, name: "robot$1_{time}", mission: demo, operator: "demo, robot $1" }
+record: { exclude_topics: ["/*/camera/image_raw"]$([ "$1" = 1 ] || echo ', max_rate: ["/*/lidar/points=3"]') }
 robots: { rules: ["robot$1=domain:$2"] }
 retention: { max_size: 192MiB, keep_marked: false, delete_not_uploaded: true, interval: 10s }
 snapshot: { enabled: true, before: 20s, after: 5s, max_bytes: 32MiB, exclude_topics: ["/*/camera/image_raw"] }
@@ -161,7 +161,7 @@ stop_agent() {
 start_robot() {
     local how=(--rate 0.5 --reliable-sensors --wait-for-readers 1 --duration "${seconds}s" --log "$folder/sent$1.log")
     local uri=''
-    [ -n "$seconds" ] || how=()
+    [ -n "$seconds" ] || how=(--rate 0.6)
     # 2 packets of 1,000 do not leave robot 2: sensors are sent as they are, the rest is sent again
     if [ -z "$seconds" ] && [ "$1" = 2 ]; then uri=$lossy; fi
     CYCLONEDDS_URI=$uri setsid "$bagpipe" sim --robots 1 --start-index "$1" --profile mixed --domain "$2" \

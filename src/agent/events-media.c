@@ -372,11 +372,14 @@ uint32_t bp_streams_id(struct bp_streams *s, const struct bp_channel *ch) {
     }
 
 const struct bp_metric bp_streams_metrics[] = {
-    COUNTER("bagpipe_media_frames_total", "Pictures and clouds made for viewers.", made, 1),
-    COUNTER("bagpipe_media_bytes_total", "Their bytes, each frame once.", bytes, 1),
+    COUNTER("bagpipe_media_frames_total",
+            "Pictures and clouds made for viewers: is anybody watching?", made, 1),
+    COUNTER("bagpipe_media_bytes_total", "Their bytes, each frame once: how large is one?", bytes,
+            1),
     COUNTER("bagpipe_media_seconds_total", "Time it took to make them: what do viewers cost?", ns,
             1e-9),
-    COUNTER("bagpipe_media_failed_total", "Messages that could not be shown; viewers are told why.",
+    COUNTER("bagpipe_media_failed_total",
+            "Messages that could not be shown, viewers are told why: is an encoding unknown?",
             failed, 1),
 };
 const size_t bp_streams_metrics_count = BP_COUNT(bp_streams_metrics);

@@ -289,8 +289,9 @@ void bp_link_metrics(struct bp_link *l, struct bp_buf *out) {
     bp_metrics_family(out, "bagpipe_link_waiting_bytes", BP_METRIC_GAUGE,
                       "Their bytes on the disk. Does it drain?");
     bp_metrics_sample(out, "bagpipe_link_waiting_bytes", NULL, 0, (double) bytes);
-    bp_metrics_family(out, "bagpipe_link_live_frames_total", BP_METRIC_COUNTER,
-                      "Pictures, clouds and samples that went to be watched through the server.");
+    bp_metrics_family(
+        out, "bagpipe_link_live_frames_total", BP_METRIC_COUNTER,
+        "Pictures, clouds and samples that went through the server: is anybody watching?");
     bp_metrics_sample(out, "bagpipe_link_live_frames_total", NULL, 0,
                       (double) bp_counter_get(&l->live.frames));
     bp_metrics_family(out, "bagpipe_link_live_bytes_total", BP_METRIC_COUNTER,

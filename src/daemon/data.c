@@ -17,15 +17,15 @@ static struct bp_counter slices, slice_messages, slice_bytes, slice_read_bytes;
 static const struct bp_metric metrics[] = {
     { .name = "bagpipe_slices_total",
       .type = BP_METRIC_COUNTER,
-      .help = "Slices that were cut, to their end or not.",
+      .help = "Slices that were cut, to their end or not: is the archive looked at?",
       .counter = &slices },
     { .name = "bagpipe_slice_messages_total",
       .type = BP_METRIC_COUNTER,
-      .help = "Messages in them.",
+      .help = "Messages in them: how large are they?",
       .counter = &slice_messages },
     { .name = "bagpipe_slice_bytes_total",
       .type = BP_METRIC_COUNTER,
-      .help = "Bytes of them.",
+      .help = "Bytes of them: what do they cost the line?",
       .counter = &slice_bytes },
     { .name = "bagpipe_slice_read_bytes_total",
       .type = BP_METRIC_COUNTER,
@@ -292,6 +292,6 @@ int bp_data_reply(struct bp_pumps *pumps, struct bp_http_reply *reply, const cha
 void bp_data_put_metrics(struct bp_pumps *pumps, struct bp_buf *out) {
     bp_metrics_render(out, metrics, BP_COUNT(metrics));
     bp_metrics_family(out, "bagpipe_slices_active", BP_METRIC_GAUGE,
-                      "Slices and downloads that are being written.");
+                      "Slices and downloads that are being written: are viewers waiting?");
     bp_metrics_sample(out, "bagpipe_slices_active", NULL, 0, bp_pumps_active(pumps));
 }

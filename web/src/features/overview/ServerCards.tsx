@@ -46,7 +46,7 @@ export function ArchiveCard() {
           <Line label={t('receiving')}>
             <Num value={a.receiving} />
           </Line>
-          <Line label={t('lost')}>
+          <Line label={t('missing')}>
             <Num value={a.lost} unit="msg" />
           </Line>
           {a.damaged > 0 ? (
