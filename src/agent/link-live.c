@@ -25,6 +25,7 @@ enum {
     AGAIN_MS = 20,
     QUICK_MS = 150, /* until a piece is acknowledged */
     SLOW_MS = 350,
+    MOMENT_MS = 250,
     MESSAGE_MAX = 4 << 20,
     TEXT_MAX = 1 << 20,
 };
@@ -112,6 +113,7 @@ static bool send_piece(struct bp_link *l) {
     v->mono_next = now + bp_bucket_take(&v->bucket, (double) v->piece.n, now);
     if (v->probe == 0) {
         v->probe = v->sent;
+        v->probe_acked = v->acked;
         v->mono_probe = now;
     }
     bp_counter_add(&v->bytes, n);
@@ -129,8 +131,10 @@ static void pump(struct bp_link *l) {
     while (v->ws && v->tap) {
         bp_ns_t now = bp_mono_ns();
 
-        if (v->sent > v->acked && v->sent - v->acked + PIECE > v->window)
+        if (v->sent > v->acked && v->sent - v->acked + PIECE > v->window) {
+            v->full = true;
             return; /* an acknowledgement comes */
+        }
         if (now < v->mono_next) {
             wake_in(v, v->mono_next - now);
             return;
@@ -167,6 +171,19 @@ static void on_ready(void *ctx) {
 
 /* ---- what the server says ---- */
 
+/* A piece was `took` on its way and back. On a slow way the window is what goes over it in a
+ * moment, by how much went since; on a quick one it grows as long as that makes a difference. */
+static void fit_window(struct bp_link_live *v, bp_ns_t took) {
+    double rate = (double) (v->acked - v->probe_acked) / ((double) took / 1e9);
+
+    if (took > SLOW_MS * BP_MS)
+        v->window = (size_t) BP_MAX(rate * MOMENT_MS / 1e3, (double) WINDOW_MIN);
+    else if (took < QUICK_MS * BP_MS && v->full)
+        v->window += PIECE;
+    v->window = BP_MIN(v->window, (size_t) WINDOW_MAX);
+    v->full = false;
+}
+
 static void on_ack(struct bp_link *l, const json_t *ack) {
     struct bp_link_live *v = &l->live;
     json_int_t n = json_integer_value(ack);
@@ -175,12 +192,7 @@ static void on_ack(struct bp_link *l, const json_t *ack) {
         return;
     v->acked = (uint64_t) n;
     if (v->probe > 0 && v->acked >= v->probe) {
-        bp_ns_t took = bp_mono_ns() - v->mono_probe;
-
-        if (took > SLOW_MS * BP_MS)
-            v->window = BP_MAX(v->window / 2, (size_t) WINDOW_MIN);
-        else if (took < QUICK_MS * BP_MS)
-            v->window = BP_MIN(v->window + PIECE, (size_t) WINDOW_MAX);
+        fit_window(v, BP_MAX(bp_mono_ns() - v->mono_probe, 1));
         v->probe = 0;
     }
     pump(l);
@@ -244,6 +256,7 @@ void bp_link_live_begin(struct bp_link *l, struct bp_ws_client *ws) {
     v->ws = ws;
     v->sent = v->acked = v->probe = 0;
     v->window = WINDOW_FIRST;
+    v->full = false;
     v->mono_next = 0;
     on_limits(l, NULL);
 }

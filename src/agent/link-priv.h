@@ -60,7 +60,9 @@ struct bp_link_live {
     size_t frame_sent;         /* bytes of it that went */
     uint64_t sent, acked;      /* bytes of pieces on this connection */
     size_t window;             /* bytes that may be on their way */
-    uint64_t probe; /* when so many are acknowledged, the way is measured; 0 = it is not */
+    bool full;                 /* it was what held the next piece up */
+    uint64_t probe;            /* when so many are acknowledged, the way is measured; 0 = not now */
+    uint64_t probe_acked;      /* that were when the measuring began */
     bp_ns_t mono_probe;
     struct bp_bucket bucket;
     bp_ns_t mono_next; /* nothing goes before */
