@@ -132,6 +132,7 @@ export function select(store: TopicStore, find: string, by: SortBy, down: boolea
     .map((key) => ({ key, topic: store.get(key) }))
     .filter((r): r is { key: string; topic: Topic } => r.topic !== undefined)
     .filter(({ topic }) => {
+      if (words.length === 0) return true
       const text = `${topic.topic} ${topic.type} ${topic.robot}`.toLowerCase()
       return words.every((w) => text.includes(w))
     })
