@@ -42,6 +42,8 @@ export function Shell() {
               hiddenFrom="sm"
               size="sm"
               aria-label={t('menu')}
+              aria-expanded={open}
+              onKeyDown={(e) => e.key === 'Escape' && close()}
             />
             <Icon name="record" size={22} />
             <Text fw={700}>bagpipe</Text>
@@ -49,7 +51,12 @@ export function Shell() {
           <HeaderTools />
         </Group>
       </AppShell.Header>
-      <AppShell.Navbar p="xs" aria-label={t('navigation')}>
+      <AppShell.Navbar
+        p="xs"
+        aria-label={t('navigation')}
+        className={open ? undefined : 'bp-nav-closed'}
+        onKeyDown={(e) => e.key === 'Escape' && close()}
+      >
         <Navigation path={path} />
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>

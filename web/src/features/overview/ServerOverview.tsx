@@ -135,7 +135,7 @@ function DeviceCard({ rows, chosen }: { rows: RobotRow[]; chosen: boolean }) {
                 size="compact-sm"
                 variant={chosen ? 'filled' : 'default'}
                 aria-pressed={chosen}
-                aria-label={t('chooseOne', { name: first.name })}
+                aria-label={`${t(chosen ? 'chosen' : 'choose')}: ${first.name}`}
                 onClick={() => setSettings({ robot: chosen ? '' : device })}
               >
                 {t(chosen ? 'chosen' : 'choose')}

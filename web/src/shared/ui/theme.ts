@@ -20,9 +20,17 @@ export const theme = createTheme({
   },
 })
 
+/** Lighter than the button itself, as Mantine has them under the pointer, text falls below 4.5:1. */
+const hover = {
+  '--mantine-color-cyan-filled-hover': '#095c6b',
+  '--mantine-primary-color-filled-hover': '#095c6b',
+  '--mantine-color-red-filled-hover': '#a82020',
+}
+
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
+    ...hover,
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
     '--mantine-color-placeholder': 'var(--mantine-color-gray-7)',
     '--mantine-color-error': '#b3261e',
@@ -32,6 +40,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     '--bp-idle': '#495057',
   },
   dark: {
+    ...hover,
     '--mantine-color-dimmed': 'var(--mantine-color-dark-1)',
     '--mantine-color-placeholder': 'var(--mantine-color-dark-1)',
     '--mantine-color-error': '#ff8787',
@@ -46,6 +55,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
 export const cssVariablesHigh: CSSVariablesResolver = () => ({
   variables: {},
   light: {
+    ...hover,
     '--mantine-color-dimmed': '#000000',
     '--mantine-color-placeholder': '#000000',
     '--mantine-color-error': '#8c0000',
@@ -57,6 +67,7 @@ export const cssVariablesHigh: CSSVariablesResolver = () => ({
     '--bp-idle': '#000000',
   },
   dark: {
+    ...hover,
     '--mantine-color-body': '#000000',
     '--mantine-color-dimmed': '#ffffff',
     '--mantine-color-placeholder': '#ffffff',
