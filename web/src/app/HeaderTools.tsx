@@ -48,10 +48,13 @@ function RobotSwitcher() {
   })
   const names = new Map<string, string[]>()
   for (const r of data?.robots ?? []) {
-    const known = names.get(r.device) ?? []
-    names.set(r.device, [...known, r.robot ?? r.name])
+    const known = names.get(r.device) ?? [r.name]
+    names.set(r.device, r.robot === null || known.includes(r.robot) ? known : [...known, r.robot])
   }
-  const options = [...names].map(([value, all]) => ({ value, label: all.join(', ') }))
+  const options = [...names].map(([value, [name = value, ...of]]) => ({
+    value,
+    label: of.length > 0 ? `${name} (${of.join(', ')})` : name,
+  }))
   return (
     <Select
       aria-label={t('robot')}

@@ -1,4 +1,4 @@
-import { Alert, AppShell, Burger, Group, NavLink, Text } from '@mantine/core'
+import { Alert, AppShell, Burger, Button, Group, NavLink, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { useEffect } from 'react'
@@ -6,7 +6,7 @@ import { useEffect } from 'react'
 import { useT } from '../i18n'
 import { kind } from '../shared/api/client'
 import { reaches, useDenied, useRole } from '../shared/api/query'
-import { useConnection } from '../shared/live'
+import { retryLive, useConnection } from '../shared/live'
 import { getSettings } from '../shared/settings'
 import { Duration, ErrorBoundary, Icon } from '../shared/ui'
 import { useCommandContext } from './CommandButton'
@@ -42,6 +42,8 @@ export function Shell() {
               hiddenFrom="sm"
               size="sm"
               aria-label={t('menu')}
+              aria-expanded={open}
+              onKeyDown={(e) => e.key === 'Escape' && close()}
             />
             <Icon name="record" size={22} />
             <Text fw={700}>bagpipe</Text>
@@ -49,7 +51,12 @@ export function Shell() {
           <HeaderTools />
         </Group>
       </AppShell.Header>
-      <AppShell.Navbar p="xs" aria-label={t('navigation')}>
+      <AppShell.Navbar
+        p="xs"
+        aria-label={t('navigation')}
+        className={open ? undefined : 'bp-nav-closed'}
+        onKeyDown={(e) => e.key === 'Escape' && close()}
+      >
         <Navigation path={path} onGo={close} />
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
@@ -132,9 +139,12 @@ function OfflineBanner() {
           title={t(denied ? 'connection.denied' : 'offline.title')}
         >
           {t(denied ? 'offline.denied' : 'offline.text')}{' '}
-          <span aria-live="off" aria-hidden>
-            <Duration seconds={seconds} />
-          </span>
+          <span aria-hidden>{seconds < 60 ? `${seconds} s` : <Duration seconds={seconds} />}</span>
+          {!denied && (
+            <Button size="compact-sm" variant="default" ml="md" onClick={retryLive}>
+              {t('retry')}
+            </Button>
+          )}
         </Alert>
       )}
     </div>

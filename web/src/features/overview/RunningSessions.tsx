@@ -5,7 +5,7 @@ import { Link } from '@tanstack/react-router'
 import { useT } from '../../i18n'
 import { request } from '../../shared/api/client'
 import { type AgentSchemas, reaches, useRole } from '../../shared/api/query'
-import { useServerTime } from '../../shared/live'
+import { useConnection, useServerTime } from '../../shared/live'
 import { command, type RecorderCommand } from '../../shared/recorder'
 import { ns, nsToMs } from '../../shared/time'
 import { Bytes, ConfirmButton, DateTime, Duration, notify, Num, State } from '../../shared/ui'
@@ -47,6 +47,7 @@ async function act(name: RecorderCommand, session: string, done: string): Promis
 function SessionRow({ session: s }: { session: Session }) {
   const t = useT('overview')
   const may = reaches(useRole(), 'operator')
+  const online = useConnection().state === 'open'
   const now = useServerTime(1000)
   const started = ns(s.started_ns)
   return (
@@ -55,7 +56,7 @@ function SessionRow({ session: s }: { session: Session }) {
         <Stack gap={2} miw={0}>
           <Group gap="sm">
             <State
-              kind={s.status === 'recording' ? 'ok' : 'warn'}
+              kind={!online ? 'unknown' : s.status === 'recording' ? 'ok' : 'warn'}
               icon={s.status === 'recording' ? 'record' : 'pause'}
               label={t(`state.${s.status}`)}
             />
@@ -63,7 +64,7 @@ function SessionRow({ session: s }: { session: Session }) {
               {s.name}
             </Link>
           </Group>
-          <Text size="sm" c="dimmed" component="div">
+          <Text size="sm" c="dimmed" component="div" className={online ? undefined : 'bp-stale'}>
             <Duration
               seconds={
                 started === undefined ? undefined : Math.round((now - nsToMs(started)) / 1000)
@@ -78,7 +79,7 @@ function SessionRow({ session: s }: { session: Session }) {
           label={t('common:command.stop')}
           text={t('common:confirm.stop')}
           danger
-          why={may ? undefined : t('common:why.role.operator')}
+          why={!may ? t('common:why.role.operator') : online ? undefined : t('common:why.offline')}
           onConfirm={() => act('session.stop', s.id, t('common:done.stop'))}
         />
       </Group>

@@ -105,8 +105,7 @@ function devicesOf(rows: RobotRow[]): RobotRow[][] {
 }
 
 function nameOf(rows: RobotRow[], device: string): string {
-  const mine = rows.filter((r) => r.device === device)
-  return mine.map((r) => r.robot ?? r.name).join(', ') || device
+  return rows.find((r) => r.device === device)?.name ?? device
 }
 
 function DeviceCard({ rows, chosen }: { rows: RobotRow[]; chosen: boolean }) {
@@ -135,7 +134,7 @@ function DeviceCard({ rows, chosen }: { rows: RobotRow[]; chosen: boolean }) {
                 size="compact-sm"
                 variant={chosen ? 'filled' : 'default'}
                 aria-pressed={chosen}
-                aria-label={t('chooseOne', { name: first.name })}
+                aria-label={`${t(chosen ? 'chosen' : 'choose')}: ${first.name}`}
                 onClick={() => setSettings({ robot: chosen ? '' : device })}
               >
                 {t(chosen ? 'chosen' : 'choose')}
@@ -143,7 +142,7 @@ function DeviceCard({ rows, chosen }: { rows: RobotRow[]; chosen: boolean }) {
             </Group>
           </Group>
           <Text size="sm" c="dimmed" component="div">
-            {t('heard')} <Age at={seen === undefined ? undefined : nsToMs(seen)} /> ·{' '}
+            {t('asOf')} <Age at={seen === undefined ? undefined : nsToMs(seen)} /> ·{' '}
             {t(`state.${s?.state ?? first.does ?? 'unknown'}`)} · {t('free')}{' '}
             <Bytes value={s?.storage?.free} />
             {s?.sync?.state ? ` · ${t('sync')} ${t(`syncState.${s.sync.state}`)}` : ''}

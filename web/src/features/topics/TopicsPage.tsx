@@ -21,9 +21,9 @@ function useTopicStore(device: string): { store: TopicStore; why: string } {
   useEffect(() => {
     setWhy('')
     return subscribe(`${eventsTarget(device)}topics`, {
-      event: (data) => {
+      event: (data, meta) => {
         const topics = (data as { topics?: Parameters<TopicStore['take']>[0] } | null)?.topics
-        if (topics) store.take(topics)
+        if (topics) store.take(topics, meta.timeMs)
       },
       refused: setWhy,
     })

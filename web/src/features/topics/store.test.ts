@@ -21,6 +21,14 @@ describe('expectedHz', () => {
 })
 
 describe('TopicStore', () => {
+  it('keeps when rates were, also of topics that came later', () => {
+    const store = new TopicStore()
+    store.take([makeTopic('/a', { rate_hz: 1 })], 1000)
+    store.take([makeTopic('/a'), makeTopic('/b', { rate_hz: 5 })], 2000)
+    expect(store.rates('/a 0')).toEqual({ x: [1, 2], y: [1, null] })
+    expect(store.rates('/b 0')).toEqual({ x: [2], y: [5] })
+  })
+
   it('counts topics that are read and forgets those that went', () => {
     const store = new TopicStore()
     store.take([makeTopic('/b', { rate_hz: 0 }), makeTopic('/a')])

@@ -6,9 +6,8 @@ export type Topic = AgentSchemas['Topic']
 /** Seconds of rates kept of each topic. */
 export const HISTORY = 300
 
-export interface History {
+interface History {
   readonly hz: Float32Array
-  readonly bytes: Float32Array
   /** how many have come; the newest stands at (count - 1) % HISTORY */
   count: number
 }
@@ -20,6 +19,8 @@ export class TopicStore {
   names: readonly string[] = []
   /** Counts each arrival; what is sorted by values looks at it. */
   version = 0
+  /** When each of the last arrivals was, seconds since 1970; by `version`. */
+  private readonly times = new Float64Array(HISTORY)
   private readonly rows = new Map<string, Topic>()
   private readonly histories = new Map<string, History>()
   private readonly ofRow = new Map<string, Set<Listener>>()
@@ -29,8 +30,18 @@ export class TopicStore {
     return this.rows.get(name)
   }
 
-  history(name: string): History | undefined {
-    return this.histories.get(name)
+  /** Messages a second of a topic, the oldest first; null where nobody read it. */
+  rates(name: string): { x: number[]; y: (number | null)[] } {
+    const h = this.histories.get(name)
+    const n = h ? Math.min(h.count, HISTORY) : 0
+    const x: number[] = []
+    const y: (number | null)[] = []
+    for (let back = n; back > 0; back--) {
+      const hz = h?.hz[(h.count - back) % HISTORY] ?? NaN
+      x.push(this.times[(this.version - back) % HISTORY] ?? 0)
+      y.push(Number.isNaN(hz) ? null : hz)
+    }
+    return { x, y }
   }
 
   watch(listener: Listener): () => void {
@@ -49,7 +60,8 @@ export class TopicStore {
   }
 
   /** Takes what `GET /api/v1/topics` or the event `topics` says. */
-  take(topics: readonly Topic[]): void {
+  take(topics: readonly Topic[], atMs = 0): void {
+    this.times[this.version % HISTORY] = atMs / 1000
     const before = this.rows.size
     let fresh = false
     const seen = new Set<string>()
@@ -79,11 +91,10 @@ export class TopicStore {
   private remember(key: string, t: Topic): void {
     let h = this.histories.get(key)
     if (!h) {
-      h = { hz: new Float32Array(HISTORY), bytes: new Float32Array(HISTORY), count: 0 }
+      h = { hz: new Float32Array(HISTORY), count: 0 }
       this.histories.set(key, h)
     }
     h.hz[h.count % HISTORY] = t.rate_hz ?? NaN
-    h.bytes[h.count % HISTORY] = t.bytes_per_s ?? NaN
     h.count++
   }
 }
@@ -133,6 +144,7 @@ export function select(store: TopicStore, find: string, by: SortBy, down: boolea
     .map((key) => ({ key, topic: store.get(key) }))
     .filter((r): r is { key: string; topic: Topic } => r.topic !== undefined)
     .filter(({ topic }) => {
+      if (words.length === 0) return true
       const text = `${topic.topic} ${topic.type} ${topic.robot}`.toLowerCase()
       return words.every((w) => text.includes(w))
     })

@@ -8,7 +8,7 @@ import type { Connection, ConnectionState, FromWorker, Wish } from './protocol'
  */
 
 const FIRST_WAIT_MS = 500
-const LONGEST_WAIT_MS = 30_000
+const LONGEST_WAIT_MS = 10_000
 const PROBE_MS = 5_000
 const SILENT_MS = 12_000
 /** A message is at most 16 KiB, so names are asked for in parts. */

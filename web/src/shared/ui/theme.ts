@@ -17,14 +17,24 @@ export const theme = createTheme({
     TableScrollContainer: {
       defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } },
     },
+    // In the colour of the alert the title falls below 4.5:1; its icon and ground say which it is.
+    Alert: { styles: { title: { color: 'var(--mantine-color-text)' } } },
     // Its element with a tabindex is nothing that a menu may have; the first item takes the focus.
     Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
   },
 })
 
+/** Lighter than the button itself, as Mantine has them under the pointer, text falls below 4.5:1. */
+const hover = {
+  '--mantine-color-cyan-filled-hover': '#095c6b',
+  '--mantine-primary-color-filled-hover': '#095c6b',
+  '--mantine-color-red-filled-hover': '#a82020',
+}
+
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
+    ...hover,
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
     // words on a light ground of their colour, also under the mouse: those of the palette lack contrast
     '--mantine-color-cyan-light-color': '#084c59',
@@ -41,6 +51,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     '--bp-idle': '#495057',
   },
   dark: {
+    ...hover,
     '--mantine-color-dimmed': 'var(--mantine-color-dark-1)',
     '--mantine-color-placeholder': 'var(--mantine-color-dark-1)',
     '--mantine-color-error': '#ff8787',
@@ -55,6 +66,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
 export const cssVariablesHigh: CSSVariablesResolver = () => ({
   variables: {},
   light: {
+    ...hover,
     '--mantine-color-dimmed': '#000000',
     '--mantine-color-placeholder': '#000000',
     '--mantine-color-error': '#8c0000',
@@ -66,6 +78,7 @@ export const cssVariablesHigh: CSSVariablesResolver = () => ({
     '--bp-idle': '#000000',
   },
   dark: {
+    ...hover,
     '--mantine-color-body': '#000000',
     '--mantine-color-dimmed': '#ffffff',
     '--mantine-color-placeholder': '#ffffff',
