@@ -1,4 +1,5 @@
-"""The link of the demo: agents reach the server through it, and it breaks twice. demo-link.py SERVER_PORT OUT.JSON
+"""The link of the demo: agents reach the server through it, and it breaks twice; with `again` for 4 s of each minute
+until it is told to end. demo-link.py SERVER_PORT OUT.JSON [again]
 
 Prints its port. Counts what reached the server whole, for demo-sync.py; ends with SIGTERM or SIGINT.
 """
@@ -15,6 +16,13 @@ from badlink import Link  # noqa: E402
 BREAKS = ((1.0, 1.5), (4.0, 1.5))  # seconds after the first byte, and for how long
 
 
+def again():
+    after = 0
+    while True:
+        after += 60
+        yield after, 4
+
+
 def main():
     link, out, breaks, first = Link(("127.0.0.1", int(sys.argv[1]))), Path(sys.argv[2]), [], []
 
@@ -23,7 +31,7 @@ def main():
             time.sleep(0.05)
         began = time.monotonic()
         first.append(began)
-        for after, span in BREAKS:
+        for after, span in again() if "again" in sys.argv else BREAKS:
             time.sleep(max(began + after - time.monotonic(), 0))
             link.cut()
             time.sleep(span)

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # The demo: two simulated robots, each with an agent that records it and sends it to a server, over a
-# link that breaks twice; a table proves that every byte arrived once. What they recorded is verified,
-# shown, replayed into a second recording and both are compared. `./run demo [--for 10s]` calls it.
+# link that breaks. `./run demo [--for 10s]` calls it.
 #
-#   demo.sh [SECONDS] [s3]   without SECONDS ('') it records until Ctrl-C, then does the rest; with s3 the
-#                            server sends all of it on to a bucket of Ceph's, from where it is fetched back
+#   demo.sh '' [s3]        to look at: the dashboard until Ctrl-C, then what was recorded is verified. Robot 2's
+#                          network drops packets, one of its targets refuses what it sends, triggers raise alerts;
+#                          retention keeps the folder below 2 GB however long it runs
+#   demo.sh SECONDS [s3]   the proof: the link breaks twice, and a table tells that every byte arrived once. What
+#                          was recorded is verified, shown, replayed into a second recording, both are compared.
+#                          The last lines are: recorded N, lost N, replay equal (or what differs), and the folder
 #
-# Everything stays on this machine (loopback only) in ROS domains nobody uses here. The last
-# lines are: recorded N, lost N, replay equal (or what differs), and the folder.
+# With s3 the server sends all of it on to a bucket of Ceph's. Everything stays on this machine (loopback only)
+# in ROS domains nobody uses here.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +25,7 @@ mkdir -p "$build/demo"
 folder=$(cd "$build/demo" && pwd)/$(date +%Y%m%d-%H%M%S)-$$
 mkdir "$folder"
 started=()
+lossy="<CycloneDDS><Domain Id='any'><Internal><Test><XmitLossiness>2</XmitLossiness></Test></Internal></Domain></CycloneDDS>"
 
 # Children only, by number; whatever happens none of them stays. They have sessions of their own, so
 # that Ctrl-C reaches this script alone and the recorder outlives the robots.
@@ -75,13 +79,39 @@ wait_for() {
     die "$4 did not start: $(tail -n 3 "$1")"
 }
 
+# show_config ROBOT DOMAIN: what makes a robot worth looking at, and its disk no fuller than some 400 MB. The raw pictures
+# are there to be seen live; 14 MB a second of them would be recorded to no use.
+show_config() {
+    cat <<TEXT
+session: { max_time: 1min, at_max: next, name: "robot$1_{time}", mission: demo, operator: "demo, robot $1" }
+record: { exclude_topics: ["/*/camera/image_raw"], max_rate: ["/*/lidar/points=4"] }
+robots: { rules: ["robot$1=domain:$2"] }
+retention: { max_size: 192MiB, keep_marked: false, delete_not_uploaded: true, interval: 10s }
+snapshot: { enabled: true, before: 20s, after: 5s, max_bytes: 32MiB, exclude_topics: ["/*/camera/image_raw"] }
+triggers:
+  - { name: sharp_turn, when: "abs(/*/imu.angular_velocity.z) > 0.3 for 1s", do: [mark, alert info], text: "{robot} turns sharply ({value} rad/s)" }
+TEXT
+    [ "$1" = 2 ] || return 0
+    cat <<TEXT
+  - { name: battery, when: "/*/battery_state.percentage < 99%", do: [alert], text: "{robot} is not fully charged any more ({value})" }
+sync:
+  targets:
+    - { name: depot, url: "s3://depot/robot2", endpoint: "http://$server", anonymous: true, optional: true }
+TEXT
+}
+
 # start_agent ROBOT DOMAIN PORT: in the background, back when it records; sets agents[ROBOT].
 start_agent() {
-    setsid "$bagpipe" agent --json --set storage.dir="$folder/robot$1" --set discovery.domains="$2" \
+    local like=(--set session.name=drive) segment=8MiB
+    if [ -z "$seconds" ]; then
+        show_config "$1" "$2" >"$folder/robot$1.yaml"
+        like=(--config "$folder/robot$1.yaml" --set sync.device="robot$1" --set link.name="robot$1") segment=16MiB
+    fi
+    setsid "$bagpipe" agent --json "${like[@]}" --set storage.dir="$folder/robot$1" --set discovery.domains="$2" \
         --set http.listen="127.0.0.1:$(free_port "$3")" --set http.socket="$folder/robot$1.sock" \
-        --set session.auto_start=true --set session.name=drive --set buffer.ring_size=64MiB \
-        --set record.segment_size=8MiB --set sync.part_size=1MiB --upstream "http://127.0.0.1:$link" \
-        2>"$folder/robot$1.log" &
+        --set session.auto_start=true --set buffer.ring_size=64MiB \
+        --set record.segment_size=$segment --set sync.part_size=1MiB --upstream "http://127.0.0.1:$link" \
+        --set link.url="http://$server" 2>"$folder/robot$1.log" &
     agents[$1]=$!
     started+=($!)
     wait_for "$folder/robot$1.log" 'agent is ready' "${agents[$1]}" "the agent of robot $1"
@@ -102,14 +132,18 @@ start_cloud() {
 
 # start_server: with the link in front of it that agents use; sets server and link.
 start_server() {
+    local keep=()
+    [ -n "$seconds" ] || keep=(--set retention.max_size=512MiB --set retention.interval=10s --set retention.uploaded_only=false)
     setsid "$bagpipe" server --json --dir "$folder/server" --set http.listen="127.0.0.1:$(free_port 8080)" \
         --set events.listen=127.0.0.1:0 --set metrics.listen=127.0.0.1:0 \
-        --set http.socket="$folder/server.sock" ${bucket:+--set cloud.target="$bucket"} 2>"$folder/server.log" &
+        --set http.socket="$folder/server.sock" ${bucket:+--set cloud.target="$bucket"} "${keep[@]}" \
+        2>"$folder/server.log" &
     server_pid=$!
     started+=($!)
     wait_for "$folder/server.log" 'server is ready' $server_pid "the server"
     server=$(sed -n 's/.*server is ready.*"http":"\([^"]*\)".*/\1/p' "$folder/server.log")
-    setsid python3 "$here/demo-link.py" "${server##*:}" "$folder/link.json" >"$folder/link.txt" 2>"$folder/link.log" &
+    setsid python3 "$here/demo-link.py" "${server##*:}" "$folder/link.json" "${seconds:-again}" \
+        >"$folder/link.txt" 2>"$folder/link.log" &
     link_pid=$!
     started+=($!)
     wait_for "$folder/link.txt" '[0-9]' $link_pid "the link"
@@ -125,9 +159,13 @@ stop_agent() {
 
 # start_robot ROBOT DOMAIN: sends when its recorder listens; sets sims[ROBOT].
 start_robot() {
-    setsid "$bagpipe" sim --robots 1 --start-index "$1" --profile mixed --rate 0.5 --reliable-sensors \
-        --domain "$2" --wait-for-readers 1 --wait-timeout 20s ${seconds:+--duration "${seconds}s"} \
-        --log "$folder/sent$1.log" >"$folder/sim$1.txt" 2>"$folder/sim$1.log" &
+    local how=(--rate 0.5 --reliable-sensors --wait-for-readers 1 --duration "${seconds}s" --log "$folder/sent$1.log")
+    local uri=''
+    [ -n "$seconds" ] || how=()
+    # 2 packets of 1,000 do not leave robot 2: sensors are sent as they are, the rest is sent again
+    if [ -z "$seconds" ] && [ "$1" = 2 ]; then uri=$lossy; fi
+    CYCLONEDDS_URI=$uri setsid "$bagpipe" sim --robots 1 --start-index "$1" --profile mixed --domain "$2" \
+        --wait-timeout 20s "${how[@]}" >"$folder/sim$1.txt" 2>"$folder/sim$1.log" &
     sims[$1]=$!
     started+=($!)
 }
@@ -149,7 +187,26 @@ replay() {
     [ $status -eq 0 ] || die "replay failed: $(tail -n 3 "$folder/play$1.log")"
 }
 
+# The end of what was looked at: agents end their sessions, all of them are verified.
+end_show() {
+    local robot session n=0
+    for robot in 1 2; do stop_agent $robot; done
+    kill -TERM $link_pid $server_pid ${cloud_pid:+"$cloud_pid"}
+    wait $link_pid || die "the link failed: $(tail -n 3 "$folder/link.log")"
+    wait $server_pid || die "the server failed: $(tail -n 3 "$folder/server.log")"
+    echo "== verified"
+    for session in "$folder"/robot[12]/*/metadata.yaml; do
+        session=${session%/*}
+        n=$((n + 1))
+        "$bagpipe" verify "$session" >"$folder/verify.txt" 2>&1 || { cat "$folder/verify.txt"; die "$session is damaged"; }
+    done
+    [ $n -ge 2 ] || die "$n sessions are there"
+    echo "$n sessions are whole; $(du -sh "$folder" | cut -f 1) in all"
+    echo "$folder"
+}
+
 declare -A agents=() at=() sims=()
+ended=''
 server='' server_pid='' link='' link_pid='' bucket='' cloud_pid=''
 one=$(free_domain)
 two=$(free_domain "$one")
@@ -164,23 +221,34 @@ start_agent 2 "$two" 9190
 start_robot 1 "$one"
 start_robot 2 "$two"
 cat <<TEXT
-   look at them:  $bagpipe status --url http://${at[1]}
-                  $bagpipe session list --url http://${at[2]}
-                  curl -s http://${at[1]}/api/v1/topics
-                  curl -s http://${at[1]}/metrics
+
+   Dashboard:     http://$server/
+
+   robots' own:   http://${at[1]}/  and  http://${at[2]}/
+   on a terminal: $bagpipe top http://${at[1]}
+                  $bagpipe status --url http://${at[1]}
                   $bagpipe sync --url http://${at[1]}
+                  curl -s http://${at[1]}/metrics
                   curl -s http://$server/api/v1/sessions
-                  curl -sN -H 'Accept: text/event-stream' http://${at[1]}/api/v1/events?topics=status
 TEXT
-! "$bagpipe" top --help >/dev/null 2>&1 || echo "                  $bagpipe top http://${at[1]}"
-trap 'kill -INT "${sims[@]}" 2>/dev/null || true' INT
-[ -n "$seconds" ] || echo "   Ctrl-C ends the recording"
+trap 'ended=1; kill -INT "${sims[@]}" 2>/dev/null || true' INT
+if [ -z "$seconds" ]; then
+    trap 'ended=1; kill -INT "${sims[@]}" 2>/dev/null || true' TERM
+    echo "   Ctrl-C ends it"
+fi
 for robot in 1 2; do
     while kill -0 "${sims[$robot]}" 2>/dev/null; do wait "${sims[$robot]}" || true; done
 done
-trap - INT
+trap - INT TERM
+[ -z "$ended" ] || echo
 for robot in 1 2; do
     wait "${sims[$robot]}" || die "robot $robot failed: $(tail -n 3 "$folder/sim$robot.log")"
+done
+if [ -z "$seconds" ]; then
+    end_show
+    exit
+fi
+for robot in 1 2; do
     "$bagpipe" status --url "http://${at[$robot]}" || die "the agent of robot $robot does not answer"
     "$bagpipe" session stop --url "http://${at[$robot]}" >/dev/null || die "robot $robot's session does not end"
 done

@@ -124,12 +124,13 @@ static int get_metrics(struct bp_http_req *req, struct bp_http_reply *reply, str
 }
 
 static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    const char *past = bp_http_query(req, "past");
-
     (void) err;
-    bp_http_reply_json(reply, 200,
-                       bp_alerts_json(agent_of(req)->alerts, past && !bp_streq(past, "0")));
+    bp_api_get_alerts(agent_of(req)->alerts, req, reply);
     return 0;
+}
+
+static int acknowledge(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return bp_api_acknowledge(agent_of(req)->alerts, req, reply, err);
 }
 
 static int on_config(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
@@ -273,6 +274,8 @@ const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the agent is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
+    { "POST", "/api/v1/alerts/:key/acknowledge", acknowledge, BP_HTTP_OPERATOR,
+      "Says that somebody has seen an alert that is active, with a note if there is one." },
     { "GET", "/api/v1/topics", bp_agent_get_topics, BP_HTTP_VIEWER,
       "Topics of the graph: rates, QoS, losses." },
     { "GET", "/api/v1/logs", bp_api_get_logs, BP_HTTP_VIEWER, "The last lines of the log." },

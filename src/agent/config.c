@@ -385,6 +385,9 @@ static const struct bp_config_row rows[] = {
       .help = "most that commands of the server may do here, whoever asks there" },
     { "link.queue_size", BP_CONFIG_SIZE, AT(link.queue_size), "16MiB", .min = 64 * 1024, .max = TIB,
       .help = "disk for news the server does not have yet; then the least important go first" },
+    { "link.live_rate", BP_CONFIG_SIZE, AT(link.live_rate), "4MiB", .min = 0, .max = GIB,
+      .help = "bytes a second at most for pictures, points and samples that are watched through "
+              "the server; 0 = they are not sent" },
     { "link.alert_after", BP_CONFIG_DURATION, AT(link.alert_after), "10min", .min = 0,
       .max = 30 * DAY, .help = "raise an alert when there is no link for so long; 0 = never" },
 

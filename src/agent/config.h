@@ -126,6 +126,7 @@ struct bp_agent_config {
         char *name, *token, *enrolment, *ca_file, *proxy;
         int role; /* what the server may: none, viewer, operator, admin */
         uint64_t queue_size;
+        uint64_t live_rate; /* bytes a second */
         bp_ns_t alert_after;
     } link;
     struct {

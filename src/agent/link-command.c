@@ -34,6 +34,8 @@ static const struct row rows[] = {
     { "trigger.list", "GET", "/api/v1/triggers", NULL, NULL },
     { "trigger.set", "POST", "/api/v1/triggers/:name", "trigger", NULL },
     { "trigger.fire", "POST", "/api/v1/triggers/:name/fire", "trigger", NULL },
+    { "alert.list", "GET", "/api/v1/alerts", NULL, NULL },
+    { "alert.acknowledge", "POST", "/api/v1/alerts/:key/acknowledge", "alert", NULL },
     { "sync.status", "GET", "/api/v1/sync", NULL, NULL },
     { "sync.now", "POST", "/api/v1/sync/now", NULL, NULL },
     { "sync.pause", "POST", "/api/v1/sync/pause", NULL, NULL },

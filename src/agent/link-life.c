@@ -143,6 +143,8 @@ int bp_agent_tokens_open(struct bp_agent *a, struct bp_device_tokens **ret, stru
 static int start(struct bp_link *l, struct bp_error *err) {
     int r = bp_loop_open("link-net", &l->loop);
 
+    if (r == 0)
+        r = bp_link_live_open(l);
     if (r == 0 && bp_link_watch(l) < 0)
         bp_log(BP_LOG_INFO, "no hints of the kernel about its networks");
     if (r == 0)
@@ -173,7 +175,7 @@ int bp_link_open(struct bp_agent *a, struct bp_link **ret, struct bp_error *err)
     if (!l)
         return bp_fail(err, -ENOMEM, "out of memory");
     l->agent = a;
-    l->netlink.fd = -1;
+    l->netlink.fd = l->live.timer.fd = -1;
     l->shown.state = "waiting";
     bp_mutex_init(&l->lock);
     (void) pthread_cond_init(&l->work, NULL);
@@ -224,6 +226,7 @@ void bp_link_close(struct bp_link *l) {
     if (l->log)
         bp_link_do_items(l); /* what came since */
     bp_link_unwatch(l);
+    bp_link_live_close(l);
     bp_loop_close(l->loop);
     bp_link_log_close(l->log);
     DL_FOREACH_SAFE(l->items, i, next) {
@@ -286,4 +289,12 @@ void bp_link_metrics(struct bp_link *l, struct bp_buf *out) {
     bp_metrics_family(out, "bagpipe_link_waiting_bytes", BP_METRIC_GAUGE,
                       "Their bytes on the disk. Does it drain?");
     bp_metrics_sample(out, "bagpipe_link_waiting_bytes", NULL, 0, (double) bytes);
+    bp_metrics_family(out, "bagpipe_link_live_frames_total", BP_METRIC_COUNTER,
+                      "Pictures, clouds and samples that went to be watched through the server.");
+    bp_metrics_sample(out, "bagpipe_link_live_frames_total", NULL, 0,
+                      (double) bp_counter_get(&l->live.frames));
+    bp_metrics_family(out, "bagpipe_link_live_bytes_total", BP_METRIC_COUNTER,
+                      "Their bytes. What do viewers cost the link?");
+    bp_metrics_sample(out, "bagpipe_link_live_bytes_total", NULL, 0,
+                      (double) bp_counter_get(&l->live.bytes));
 }

@@ -5,6 +5,7 @@
 #include "agent/agent-priv.h"
 #include "agent/link-log.h"
 #include "agent/link.h"
+#include "base/bucket.h"
 #include "base/mutex.h"
 #include "base/ulid.h"
 #include "crypt/secretmem.h"
@@ -51,6 +52,24 @@ struct bp_link_cmd {
     bp_ns_t mono_until;
 };
 
+/* What the server has asked to see; link-net's loop. */
+struct bp_link_live {
+    struct bp_ws_client *ws;   /* NULL: not linked */
+    struct bp_events_tap *tap; /* NULL: nothing was asked for on this connection */
+    struct bp_frame *frame;    /* that is on its way; NULL: none */
+    size_t frame_sent;         /* bytes of it that went */
+    uint64_t sent, acked;      /* bytes of pieces on this connection */
+    size_t window;             /* bytes that may be on their way */
+    uint64_t probe; /* when so many are acknowledged, the way is measured; 0 = it is not */
+    bp_ns_t mono_probe;
+    struct bp_bucket bucket;
+    bp_ns_t mono_next; /* nothing goes before */
+    uint32_t max_message, max_text;
+    struct bp_buf piece;
+    struct bp_loop_fd timer;
+    struct bp_counter frames, bytes;
+};
+
 struct bp_link {
     struct bp_agent *agent;
     struct bp_alerts *alerts;
@@ -83,6 +102,8 @@ struct bp_link {
     } shown; /* [lock] for bp_link_json() */
     pthread_t thread, cmd_thread;
     bool started, cmd_started;
+
+    struct bp_link_live live;
 
     /* the link's thread's */
     struct bp_link_log *log;
@@ -128,6 +149,23 @@ void bp_link_unwatch(struct bp_link *l);
 /** What "secret:NAME" (of the vault) or "file:/PATH" stands for. */
 BP_MUST_CHECK int bp_link_secret(struct bp_agent *a, const char *what, struct bp_secret *ret,
                                  struct bp_error *err);
+
+/* link-live.c; the loop's thread unless said otherwise */
+/** Are live data sent at all? Any thread. */
+bool bp_link_live_is_on(const struct bp_link *l);
+/** Any thread, before there is a connection. @return 0, -errno */
+BP_MUST_CHECK int bp_link_live_open(struct bp_link *l);
+/** A connection is open. */
+void bp_link_live_begin(struct bp_link *l, struct bp_ws_client *ws);
+/** A message of the server. @return whether it was for us alone */
+bool bp_link_live_message(struct bp_link *l, json_t *message);
+/** The connection has ended. */
+void bp_link_live_end(struct bp_link *l);
+/** The same at the end of all, before the events are closed. Any thread but the loop's; twice does
+ *  no harm. */
+void bp_link_live_stop(struct bp_link *l);
+/** After it. */
+void bp_link_live_close(struct bp_link *l);
 
 /* link.c */
 /** The link's thread, until the end. */

@@ -84,11 +84,12 @@ static json_t *robots_of(struct bp_link *l) {
 static void say_hello(struct bp_link *l) {
     json_decref(l->robots);
     l->robots = robots_of(l);
-    (void) bp_link_send(
-        l, json_pack("{s:{s:s, s:s, s:s, s:s, s:I, s:O, s:o, s:o}}", "hello", "version", BP_VERSION,
-                     "device", l->device, "name", l->name, "log", bp_link_log_id(l->log), "resume",
-                     (json_int_t) bp_link_log_acked(l->log), "robots", l->robots, "dropped",
-                     bp_link_log_dropped(l->log), "time_ns", bp_json_time(bp_wall_ns())));
+    (void) bp_link_send(l, json_pack("{s:{s:s, s:s, s:s, s:s, s:I, s:O, s:o, s:o, s:b}}", "hello",
+                                     "version", BP_VERSION, "device", l->device, "name", l->name,
+                                     "log", bp_link_log_id(l->log), "resume",
+                                     (json_int_t) bp_link_log_acked(l->log), "robots", l->robots,
+                                     "dropped", bp_link_log_dropped(l->log), "time_ns",
+                                     bp_json_time(bp_wall_ns()), "live", bp_link_live_is_on(l)));
 }
 
 static void send_events(struct bp_link *l) {
@@ -378,7 +379,7 @@ static struct bp_link_item *item(int kind) {
 }
 
 static void ws_open(void *ctx, struct bp_ws_client *c) {
-    (void) c;
+    bp_link_live_begin(ctx, c);
     bp_link_put(ctx, item(BP_LINK_OPENED));
 }
 
@@ -397,17 +398,17 @@ static void ws_message(void *ctx, struct bp_ws_client *c, enum bp_ws_opcode opco
     }
     i = item(BP_LINK_MESSAGE);
     i->json = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
-    if (json_is_object(i->json)) {
-        bp_link_put(l, i);
-    } else {
-        bp_link_item_free(i);
+    if (!json_is_object(i->json))
         bp_ws_client_shut(c, 1007, "a message is a JSON object");
-    }
+    else if (!bp_link_live_message(l, i->json))
+        bp_link_put(l, BP_TAKE_PTR(i));
+    bp_link_item_free(i);
 }
 
 static void ws_end(void *ctx, const struct bp_ws_client_end *why) {
     struct bp_link_item *i = item(BP_LINK_ENDED);
 
+    bp_link_live_end(ctx);
     i->code = why->code;
     i->retry_after = why->retry_after;
     i->status = why->status;
@@ -616,6 +617,7 @@ static void say_goodbye(struct bp_link *l) {
         bp_sleep(10 * BP_MS);
         bp_link_do_items(l);
     }
+    bp_link_live_stop(l);
     bp_ws_client_close(BP_TAKE_PTR(l->ws));
 }
 

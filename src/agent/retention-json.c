@@ -69,15 +69,22 @@ static json_t *row_json(const struct bp_retention_view *v, size_t i) {
                      bp_retention_verdict_text(v->rows[i].verdict));
 }
 
-/* In the order in which they are to be deleted; or what is protected, oldest first. */
-static json_t *rows_json(const struct bp_retention_view *v, size_t limit, bool deleted) {
+enum rows_of { DUE, LATER, HELD };
+
+static enum rows_of rows_of(enum bp_retention_verdict verdict) {
+    if (verdict == BP_RETAIN)
+        return LATER;
+    return verdict < BP_DELETE_AGE ? HELD : DUE;
+}
+
+/* In the order in which they are to be deleted, or would be; what is protected, oldest first. */
+static json_t *rows_json(const struct bp_retention_view *v, size_t limit, enum rows_of which) {
     json_t *list = json_array();
 
     for (size_t i = 0; i < v->n && json_array_size(list) < limit; i++) {
         size_t at = v->order[i];
-        enum bp_retention_verdict verdict = v->rows[at].verdict;
 
-        if (deleted ? verdict >= BP_DELETE_AGE : verdict > BP_RETAIN && verdict < BP_DELETE_AGE)
+        if (rows_of(v->rows[at].verdict) == which)
             (void) json_array_append_new(list, row_json(v, at));
     }
     return list;
@@ -115,7 +122,7 @@ int bp_retention_json(struct bp_retention *r, size_t limit, json_t **ret, struct
         return k;
     *ret = json_pack(
         "{s:s, s:o, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o, s:b, s:b}, s:{s:o, s:o}, s:o, "
-        "s:o, s:o, s:o, s:s?}",
+        "s:o, s:o, s:o, s:o, s:s?}",
         "dir", r->o.dir, "size", bp_json_count(v.size), "free", bp_json_count(v.now.free),
         "sessions", "count", bp_json_count(v.n), "bytes", bp_json_count(v.sums.total), "classes",
         classes_json(&v), "limits", "max_age_s", seconds_json(v.policy.max_age), "max_size",
@@ -123,8 +130,9 @@ int bp_retention_json(struct bp_retention *r, size_t limit, json_t **ret, struct
         limit_json(v.policy.keep_newest), "keep_marked", (int) v.policy.keep_marked,
         "delete_not_uploaded", (int) v.policy.delete_not_uploaded, "would_delete", "sessions",
         bp_json_count(v.sums.ndeleted), "bytes", bp_json_count(v.sums.deleted), "over",
-        bp_json_count(v.sums.over), "next", rows_json(&v, limit, true), "held",
-        rows_json(&v, limit, false), "deleted", deleted_json(r), "note", note_of(&v));
+        bp_json_count(v.sums.over), "next", rows_json(&v, limit, DUE), "later",
+        rows_json(&v, limit, LATER), "held", rows_json(&v, limit, HELD), "deleted", deleted_json(r),
+        "note", note_of(&v));
     return *ret ? 0 : bp_fail(err, -ENOMEM, "out of memory");
 }
 

@@ -1,6 +1,7 @@
 #include "alert/alert.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ struct alert {
     enum bp_severity severity;
     bp_ns_t since_ns, cleared_ns; /* wall; cleared 0 = active */
     uint64_t count;               /* times raised */
+    bp_ns_t seen_ns;              /* wall; when it was acknowledged, 0 = not */
+    char seen_by[64], note[BP_ALERTS_NOTE + 1];
 };
 
 struct bp_alerts {
@@ -60,11 +63,24 @@ void bp_alerts_free(struct bp_alerts *a) {
     free(a);
 }
 
+/* Cuts between characters: half of one would be no text, and the alert no JSON. */
+static void put(char *to, size_t size, const char *text) {
+    size_t n = strnlen(text, size);
+
+    if (n == size)
+        for (n--; n > 0 && ((unsigned char) text[n] & 0xc0) == 0x80;)
+            n--;
+    memcpy(to, text, n);
+    to[n] = '\0';
+}
+
 static json_t *alert_json(const struct alert *x) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I}", "key", x->key, "severity",
-                     bp_severity_text(x->severity), "text", x->text, "state",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:s?, s:s?}", "key", x->key,
+                     "severity", bp_severity_text(x->severity), "text", x->text, "state",
                      x->cleared_ns ? "cleared" : "active", "since_ns", bp_json_time(x->since_ns),
-                     "cleared_ns", bp_json_time(x->cleared_ns), "count", (json_int_t) x->count);
+                     "cleared_ns", bp_json_time(x->cleared_ns), "count", (json_int_t) x->count,
+                     "acknowledged_ns", bp_json_time(x->seen_ns), "acknowledged_by",
+                     x->seen_ns ? x->seen_by : NULL, "note", *x->note ? x->note : NULL);
 }
 
 static void tell(struct bp_alerts *a, const char *event, const struct alert *x) {
@@ -79,8 +95,11 @@ static void tell(struct bp_alerts *a, const char *event, const struct alert *x) 
 }
 
 static struct alert *find_locked(struct bp_alerts *a, const char *key) BP_REQUIRES(a->lock) {
+    char cut[sizeof a->active[0].key];
+
+    put(cut, sizeof cut, key);
     for (size_t i = 0; i < a->nactive; i++)
-        if (strncmp(a->active[i].key, key, sizeof a->active[i].key - 1) == 0)
+        if (bp_streq(a->active[i].key, cut))
             return &a->active[i];
     return NULL;
 }
@@ -90,7 +109,9 @@ static const char *raise_locked(struct bp_alerts *a, const char *key, enum bp_se
                                 const char *text, struct alert *ret) BP_REQUIRES(a->lock) {
     struct alert *x = find_locked(a, key);
     const char *event = NULL;
+    char cut[sizeof x->text];
 
+    put(cut, sizeof cut, text);
     if (!x) {
         if (a->nactive == BP_ALERTS_ACTIVE) {
             a->refused++;
@@ -98,15 +119,17 @@ static const char *raise_locked(struct bp_alerts *a, const char *key, enum bp_se
         }
         x = &a->active[a->nactive++];
         *x = (struct alert){ .since_ns = bp_wall_ns() };
-        (void) snprintf(x->key, sizeof x->key, "%s", key);
+        put(x->key, sizeof x->key, key);
         a->raised++;
         event = "raised";
-    } else if (x->severity != severity || strncmp(x->text, text, sizeof x->text - 1) != 0) {
+    } else if (x->severity != severity || !bp_streq(x->text, cut)) {
         event = "changed";
     }
+    if (severity > x->severity) /* who has seen a warning has not seen a critical fault */
+        x->seen_ns = 0, *x->seen_by = *x->note = '\0';
     x->count++;
     x->severity = severity;
-    (void) snprintf(x->text, sizeof x->text, "%s", text);
+    memcpy(x->text, cut, sizeof cut);
     *ret = *x;
     return event;
 }
@@ -140,6 +163,26 @@ void bp_alerts_clear(struct bp_alerts *a, const char *key) {
     bp_mutex_unlock(&a->lock);
     if (x)
         tell(a, "cleared", &copy);
+}
+
+int bp_alerts_acknowledge(struct bp_alerts *a, const char *key, const char *by, const char *note,
+                          json_t **ret, struct bp_error *err) {
+    struct alert copy, *x;
+
+    bp_mutex_lock(&a->lock);
+    x = find_locked(a, key);
+    if (x) {
+        x->seen_ns = bp_wall_ns();
+        put(x->seen_by, sizeof x->seen_by, by);
+        put(x->note, sizeof x->note, note ? note : "");
+        copy = *x;
+    }
+    bp_mutex_unlock(&a->lock);
+    if (!x)
+        return bp_fail(err, -ENOENT, "there is no alert '%.100s' now", key);
+    tell(a, "acknowledged", &copy);
+    *ret = alert_json(&copy);
+    return 0;
 }
 
 json_t *bp_alerts_json(struct bp_alerts *a, bool past) {

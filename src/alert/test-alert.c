@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,6 +54,85 @@ static void told_once(void **state) {
     json_decref(all);
 }
 
+static const char *text_at(const json_t *alert, const char *key) {
+    const char *s = json_string_value(json_object_get(alert, key));
+
+    return s ? s : "-";
+}
+
+/* Who has seen it stays with it, until it is graver or another one. */
+static void acknowledged(void **state) {
+    BP_CLEANUP(bp_alerts_freep) struct bp_alerts *a = bp_alerts_new(note, NULL);
+    struct bp_error err;
+    json_t *one = NULL, *all;
+
+    (void) state;
+    *events = '\0';
+    assert_int_equal(bp_alerts_acknowledge(a, "a", "jane", NULL, &one, &err), -ENOENT);
+    bp_alerts_raise(a, "a", BP_SEVERITY_WARNING, "one");
+    assert_int_equal(bp_alerts_acknowledge(a, "a", "jane", NULL, &one, &err), 0);
+    assert_string_equal(text_at(one, "acknowledged_by"), "jane");
+    assert_string_equal(text_at(one, "note"), "-");
+    assert_true(json_is_string(json_object_get(one, "acknowledged_ns")));
+    json_decref(one);
+    assert_int_equal(bp_alerts_acknowledge(a, "a", "joe", "on my way", &one, &err), 0);
+    json_decref(one);
+    bp_alerts_raise(a, "a", BP_SEVERITY_INFO, "two");
+
+    all = bp_alerts_json(a, true);
+    assert_string_equal(text_at(at(all, 0), "acknowledged_by"), "joe");
+    assert_string_equal(text_at(at(all, 0), "note"), "on my way");
+    json_decref(all);
+
+    bp_alerts_clear(a, "a");
+    assert_int_equal(bp_alerts_acknowledge(a, "a", "jane", NULL, &one, &err), -ENOENT);
+    bp_alerts_raise(a, "a", BP_SEVERITY_WARNING, "one");
+    all = bp_alerts_json(a, true);
+    assert_true(json_is_null(json_object_get(at(all, 0), "acknowledged_ns")));
+    assert_string_equal(text_at(at(all, 1), "note"), "on my way");
+    json_decref(all);
+
+    assert_int_equal(bp_alerts_acknowledge(a, "a", "jane", "x", &one, &err), 0);
+    json_decref(one);
+    bp_alerts_raise(a, "a", BP_SEVERITY_CRITICAL, "one");
+    all = bp_alerts_json(a, false);
+    assert_string_equal(text_at(at(all, 0), "acknowledged_by"), "-");
+    assert_string_equal(text_at(at(all, 0), "note"), "-");
+    json_decref(all);
+    assert_string_equal(events, "raised a=one;acknowledged a=one;acknowledged a=one;changed a=two;"
+                                "cleared a=two;raised a=one;acknowledged a=one;changed a=one;");
+}
+
+/* What is too long is cut between characters: it must stay text. */
+static void long_texts(void **state) {
+    BP_CLEANUP(bp_alerts_freep) struct bp_alerts *a = bp_alerts_new(NULL, NULL);
+    struct bp_error err;
+    char text[401];
+    json_t *one = NULL;
+
+    (void) state;
+    for (size_t i = 0; i < 80; i++)
+        memcpy(text + 5 * i, "\xc3\xbc\xe2\x82\xac", 5); /* "ü€" */
+    text[400] = '\0';
+    for (size_t from = 0; from < 6; from++) {
+        const char *s = text;
+
+        for (size_t i = 0; i < from; i++) /* the cut falls elsewhere in a character */
+            s += (*s & 0xf0) == 0xe0 ? 3 : 2;
+        bp_alerts_raise(a, s, BP_SEVERITY_INFO, s);
+        bp_alerts_raise(a, s, BP_SEVERITY_INFO, s);
+        assert_int_equal(bp_alerts_active(a), 1);
+        assert_int_equal(bp_alerts_acknowledge(a, s, s, s, &one, &err), 0);
+        assert_non_null(one);
+        assert_int_equal(json_integer_value(json_object_get(one, "count")), 2);
+        assert_in_range(strlen(text_at(one, "key")), 125, 127);
+        assert_in_range(strlen(text_at(one, "text")), 253, 255);
+        assert_in_range(strlen(text_at(one, "acknowledged_by")), 61, 63);
+        json_decref(one);
+        bp_alerts_clear(a, s);
+    }
+}
+
 /* A key that changes for ever costs no memory, and what is not kept is counted. */
 static void bounded(void **state) {
     BP_CLEANUP(bp_alerts_freep) struct bp_alerts *a = bp_alerts_new(NULL, NULL);
@@ -96,6 +176,8 @@ static void bounded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(told_once),
+        cmocka_unit_test(acknowledged),
+        cmocka_unit_test(long_texts),
         cmocka_unit_test(bounded),
     };
 

@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "access/access.h"
+#include "alert/alert.h"
 #include "daemon/bus.h"
 #include "daemon/jobs.h"
 #include "daemon/settings.h"
@@ -36,6 +37,15 @@ int bp_api_accounts(struct bp_access *a, struct bp_http_req *req, struct bp_http
 BP_MUST_CHECK int bp_api_check_listen(struct bp_access *a, enum bp_access_mode mode,
                                       const char *auth_key, const char *key,
                                       const char *const *listen, struct bp_error *err);
+
+/** Replies to GET .../alerts?past. */
+void bp_api_get_alerts(struct bp_alerts *a, const struct bp_http_req *req,
+                       struct bp_http_reply *reply);
+/** Handler of .../alerts/:key/acknowledge. */
+int bp_api_acknowledge(struct bp_alerts *a, struct bp_http_req *req, struct bp_http_reply *reply,
+                       struct bp_error *err);
+/** A line in the log for what bp_alerts_fn tells. */
+void bp_api_log_alert(const char *event, const json_t *alert);
 
 /** Handler of .../jobs and of one of them by :id, which DELETE cancels or forgets. */
 int bp_api_jobs(struct bp_jobs *j, struct bp_http_req *req, struct bp_http_reply *reply,

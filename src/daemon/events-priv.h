@@ -41,6 +41,15 @@ struct bp_events {
 struct bp_channel *bp_events_channel(struct bp_events *e, const struct bp_events_view *v,
                                      const char *name, struct bp_error *err);
 
+/** A JSON document as a frame; NULL when out of memory. @param json  taken over */
+struct bp_frame *bp_events_frame(json_t *json);
+/** The notice that `n` messages were dropped. */
+struct bp_frame *bp_events_lost(const struct bp_channel *ch, uint64_t n);
+/** Answers a message of a client, on its loop, unless it is one that needs no answer.
+ *  @param json  NULL: `why` says why it cannot be done */
+void bp_events_hear(struct bp_events *e, const struct bp_events_view *v, struct bp_peer *p,
+                    const json_t *json, const char *why);
+
 /* --- events-ask.c: what a client wants --- */
 
 struct bp_events_want {

@@ -173,8 +173,7 @@ void bp_events_tick(struct bp_events *e) {
             bp_bus_publish(e->o.bus, e->o.topics[i].name, e->o.topics[i].tick(e->o.ctx));
 }
 
-/* A JSON document as a frame; NULL when out of memory. @param json  taken over */
-static struct bp_frame *frame_of(json_t *json) {
+struct bp_frame *bp_events_frame(json_t *json) {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     struct bp_frame *f = text ? bp_frame_of(BP_WS_TEXT, text, strlen(text)) : NULL;
 
@@ -200,9 +199,9 @@ static json_t *hello_json(const struct bp_events *e, const struct bp_events_view
                      "max_subscriptions", BP_EVENTS_FEEDS);
 }
 
-static struct bp_frame *lost_frame(const struct bp_channel *ch, uint64_t n) {
-    return frame_of(json_pack("{s:{s:s, s:I}}", "dropped", "topic", bp_channel_name(ch), "count",
-                              (json_int_t) n));
+struct bp_frame *bp_events_lost(const struct bp_channel *ch, uint64_t n) {
+    return bp_events_frame(json_pack("{s:{s:s, s:I}}", "dropped", "topic", bp_channel_name(ch),
+                                     "count", (json_int_t) n));
 }
 
 /* --- WebSocket; its loop --- */
@@ -220,58 +219,68 @@ struct guest {
 static void ws_open(struct bp_ws *ws, void *data) {
     const struct guest *g = data;
 
-    bp_peer_put(bp_ws_peer(ws), frame_of(hello_json(g->events, g->view)));
+    bp_peer_put(bp_ws_peer(ws), bp_events_frame(hello_json(g->events, g->view)));
+}
+
+/* Is all that a peer has subscribed to still for those with its scope? What a device is of may have
+ * changed. Loop thread. */
+static bool may_keep(const struct bp_events *e, const struct bp_events_view *v,
+                     const struct bp_peer *p) {
+    for (const struct bp_feed *f = *v->scope ? p->feeds : NULL; f; f = f->peer_next)
+        if (!is_for(e, v, bp_channel_name(f->channel)))
+            return false;
+    return true;
 }
 
 static unsigned ws_look(struct bp_ws *ws, void *data, const char **ret_reason) {
     struct guest *g = data;
 
-    (void) ws;
     *ret_reason = "what let you in is no longer valid";
-    return bp_access_still(g->events->o.access, &g->pass) ? 0 : NOT_WELCOME;
+    return bp_access_still(g->events->o.access, &g->pass) &&
+                   may_keep(g->events, g->view, bp_ws_peer(ws))
+               ? 0
+               : NOT_WELCOME;
 }
 
-/* Does what a message asks for. @return whether it is to be answered; an answer is begun */
-static int obey(const struct guest *g, struct bp_ws *ws, const json_t *json, json_t *answer,
-                bool *ret_quiet, struct bp_error *err) {
-    struct bp_events_ask ask;
-    int r = bp_events_ask(g->events, g->view, json, &ask, err);
-
-    if (r == 0)
-        r = bp_events_do(g->events, bp_ws_peer(ws), &ask, answer, err);
-    /* credit comes with every frame a viewer has shown: an answer to each would be noise */
-    *ret_quiet = r == 0 && ask.ncredit > 0 && json_object_size(json) == 1;
-    bp_events_ask_done(&ask);
-    return r;
-}
-
-static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, struct bp_str body) {
-    const struct guest *g = data;
-    json_t *answer = json_object(), *json, *id;
+void bp_events_hear(struct bp_events *e, const struct bp_events_view *v, struct bp_peer *p,
+                    const json_t *json, const char *why) {
+    json_t *answer = json_object(), *id = json_object_get(json, "id");
     struct bp_error err = { 0 };
-    json_error_t at;
+    struct bp_events_ask ask;
     bool quiet = false;
-    int r;
+    int r = BP_EUSAGE;
 
-    json = opcode == BP_WS_TEXT ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &at) : NULL;
-    id = json_object_get(json, "id");
     if (id)
         (void) json_object_set(answer, "id", id);
-    if (json)
-        r = obey(g, ws, json, answer, &quiet, &err);
-    else if (opcode == BP_WS_TEXT)
-        r = bp_fail(&err, BP_EUSAGE, "this is no JSON: %s (line %d, column %d)", at.text, at.line,
-                    at.column);
-    else
-        r = bp_fail(&err, BP_EUSAGE, "a message is a JSON object, as text");
+    if (json) {
+        r = bp_events_ask(e, v, json, &ask, &err);
+        if (r == 0)
+            r = bp_events_do(e, p, &ask, answer, &err);
+        /* credit comes with every frame a viewer has shown: an answer to each would be noise */
+        quiet = r == 0 && ask.ncredit > 0 && json_object_size(json) == 1;
+        bp_events_ask_done(&ask);
+    }
     if (r < 0)
-        (void) json_object_set_new(answer, "error", json_string(err.text));
+        (void) json_object_set_new(answer, "error", json_string(json ? err.text : why));
     else
         (void) json_object_set_new(answer, "ok", json_true());
     if (quiet)
         json_decref(answer);
     else
-        bp_peer_put(bp_ws_peer(ws), frame_of(answer));
+        bp_peer_put(p, bp_events_frame(answer));
+}
+
+static void ws_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, struct bp_str body) {
+    const struct guest *g = data;
+    char why[256] = "a message is a JSON object, as text";
+    json_error_t at;
+    json_t *json =
+        opcode == BP_WS_TEXT ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &at) : NULL;
+
+    if (!json && opcode == BP_WS_TEXT)
+        (void) snprintf(why, sizeof why, "this is no JSON: %s (line %d, column %d)", at.text,
+                        at.line, at.column);
+    bp_events_hear(g->events, g->view, bp_ws_peer(ws), json, why);
     json_decref(json);
 }
 
@@ -283,7 +292,7 @@ static void ws_end(void *data, unsigned code) {
 static struct bp_frame *ws_lost(struct bp_ws *ws, void *data, struct bp_channel *ch, uint64_t n) {
     (void) ws;
     (void) data;
-    return lost_frame(ch, n);
+    return bp_events_lost(ch, n);
 }
 
 /* --- server-sent events --- */
@@ -294,6 +303,7 @@ struct sse {
     struct bp_events_ask ask;
     uint64_t last[BP_EVENTS_TOPICS_MAX]; /* number of the last event sent, for the id of the next */
     struct bp_pass pass;                 /* [loop] */
+    const struct bp_peer *peer;          /* [loop] from its beginning on */
 };
 
 static int sse_begin(struct bp_peer *p, void *data) {
@@ -310,7 +320,8 @@ static int sse_begin(struct bp_peer *p, void *data) {
             s->last[i] = f->first - 1;
     }
     bp_events_ask_done(&s->ask);
-    bp_peer_put(p, frame_of(hello));
+    s->peer = p;
+    bp_peer_put(p, bp_events_frame(hello));
     return r;
 }
 
@@ -354,7 +365,8 @@ static void sse_put(struct bp_buf *out, const struct bp_frame *f, void *data) {
 static bool sse_look(void *data) {
     struct sse *s = data;
 
-    return bp_access_still(s->events->o.access, &s->pass);
+    return bp_access_still(s->events->o.access, &s->pass) &&
+           (!s->peer || may_keep(s->events, s->view, s->peer));
 }
 
 static void sse_end(void *data) {
@@ -366,7 +378,7 @@ static void sse_end(void *data) {
 
 static struct bp_frame *sse_lost(struct bp_peer *p, struct bp_channel *ch, uint64_t n) {
     (void) p;
-    return lost_frame(ch, n);
+    return bp_events_lost(ch, n);
 }
 
 /* "BOOT;status=12" as the object of a `resume`; NULL when it is something else. */

@@ -70,6 +70,27 @@ void bp_events_close(struct bp_events *e);
 /** Once a second: publishes topics that have a `tick` when somebody has subscribed to them. */
 void bp_events_tick(struct bp_events *e);
 
+/* Somebody in this process who listens as a WebSocket would: the same messages, asked for in the
+ * same way, without a scope. */
+struct bp_events_tap;
+
+/**
+ * @param ready  there is something to take; the events' loop: must not wait
+ * @return NULL when out of memory
+ */
+struct bp_events_tap *bp_events_tap_open(struct bp_events *e, void (*ready)(void *ctx), void *ctx);
+/** Says what a client would: it is answered among what is taken. Any thread; does not wait.
+ *  @param message  taken over; nobody else has it or parts of it
+ *  @return false: too many wait to be heard, this one is dropped */
+BP_MUST_CHECK bool bp_events_tap_say(struct bp_events_tap *t, json_t *message);
+/** As of bp_peer_take(); any one thread. */
+size_t bp_events_tap_take(struct bp_events_tap *t, struct bp_frame **ret, size_t max,
+                          size_t max_bytes);
+/** Nobody takes any more. Any thread. Takes NULL.
+ *  @param wait  `ready` is not called any more when it returns; not on a loop the events' waits
+ * for, and before bp_events_close() */
+void bp_events_tap_close(struct bp_events_tap *t, bool wait);
+
 /** For a handler: answers as a WebSocket or as a stream. */
 int bp_events_reply(struct bp_events *e, struct bp_http_req *req, struct bp_http_reply *reply,
                     struct bp_error *err);

@@ -19,7 +19,8 @@ static const struct bp_api_schema schemas[] = {
       }) },
     { "Alert", JSON({
         "type": "object",
-        "required": ["key", "severity", "text", "state", "since_ns", "cleared_ns", "count"],
+        "required": ["key", "severity", "text", "state", "since_ns", "cleared_ns", "count",
+                     "acknowledged_ns", "acknowledged_by", "note"],
         "properties": {
           "key": {"type": "string"},
           "severity": {"enum": ["info", "warning", "critical"]},
@@ -27,8 +28,15 @@ static const struct bp_api_schema schemas[] = {
           "state": {"enum": ["active", "cleared"]},
           "since_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
           "cleared_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
-          "count": {"type": "integer", "minimum": 0}
+          "count": {"type": "integer", "minimum": 0},
+          "acknowledged_ns": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
+          "acknowledged_by": {"type": ["string", "null"]},
+          "note": {"type": ["string", "null"]}
         }
+      }) },
+    { "Acknowledge", JSON({
+        "type": "object",
+        "properties": {"note": {"type": ["string", "null"], "description": "at most 255 bytes"}}
       }) },
     { "Alerts", JSON({
         "type": "object",
@@ -212,6 +220,7 @@ static const struct bp_api_doc docs[] = {
     { "GET", "/metrics", NULL, NULL, 200, "text/plain", "406" },
     { "GET", "/api/v1/openapi.json", NULL, NULL, 200, "Any", "304" },
     { "GET", "/api/v1/alerts", "past", NULL, 200, "Alerts", NULL },
+    { "POST", "/api/v1/alerts/:key/acknowledge", NULL, "Acknowledge", 200, "Alert", NULL },
     { "POST", "/api/v1/login", NULL, "LoginNew", 200, "Who", "401 429 503" },
     { "POST", "/api/v1/logout", NULL, NULL, 204, NULL, NULL },
     { "GET", "/api/v1/whoami", NULL, NULL, 200, "Who", NULL },

@@ -139,6 +139,30 @@ static void put_head(uint8_t *p, const struct bp_media_head *h, size_t payload) 
     bp_st_le16(p + 56, (uint16_t) h->frame_id.n);
 }
 
+/* What a picture or a cloud of that size has to be. */
+static bool is_payload(unsigned kind, const uint8_t *head, uint64_t bytes) {
+    uint32_t points = bp_ld_le32(head + 40), flags = bp_ld_le32(head + 48);
+
+    if (kind != BP_MEDIA_CLOUD)
+        return bytes > 0;
+    return flags <= 3 && points <= BP_MEDIA_POINTS &&
+           bytes == (uint64_t) points * (12 + (flags & 1 ? 4 : 0) + (flags & 2 ? 4 : 0));
+}
+
+uint32_t bp_media_stream(const uint8_t *p, size_t n) {
+    unsigned kind;
+    uint32_t payload;
+
+    if (n < BP_MEDIA_HEAD || memcmp(p, "BPM1", 4) != 0 || bp_ld_le16(p + 6) != BP_MEDIA_HEAD)
+        return 0;
+    kind = bp_ld_le16(p + 4);
+    payload = bp_ld_le32(p + 12);
+    if (kind < BP_MEDIA_JPEG || kind > BP_MEDIA_CLOUD || !is_payload(kind, p, payload) ||
+        (uint64_t) payload + bp_ld_le16(p + 56) != n - BP_MEDIA_HEAD)
+        return 0;
+    return bp_ld_le32(p + 8);
+}
+
 void bp_media_number(uint8_t frame[BP_MEDIA_HEAD], uint32_t stream, uint64_t seq) {
     bp_st_le32(frame + 8, stream);
     bp_st_le64(frame + 16, seq);

@@ -54,5 +54,7 @@ bool bp_media_shows(const char *type, bool points);
 BP_MUST_CHECK int bp_media_make(const struct bp_media_want *w, const char *type, const uint8_t *cdr,
                                 size_t n, bp_ns_t recv_ns, struct bp_buf *out,
                                 struct bp_error *err);
+/** Which stream a frame of somebody else is of; 0: it is no frame, or not whole. */
+uint32_t bp_media_stream(const uint8_t *p, size_t n);
 /** Says which stream a frame is of, and its number in it. */
 void bp_media_number(uint8_t frame[BP_MEDIA_HEAD], uint32_t stream, uint64_t seq);

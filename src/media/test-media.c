@@ -411,6 +411,12 @@ static void scan(void **state) {
     assert_true(fabs((double) f32(out.p + 64) - cos(-1)) < 1e-6);
     assert_true(fabs((double) f32(out.p + 68) - sin(-1)) < 1e-6);
     assert_true(f32(out.p + 76) == 2);
+    assert_int_equal(bp_media_stream(out.p, out.n), 0);
+    bp_media_number(out.p, 77, 5);
+    assert_int_equal(bp_media_stream(out.p, out.n), 77);
+    assert_int_equal(bp_media_stream(out.p, out.n - 1), 0);
+    bp_st_le32(out.p + 40, 3); /* points that are not there */
+    assert_int_equal(bp_media_stream(out.p, out.n), 0);
 }
 
 static void names(void **state) {

@@ -26,6 +26,8 @@ struct bp_channel {
     struct bp_fanout *fanout;
     char *name;
     size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]);
+    void (*wanted)(void *ctx, const struct bp_channel *ch);
+    void *ctx;
     struct bp_mutex lock;     /* loops' locks may be taken under it */
     uint64_t seq;             /* [lock] of the last message */
     struct bp_frame **replay; /* [lock] ring: message s lies at s % max */
@@ -99,6 +101,8 @@ struct bp_channel *bp_channel_new(struct bp_fanout *f, const struct bp_channel_o
     ch->refs = 1;
     ch->fanout = f;
     ch->stamp = o->stamp;
+    ch->wanted = o->wanted;
+    ch->ctx = o->ctx;
     ch->replay_max = o->replay_frames;
     ch->replay_bytes_max = o->replay_bytes ? o->replay_bytes : (size_t) 1024 * 1024;
     ch->name = strdup(o->name);
@@ -212,10 +216,14 @@ static bool can_be_taken(const struct bp_feed *s) {
 
 /* Tells the channel whether this one would take a message at once. */
 static void count_wanting(struct bp_feed *s, bool now) {
-    if (!s->channel || now == s->wanting)
+    struct bp_channel *ch = s->channel;
+
+    if (!ch || now == s->wanting)
         return;
     s->wanting = now;
-    (void) __atomic_add_fetch(&s->channel->wanting, now ? 1u : -1u, __ATOMIC_ACQ_REL);
+    if (__atomic_add_fetch(&ch->wanting, now ? 1u : -1u, __ATOMIC_ACQ_REL) == 1 && now &&
+        ch->wanted)
+        ch->wanted(ch->ctx, ch);
 }
 
 static void look_wanting_locked(struct bp_feed *s) BP_REQUIRES(s->peer->lock);
@@ -358,6 +366,13 @@ uint64_t bp_channel_publish(struct bp_channel *ch, struct bp_frame *frame) {
     bp_counter_add(&bp_fanout_stats.published_bytes, size_of(frame));
     bp_frame_unref(frame);
     return seq;
+}
+
+void bp_channel_skip(struct bp_channel *ch, uint64_t n) {
+    assert(ch->replay_max == 0);
+    bp_mutex_lock(&ch->lock);
+    ch->seq += n;
+    bp_mutex_unlock(&ch->lock);
 }
 
 /* --- peers --- */

@@ -16,7 +16,7 @@
  * is something to take. A peer is a WebSocket (ws.h), a stream of server-sent events (sse.h), or
  * what a test makes of it.
  *
- * Lock order: channel.lock → loop's; peer.lock is a leaf. */
+ * Lock order: channel.lock → loop's; peer.lock → loop's, in `wanted` alone. */
 struct bp_fanout;
 struct bp_channel;
 struct bp_peer;
@@ -55,6 +55,12 @@ struct bp_channel_options {
     size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]);
     unsigned replay_frames; /* kept for those who come back [none] */
     size_t replay_bytes;    /* of these together [1 MiB] */
+    /**
+     * Somebody would take a message at once (bp_channel_wanting()), and nobody would before. Any
+     * thread, under the peer's lock: must not wait, may post to a loop. NULL: nothing.
+     */
+    void (*wanted)(void *ctx, const struct bp_channel *ch);
+    void *ctx; /* outlives the subscriptions */
 };
 
 /** @return owned, one reference; NULL when out of memory */
@@ -77,6 +83,9 @@ uint64_t bp_channel_seq(struct bp_channel *ch);
  * @return its number
  */
 uint64_t bp_channel_publish(struct bp_channel *ch, struct bp_frame *frame);
+/** Leaves out `n` numbers: messages that were lost before they came here, of which subscribers are
+ *  told with the next one. Of a channel that remembers nothing. Any thread. */
+void bp_channel_skip(struct bp_channel *ch, uint64_t n);
 
 /* --- pace: at most one in `interval`, also of what comes about as often --- */
 

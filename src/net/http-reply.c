@@ -250,6 +250,35 @@ static const struct {
     { "Referrer-Policy", "no-referrer" },
 };
 
+/* Of pages at an origin that is configured: their scripts may read what is answered, and send what
+ * a browser asks about before (Fetch standard §3.2). Others get none of this. */
+static bool add_origin(const struct bp_http_req *req, struct MHD_Response *r) {
+    static const char *const answer[][2] = {
+        { "Access-Control-Allow-Credentials", "true" },
+        { "Access-Control-Expose-Headers",
+          "Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, "
+          "Bagpipe-Missing-Segments" },
+        { "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE" },
+        { "Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Range" },
+        { "Access-Control-Max-Age", "600" },
+    };
+    size_t n = bp_streq(req->method, "OPTIONS") ? BP_COUNT(answer) : 2;
+    const char *const *origins = req->http->o.origins;
+    const char *origin;
+    bool ok;
+
+    if (!origins || !*origins)
+        return true;
+    ok = MHD_add_response_header(r, "Vary", "Origin") == MHD_YES;
+    origin = bp_http_header(req, "Origin");
+    if (!origin || !bp_http_origin_ok(origin, NULL, origins))
+        return ok;
+    ok &= MHD_add_response_header(r, "Access-Control-Allow-Origin", origin) == MHD_YES;
+    for (size_t i = 0; i < n; i++)
+        ok &= MHD_add_response_header(r, answer[i][0], answer[i][1]) == MHD_YES;
+    return ok;
+}
+
 static bool add_headers(struct bp_http_req *req, struct MHD_Response *r) {
     const struct bp_http_reply *reply = &req->reply;
     bool ok = true;
@@ -270,7 +299,7 @@ static bool add_headers(struct bp_http_req *req, struct MHD_Response *r) {
                                     header_of(reply, "ETag") ? "no-cache" : "no-store") == MHD_YES;
     if (bp_http_is_draining(req->http))
         ok &= MHD_add_response_header(r, "Connection", "close") == MHD_YES;
-    return ok;
+    return add_origin(req, r) && ok;
 }
 
 /* @return false when there is no such response to be had */

@@ -107,7 +107,8 @@ struct bp_http_options {
      * "robot.example.com"; NULL at the end. A name covers every port. An address literal is one of
      * ours when the connection was made to it. */
     const char *const *hosts;
-    /* Origins besides our own whose pages may change something: "https://console.example.com". */
+    /* Origins besides our own whose pages may read what is answered, and change something:
+     * "https://console.example.com"; NULL at the end. */
     const char *const *origins;
 
     /**

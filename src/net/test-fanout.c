@@ -263,6 +263,62 @@ static void test_wanting(void **state) {
     bp_channel_unref(ch);
 }
 
+static void count(void *ctx, const struct bp_channel *ch) {
+    assert_non_null(bp_channel_name(ch));
+    (void) __atomic_add_fetch((unsigned *) ctx, 1, __ATOMIC_RELAXED);
+}
+
+/* The channel's owner is told when the first of them wants a message, not of every one. */
+static void test_wanted(void **state) {
+    unsigned told = 0;
+    struct bp_channel *ch = bp_channel_new(
+        fanout, &(struct bp_channel_options){ .name = "w", .wanted = count, .ctx = &told });
+    struct peer a, b;
+    struct order of_a, of_b;
+
+    (void) state;
+    open_peer(&a);
+    open_peer(&b);
+    of_a = subscribe(&a, ch, (struct bp_feed_options){ .policy = BP_FEED_LATEST });
+    assert_int_equal(told, 0);
+    of_a.n = 2;
+    bp_loop_call(a.peer.loop, do_credit, &of_a, NULL);
+    assert_int_equal(told, 1);
+    of_b = subscribe(&b, ch, (struct bp_feed_options){ .policy = BP_FEED_LATEST, .credit = 1 });
+    assert_int_equal(told, 1); /* somebody does already */
+    publish(ch, "one");
+    expect(&b, "one");
+    assert_int_equal(told, 1);
+    expect(&a, "one"); /* and has credit for another one */
+    assert_int_equal(told, 2);
+    bp_loop_call(a.peer.loop, do_close, &of_a, NULL);
+    of_b.n = 1;
+    bp_loop_call(b.peer.loop, do_credit, &of_b, NULL);
+    assert_int_equal(told, 3);
+    end(&a);
+    end(&b);
+    bp_channel_unref(ch);
+}
+
+/* What was lost before it came here is told of like what is lost here. */
+static void test_skip(void **state) {
+    struct bp_channel *ch =
+        bp_channel_new(fanout, &(struct bp_channel_options){ .name = "s", .stamp = number });
+    struct peer p;
+
+    (void) state;
+    open_peer(&p);
+    (void) subscribe(&p, ch, (struct bp_feed_options){ 0 });
+    publish(ch, "a");
+    expect(&p, "s1:a");
+    bp_channel_skip(ch, 5);
+    publish(ch, "b");
+    expect(&p, "lost s7:b");
+    assert_int_equal(p.lost, 5);
+    end(&p);
+    bp_channel_unref(ch);
+}
+
 static void test_close(void **state) {
     struct bp_channel *ch = bp_channel_new(fanout, &(struct bp_channel_options){ .name = "k" });
     struct peer p;
@@ -550,6 +606,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frames), cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_latest), cmocka_unit_test(test_wanting),
+        cmocka_unit_test(test_wanted), cmocka_unit_test(test_skip),
         cmocka_unit_test(test_close),  cmocka_unit_test(test_turns),
         cmocka_unit_test(test_replay), cmocka_unit_test(test_rate),
         cmocka_unit_test(test_inbox),  cmocka_unit_test(test_threads),

@@ -164,6 +164,25 @@ static const struct {
       NULL, NULL },
     { "foreign origin, reading", "GET /a/1 HTTP/1.1\r\n" H C "Origin: http://evil.com\r\n\r\n", 200,
       NULL, "Access-Control" },
+    { "configured origin, reading",
+      "GET /a/1 HTTP/1.1\r\n" H C "Origin: https://site.example\r\n\r\n", 200,
+      "Access-Control-Allow-Origin: https://site.example\r\n", "Access-Control-Allow-Methods" },
+    { "configured origin, refused",
+      "GET /none HTTP/1.1\r\n" H C "Origin: https://site.example\r\n\r\n", 404,
+      "Access-Control-Allow-Credentials: true\r\n", NULL },
+    { "configured origin, changing",
+      "POST /a/1 HTTP/1.1\r\n" H C "Origin: https://site.example\r\nContent-Length: 0\r\n\r\n", 200,
+      "Vary: Origin\r\n", NULL },
+    { "configured origin, asking before",
+      "OPTIONS /a/1 HTTP/1.1\r\n" H C "Origin: https://site.example\r\n"
+      "Access-Control-Request-Method: POST\r\n\r\n",
+      204, "Access-Control-Allow-Headers: Authorization, Content-Type", NULL },
+    { "foreign origin, asking before",
+      "OPTIONS /a/1 HTTP/1.1\r\n" H C "Origin: http://evil.com\r\n"
+      "Access-Control-Request-Method: POST\r\n\r\n",
+      204, "Vary: Origin\r\n", "Access-Control" },
+    { "own origin, reading", "GET /a/1 HTTP/1.1\r\n" H C "Origin: http://localhost\r\n\r\n", 200,
+      NULL, "Access-Control" },
     { "foreign origin, upgrading",
       "GET /upgrade HTTP/1.1\r\n" H "Origin: http://evil.com\r\nConnection: Upgrade, close\r\n"
       "Upgrade: shout\r\n\r\n",
@@ -214,9 +233,10 @@ static const struct {
 
 static void requests(void **state) {
     static const char *const names[] = { "robot.local", NULL };
+    static const char *const origins[] = { "https://site.example", NULL };
     BP_CLEANUP(bp_http_closep)
-    struct bp_http *h = open_server(
-        (struct bp_http_options){ ROUTES, .hosts = names, .max_body_bytes = 1000, .loops = 2 });
+    struct bp_http *h = open_server((struct bp_http_options){
+        ROUTES, .hosts = names, .origins = origins, .max_body_bytes = 1000, .loops = 2 });
     char text[4096];
 
     (void) state;

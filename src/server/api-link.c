@@ -210,24 +210,31 @@ static void *more_open(void *ctx, struct bp_fanout *fanout,
 }
 
 static struct bp_channel *more_channel(void *more, const char *name, struct bp_error *err) {
-    struct more *m = more;
+    const struct more *m = more;
 
-    return bp_links_channel(m->server->links, m->fanout, m->stamp, name, err);
+    return bp_links_channel(m->server->links, &(struct bp_links_ask){ m->fanout, m->stamp, name },
+                            err);
 }
 
 static int more_want(void *more, const struct bp_channel *ch, bp_ns_t interval) {
-    (void) more, (void) ch, (void) interval; /* the links look once a second */
+    bp_links_want(((struct more *) more)->server->links, ch, interval);
     return 0;
 }
 
+static uint32_t more_stream(void *more, const struct bp_channel *ch) {
+    return bp_links_stream(((struct more *) more)->server->links, ch);
+}
+
 const struct bp_events_more bp_server_link_topics = {
-    .form = "device:ID/status",
-    .about = "what a device tells: /status, /topics, /sync",
+    .form = "device:ID/…",
+    .about = "of a device: /status, /topics, /sync; /sample:/TOPIC, /image:/TOPIC, /points:/TOPIC, "
+             "/log, /sessions, /alerts as its agent has them",
     .prefix = "device:",
     .open = more_open,
     .channel = more_channel,
     .want = more_want,
     .close = free,
+    .stream = more_stream,
 };
 
 /* ---- its life ---- */

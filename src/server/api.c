@@ -114,12 +114,13 @@ int bp_server_get_events(struct bp_http_req *req, struct bp_http_reply *reply,
 }
 
 static int get_alerts(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
-    const char *past = bp_http_query(req, "past");
-
     (void) err;
-    bp_http_reply_json(reply, 200,
-                       bp_alerts_json(bp_server_of(req)->alerts, past && !bp_streq(past, "0")));
+    bp_api_get_alerts(bp_server_of(req)->alerts, req, reply);
     return 0;
+}
+
+static int acknowledge(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
+    return bp_api_acknowledge(bp_server_of(req)->alerts, req, reply, err);
 }
 
 static int get_openapi(struct bp_http_req *req, struct bp_http_reply *reply, struct bp_error *err) {
@@ -229,6 +230,8 @@ static const struct bp_http_route routes[] = {
     { "GET", "/api/v1/status", get_status, BP_HTTP_VIEWER, "How the server is, at a glance." },
     { "GET", "/api/v1/alerts", get_alerts, BP_HTTP_VIEWER,
       "What is wrong now; with past=1 also what was." },
+    { "POST", "/api/v1/alerts/:key/acknowledge", acknowledge, BP_HTTP_OPERATOR,
+      "Says that somebody has seen an alert that is active, with a note if there is one." },
     { "GET", "/api/v1/logs", bp_api_get_logs, BP_HTTP_VIEWER, "The last lines of the log." },
     { "GET", "/api/v1/jobs", jobs, BP_HTTP_VIEWER, "Long work, newest first." },
     { "GET", "/api/v1/jobs/:id", jobs, BP_HTTP_VIEWER, "One job, with its log." },

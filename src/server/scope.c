@@ -55,6 +55,7 @@ static const struct {
     { "/api/v1/devices/:device", DEVICE },
     { "/metrics", SITE },
     { "/api/v1/alerts", SITE },
+    { "/api/v1/alerts/:key", SITE },
     { "/api/v1/config", SITE },
     { "/api/v1/jobs", SITE },
     { "/api/v1/jobs/:id", SITE },

@@ -247,9 +247,7 @@ static void on_alert(void *ctx, const char *event, const json_t *alert) {
     struct bp_server *s = ctx;
     json_t *copy = json_copy((json_t *) (uintptr_t) alert);
 
-    bp_log(BP_LOG_WARNING, json_string_value(json_object_get(alert, "text")),
-           BP_F_TEXT("alert", json_string_value(json_object_get(alert, "key"))),
-           BP_F_TEXT("event", event));
+    bp_api_log_alert(event, alert);
     bp_bus_publish(s->bus, "alerts", json_pack("{s:s, s:o}", "event", event, "alert", copy));
 }
 

@@ -51,6 +51,8 @@ static int set_up(struct bp_web *w, const struct bp_web_options *o, json_t *conf
         r = put_url(config, "dashboard.map_tiles", "map_tiles", o->map_tiles, tiles, err);
     if (r < 0)
         return r;
+    if (!*events && bp_starts_with(backend, "http")) /* in a policy http: does not mean ws: */
+        (void) snprintf(events, sizeof events, "ws%.*s", BP_WEB_ORIGIN - 3, backend + 4);
     /* a nonce for style elements only: scripts are files of ours, always */
     (void) snprintf(w->policy, sizeof w->policy,
                     "default-src 'self'; script-src 'self'; style-src 'self'%%s; "

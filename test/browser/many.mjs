@@ -29,6 +29,7 @@ async function finds(page) {
   await until(async () => (await page.locator(ROW).count()) < 12, 'few are found')
   check(await page.getByRole('row').filter({ hasText: facts.last }).first().isVisible(), facts.last)
   await page.getByLabel('Search').fill('')
+  await until(async () => (await page.locator(ROW).count()) >= 12, 'all are shown again')
 }
 
 await main(async () => {

@@ -1,6 +1,7 @@
-"""deploy/docker/Dockerfile, as far as it can be tried without a registry: it installs what ./run installs to build
-and what the binary needs to run; and its command works as the first process of a Debian 12 with its user and its
-environment. The file system is build/rootfs, which the test `systemd` makes.
+"""deploy/docker, as far as it can be tried without a registry: its Dockerfile installs what ./run installs to build
+and what the binary needs to run; its command works as the first process of a Debian 12 with its user and its
+environment. The file system is build/rootfs, which the test `systemd` makes. What compose.yaml says is understood by
+the program and by the container of the dashboard, whose own start is tried by the test `nginx-dashboard`.
 """
 import json
 import os
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import time
 import urllib.request
+
+import yaml
 
 import bp
 import children
@@ -33,8 +36,8 @@ def installed(stage):
 def packages(build, run):
     script = (bp.REPO / "tools/install.sh").read_text()
     words = re.search(r"\[build\]='([^']*)'", script)[1].split()
-    bp.check(installed(build) == {w.split("=")[-1] for w in words}, "it builds with what ./run installs: "
-             f"{installed(build) ^ {w.split('=')[-1] for w in words}}")
+    wanted = {w.split("=")[-1] for w in words} | {"ca-certificates"}  # of npm, which ./run takes as it is
+    bp.check(installed(build) == wanted, f"it builds with what ./run installs: {installed(build) ^ wanted}")
     needed = re.findall(r"NEEDED.*\[(.*)\]", subprocess.run(["readelf", "-d", bp.BAGPIPE], capture_output=True, text=True).stdout)
     owners = set()
     for name in needed:
@@ -44,6 +47,29 @@ def packages(build, run):
     bp.check(len(owners) > 8 and owners <= installed(run), f"what it needs is there: {owners - installed(run)}")
     # libcurl of another TLS library is another package of the same name
     bp.check(installed(run) <= owners | {"libcurl4"}, f"and no more: {installed(run) - owners}")
+
+
+def web():
+    """The container of the dashboard, and both together."""
+    text = (DOCKERFILE.parent / "web.Dockerfile").read_text()
+    bp.check(set(re.findall(r"^FROM (\S+)", text, re.M)) == {"debian:12"}, "Debian 12 is all it is made from")
+    for source in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M):
+        for name in source.split():
+            bp.check((bp.REPO / name).exists(), f"{name} is there to be copied")
+    doc = yaml.safe_load((DOCKERFILE.parent / "compose.yaml").read_text())
+    for service in doc["services"].values():
+        bp.check((DOCKERFILE.parent / service["build"]["context"] / service["build"]["dockerfile"]).exists(), f"{service['build']}")
+    server, site = (doc["services"][n] for n in ("server", "web"))
+    env = {k: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", v) for k, v in server["environment"].items()}
+    shown = yaml.safe_load(bp.run([bp.BAGPIPE, "config", "--server", "show"], env=env)[1])
+    for key, value in env.items():
+        section, name = key.removeprefix("BAGPIPE_SERVER_").lower().split("__")
+        bp.check(shown[section][name] in (value, [value]), f"{key}={value}: {shown[section]}")
+    address = site["networks"]["site"]["ipv4_address"]
+    bp.check(env["BAGPIPE_SERVER_AUTH__TRUSTED_PROXIES"] == address, "the server believes the dashboard's nginx")
+    bp.check(site["environment"]["API"].split(":")[0] == server["networks"]["site"]["ipv4_address"], "which passes on to it")
+    known = set(re.findall(r"^#   ([A-Z_]+)  ", (DOCKERFILE.parent / "web.sh").read_text(), re.M))
+    bp.check(set(site["environment"]) <= known, f"{set(site['environment'])} of {known}")
 
 
 def starts(folder, run):
@@ -95,6 +121,7 @@ def test():
     folder = bp.scratch()
     build, run = stages()
     packages(build, run)
+    web()
     starts(folder, run)
 
 

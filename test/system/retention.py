@@ -54,7 +54,7 @@ def fill(folder):
 def not_uploaded_stays(folder):
     """Every limit is crossed and nothing goes: there is no copy elsewhere, and nobody said it may go."""
     agent = Agent(folder, "retention.max_age=1s", "retention.max_size=1k", "retention.min_free=900T")
-    bp.check("delete_not_uploaded" in agent.p.text(), "the log says that nothing can go")
+    bp.until(lambda: "delete_not_uploaded" in agent.p.text(), 10, "the log says that nothing can go")
     time.sleep(3)
     st = agent.ask("/api/v1/storage")
     bp.check(st["would_delete"]["sessions"] == 0 and len(st["held"]) == 6, f"nothing would go: {st}")
@@ -92,6 +92,10 @@ def only_uploaded_goes(folder):
              f"the tombstone: {s0}")
     page = agent.ask("/metrics")
     bp.check('bagpipe_retention_deleted_sessions_total{reason="age"} 2' in page, "counted")
+    agent.http("PATCH", "/api/v1/config", {"retention.max_age": "1h"})
+    agent.tell("/api/v1/sessions/s3/uploaded")
+    st = agent.ask("/api/v1/storage")
+    bp.check([n["name"] for n in st["later"]] == ["s3"] and st["next"] == [], f"what would go one day: {st}")
     agent.tell("/api/v1/sessions/running/stop")
     agent.stop()
     bp.check("session deleted" in agent.p.text(), "and in the log")

@@ -62,7 +62,7 @@ ELSEWHERE = {
 }
 LISTS = {"/api/v1/sessions", "/api/v1/uploads", "/api/v1/devices", "/api/v1/robots", "/api/v1/decisions"}
 FOR_ALL = LISTS | {"/api/v1/status", "/api/v1/openapi.json", "/api/v1/config/schema", "/api/v1/events"}
-SITE = {"/metrics", "/api/v1/alerts", "/api/v1/logs", "/api/v1/jobs", "/api/v1/jobs/{id}", "/api/v1/config", "/api/v1/sync",
+SITE = {"/metrics", "/api/v1/alerts", "/api/v1/alerts/{key}/acknowledge", "/api/v1/logs", "/api/v1/jobs", "/api/v1/jobs/{id}", "/api/v1/config", "/api/v1/sync",
         "/api/v1/sync/files", "/api/v1/sync/now", "/api/v1/sync/pause", "/api/v1/sync/resume", "/api/v1/sync/retry", "/api/v1/sync/gc"}
 
 
@@ -221,7 +221,7 @@ def live(s, fleet, tokens, admin):
     for scope in SCOPES:
         w = WS(("127.0.0.1", s.events), "/", [f"Authorization: Bearer {tokens[scope, 'viewer']}"])
         hello = w.json()["hello"]
-        bp.check({t["topic"] for t in hello["topics"]} == {"sessions", "robots", "devices", "alerts", "ingest", "device:ID/status"},
+        bp.check({t["topic"] for t in hello["topics"]} == {"sessions", "robots", "devices", "alerts", "ingest", "device:ID/…"},
                  f"'{scope}': topics {[t['topic'] for t in hello['topics']]}")
         for topic in ("status", "log", "jobs"):
             answer, _ = w.ask({"subscribe": [topic]})
@@ -229,6 +229,11 @@ def live(s, fleet, tokens, admin):
         for device in GROUPS:
             answer, _ = w.ask({"subscribe": [f"device:{device}/status"]})
             bp.check(answer.get("ok", False) == (device in SCOPES[scope]), f"'{scope}': device:{device}/status: {answer}")
+            for what in ("log", "sample:/imu", "image:/camera", "points:/lidar"):
+                answer, _ = w.ask({"subscribe": [{"topic": f"device:{device}/{what}", "policy": "latest"}]})
+                bp.check(answer.get("ok", False) == (device in SCOPES[scope]), f"'{scope}': device:{device}/{what}: {answer}")
+                if answer.get("ok"):
+                    w.ask({"unsubscribe": [f"device:{device}/{what}"]})
         answer, _ = w.ask({"subscribe": ["sessions", "robots", "devices", "alerts", "ingest"]})
         bp.check(answer.get("ok") is True, f"{answer}")
         watch[scope] = w
@@ -289,8 +294,17 @@ def changes(s, admin):
     me = s.want(200, "GET", "/api/v1/whoami", headers={"Cookie": cookie}).json()
     bp.check(me["scope"] == "hall-2 group:out", f"{me}")
     bp.check(seen() == {"hall-2", "yard-1"}, f"{seen()}")
+    w = WS(("127.0.0.1", s.port), "/api/v1/events", [f"Cookie: {cookie}"])
+    w.json()
+    answer, _ = w.ask({"subscribe": ["device:yard-1/status", "device:yard-1/log"]})
+    bp.check(answer.get("ok"), f"{answer}")
     s.want(200, "PATCH", "/api/v1/devices/yard-1", {"groups": []}, token=admin)
     bp.check(seen() == {"hall-2"}, f"out of the group: {seen()}")
+    try:
+        while True:
+            w.json(10)
+    except EOFError as e:
+        bp.check("4401" in str(e), f"who watches it sees no more: {e}")
     s.want(200, "PATCH", "/api/v1/devices/hall-1", {"groups": ["out"]}, token=admin)
     bp.check(seen() == {"hall-2", "hall-1"}, f"into the group: {seen()}")
     bp.check({x["device"] for x in s.want(200, "GET", "/api/v1/sessions", headers={"Cookie": cookie}).json()["sessions"]} == seen(),

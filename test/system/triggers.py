@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import bp
@@ -160,6 +161,7 @@ def low(say, hook):
     bp.check(abs(each["b"]["values"]["/*/battery.percentage"] - 0.1) < 1e-6, f"its value: {each}")
     alerts = call("GET", "/api/v1/alerts")["alerts"]
     bp.check([a["severity"] for a in alerts if a["key"] == "trigger.low/b"] == ["critical"], f"alert: {alerts}")
+    acknowledge("trigger.low/b")
     say.write("/b/battery", battery(0.18))  # above 15 %, not above 20 %
     say.write("/b/battery", battery(0.1))
     time.sleep(1.5)
@@ -168,11 +170,24 @@ def low(say, hook):
     is_over("low")
     bp.until(lambda: not [a for a in call("GET", "/api/v1/alerts")["alerts"] if a["key"].startswith("trigger.low")],
              10, "the alert to be cleared")
+    over = [a for a in call("GET", "/api/v1/alerts?past=1")["alerts"] if a["key"] == "trigger.low/b"]
+    bp.check([a["note"] for a in over] == ["on my way"], f"who has seen it stays: {over}")
+    call("POST", "/api/v1/alerts/trigger.low%2Fb/acknowledge", {}, expect=404)
     bp.until(lambda: len(hook.got) == 2, 20, f"webhooks: {hook.got}")
     (path, one, _), (_, two, _) = hook.got
     bp.check(path == "/hook?token=opensesame" and one["event"] == "fired" and two["event"] == "cleared", f"{hook.got}")
     bp.check(one["trigger"] == "low" and one["match"] == "b" and one["text"].endswith(" b has 0.1"), f"{one}")
     bp.check(hook.tries == 3, f"the refused one was sent again: {hook.tries}")
+
+
+def acknowledge(key):
+    path = f"/api/v1/alerts/{urllib.parse.quote(key, safe='')}/acknowledge"
+    for bad in ({"note": 5}, {"note": "x" * 256}, ["x"]):
+        call("POST", path, bad, expect=400)
+    seen = call("POST", path, {"note": "on my way"})
+    bp.check(seen["key"] == key and seen["acknowledged_by"] and seen["acknowledged_ns"], f"acknowledged: {seen}")
+    mine = [a for a in call("GET", "/api/v1/alerts")["alerts"] if a["key"] == key]
+    bp.check(mine == [seen], f"and told: {mine}")
 
 
 def messages(say):

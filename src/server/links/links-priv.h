@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "base/ulid.h"
+#include "net/pieces.h"
 #include "net/ws.h"
 #include "server/links/links.h"
 #include "server/links/store.h"
@@ -21,6 +22,13 @@ enum {
     BP_LINK_PER_S = 50,            /* messages of an agent a second */
     BP_LINK_BYTES_PER_S = 2 << 20, /* bytes likewise */
     BP_LINK_BURST_S = 5,           /* of both may come at once */
+
+    BP_LINK_LIVE = 256,                  /* live streams that are watched, of all devices */
+    BP_LINK_LIVE_DEVICE = 48,            /* of one */
+    BP_LINK_LIVE_NAME = 400,             /* bytes of the name of one */
+    BP_LINK_LIVE_MESSAGE = 4 << 20,      /* bytes of a frame */
+    BP_LINK_LIVE_TEXT = 1 << 20,         /* likewise as text */
+    BP_LINK_LIVE_BYTES_PER_S = 16 << 20, /* of all streams of a device; twice that at once */
 };
 
 struct bp_links_cmd {
@@ -61,6 +69,28 @@ struct bp_links_dev {
     struct bp_channel *views[BP_LINKS_VIEWS]; /* [links.lock] */
 };
 
+/* Something of a device that is watched: "device:ID/image:/topic?width=640". The agent is asked for
+ * it once, however many watch, and sends a frame when one of them would show it at once. */
+struct bp_links_live {
+    uint32_t id; /* in requests to the agent, and in binary messages to those who watch */
+    enum { BP_LIVE_MEDIA, BP_LIVE_SAMPLE, BP_LIVE_NEWS } kind;
+    char device[BP_LINKS_DEVICE_MAX + 1];
+    char name[BP_LINK_LIVE_NAME];
+    const char *topic;        /* the agent's name of it: the end of `name` */
+    struct bp_fanout *fanout; /* of the events: there while the channel has subscribers */
+    struct bp_channel *channel;
+    bp_ns_t interval; /* [links.lock] that the quickest of them wants */
+    bp_ns_t touched;  /* [links.lock] mono, when somebody asked for it or watched */
+    /* the loop's: */
+    uint32_t stream; /* what the agent calls it in binary messages */
+    bool asked;      /* the agent was asked for it on this connection */
+    bool open;       /* and sends it */
+    bool credit;     /* it may send one */
+    bool told;       /* those who watch know why nothing comes */
+    bp_ns_t asked_interval;
+    bp_ns_t mono_next; /* not asked for, nor credit given, before */
+};
+
 /* A connection; the loop's. */
 struct bp_links_conn {
     struct bp_links_conn *prev, *next; /* in links.unknown while it has no device */
@@ -73,7 +103,13 @@ struct bp_links_conn {
     double messages, bytes; /* that it may send now */
     bp_ns_t mono_filled;
     bool away;    /* was asked to go */
-    bool unknown; /* in links.unknown */
+    bool sends;   /* live data when it is asked for it */
+    bool watched; /* it was asked */
+    struct bp_pieces pieces;
+    uint64_t live_got;   /* bytes of pieces, which are acknowledged */
+    double live_bytes;   /* that it may send now */
+    bp_ns_t live_filled; /* mono */
+    bool unknown;        /* in links.unknown */
 };
 
 struct bp_links {
@@ -86,12 +122,15 @@ struct bp_links {
     struct bp_links_dev *devs;     /* by id */
     struct bp_links_conn *unknown; /* open, and have not said hello, oldest first */
     bool ticking;
-    struct bp_mutex lock; /* leaf: `views` of devices */
+    struct bp_mutex lock; /* leaf: `views` of devices, `lives` */
+    /* [lock] entered by any thread, removed by the loop alone */
+    struct bp_links_live *lives[BP_LINK_LIVE];
+    uint32_t next_live; /* [lock] */
 };
 
 extern struct bp_links_stats {
-    struct bp_gauge online, devices;
-    struct bp_counter messages, events, refused, commands, expired;
+    struct bp_gauge online, devices, live;
+    struct bp_counter messages, events, refused, commands, expired, live_frames, live_bytes;
 } bp_links_stats;
 
 /* links.c; loop thread */
@@ -111,7 +150,24 @@ int bp_links_note(struct bp_links *l, struct bp_links_dev *d);
 struct bp_links_dev *bp_links_find(struct bp_links *l, const char *id);
 const char *bp_links_state(const struct bp_links *l, const struct bp_links_dev *d);
 
+/** Text to those who listen to a channel. @param data  borrowed */
+void bp_links_publish_to(struct bp_channel *ch, const json_t *data);
+
+/* live.c; loop thread unless said otherwise */
+/** As bp_links_channel() for "device:ID/…" that is none of the views. Any thread. */
+struct bp_channel *bp_links_live_channel(struct bp_links *l, const struct bp_links_ask *ask,
+                                         const char *id, struct bp_error *err);
+/** A piece of a frame has come. */
+void bp_links_live_piece(struct bp_links_conn *c, struct bp_str piece);
+/** A device is there, or not any more: `d->conn` says which. */
+void bp_links_live_turn(struct bp_links *l, const struct bp_links_dev *d);
+void bp_links_live_tick(struct bp_links *l);
+/** The links are at their end. */
+void bp_links_live_done(struct bp_links *l);
+
 /* message.c; loop thread */
+/** What an agent sends is not as it has to be: ends its link. */
+void bp_links_refuse(struct bp_links_conn *c, unsigned code, const char *why);
 void bp_links_message(struct bp_links_conn *c, json_t *message);
 /** Events are on the disk: they are acknowledged, and news. @param b  taken over */
 void bp_links_stored(struct bp_links *l, struct bp_links_batch *b, int r);

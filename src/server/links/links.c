@@ -19,6 +19,12 @@ const struct bp_metric bp_links_metrics[] = {
       .gauge = &bp_links_stats.online },
     { "bagpipe_links_devices", "Devices that are remembered.", BP_METRIC_GAUGE,
       .gauge = &bp_links_stats.devices },
+    { "bagpipe_links_live_streams", "Live streams of robots that are watched.", BP_METRIC_GAUGE,
+      .gauge = &bp_links_stats.live },
+    { "bagpipe_links_live_frames_total", "Pictures, clouds and samples agents sent to be watched.",
+      BP_METRIC_COUNTER, .counter = &bp_links_stats.live_frames },
+    { "bagpipe_links_live_bytes_total", "Bytes agents sent of them.", BP_METRIC_COUNTER,
+      .counter = &bp_links_stats.live_bytes },
     { "bagpipe_links_messages_total", "Messages of agents.", BP_METRIC_COUNTER,
       .counter = &bp_links_stats.messages },
     { "bagpipe_links_events_total", "Events of agents that were written down.", BP_METRIC_COUNTER,
@@ -175,25 +181,29 @@ void bp_links_tell(struct bp_links *l, const struct bp_links_dev *d, const char 
     json_decref(o);
 }
 
-void bp_links_publish(struct bp_links *l, struct bp_links_dev *d, enum bp_links_view v,
-                      const json_t *data) {
-    struct bp_channel *ch;
-    char *text;
-    struct bp_frame *f;
-    size_t n;
+void bp_links_publish_to(struct bp_channel *ch, const json_t *data) {
+    char *text =
+        bp_channel_subscribers(ch) > 0 ? json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    size_t n = text ? strlen(text) : 0;
+    struct bp_frame *f = text ? bp_frame_new(BP_WS_TEXT, BP_STAMP_MAX, n + 1) : NULL;
 
-    bp_mutex_lock(&l->lock);
-    ch = d->views[v] ? bp_channel_ref(d->views[v]) : NULL;
-    bp_mutex_unlock(&l->lock);
-    text = ch && bp_channel_subscribers(ch) > 0 ? json_dumps(data, JSON_COMPACT) : NULL;
-    n = text ? strlen(text) : 0;
-    f = text ? bp_frame_new(BP_WS_TEXT, BP_STAMP_MAX, n + 1) : NULL;
     if (f) {
         memcpy(bp_frame_payload(f), text, n);
         bp_frame_payload(f)[n] = '}';
         (void) bp_channel_publish(ch, f);
     }
     free(text);
+}
+
+void bp_links_publish(struct bp_links *l, struct bp_links_dev *d, enum bp_links_view v,
+                      const json_t *data) {
+    struct bp_channel *ch;
+
+    bp_mutex_lock(&l->lock);
+    ch = d->views[v] ? bp_channel_ref(d->views[v]) : NULL;
+    bp_mutex_unlock(&l->lock);
+    if (ch)
+        bp_links_publish_to(ch, data);
     bp_channel_unref(ch);
 }
 
@@ -274,6 +284,8 @@ static void on_open(struct bp_ws *ws, void *data) {
     c->mono_opened = c->mono_filled = bp_mono_ns();
     c->messages = BP_LINK_PER_S * BP_LINK_BURST_S;
     c->bytes = (double) BP_LINK_BYTES_PER_S * BP_LINK_BURST_S;
+    c->live_filled = c->mono_opened;
+    c->live_bytes = 2.0 * BP_LINK_LIVE_BYTES_PER_S;
     c->unknown = true;
     DL_APPEND(c->links->unknown, c);
 }
@@ -303,6 +315,10 @@ static void on_message(struct bp_ws *ws, void *data, enum bp_ws_opcode opcode, s
     json_t *message;
 
     bp_counter_add(&bp_links_stats.messages, 1);
+    if (opcode == BP_WS_BINARY && c->dev && c->watched) {
+        bp_links_live_piece(c, body);
+        return;
+    }
     if (!may_send(c, body.n)) {
         bp_counter_add(&bp_links_stats.refused, 1);
         bp_ws_shut(ws, 1008, "too many messages");
@@ -334,11 +350,13 @@ static void on_end(void *data, unsigned code) {
         bp_log(BP_LOG_INFO, "an agent's link has ended", BP_F_TEXT("device", d->id),
                BP_F_UINT("code", code));
         bp_links_tell(l, d, "offline");
+        bp_links_live_turn(l, d);
         if (d->removed)
             forget(l, d->id);
         else
             (void) bp_links_note(l, d);
     }
+    bp_pieces_done(&c->pieces);
     free(c);
 }
 
@@ -417,6 +435,7 @@ static void on_tick(struct bp_loop_tick *t) {
     struct bp_links_dev *d, *next;
 
     end_silent(l, now);
+    bp_links_live_tick(l);
     HASH_ITER(hh, l->devs, d, next) {
         bool stale = d->conn && now - d->mono_seen > l->o.stale_after;
 
@@ -551,10 +570,11 @@ int bp_links_events(struct bp_links *l, const char *device, uint64_t after, unsi
 
 /* ---- topics of the events protocol ---- */
 
-/* "device:ID/status" */
+/* "device:ID/status". @return which view; -1: none of them, `id` is "" when it is of no device */
 static int view_of(const char *name, char id[static BP_LINKS_DEVICE_MAX + 1]) {
     const char *p = bp_starts_with(name, "device:") ? name + 7 : "", *slash = strchr(p, '/');
 
+    *id = '\0';
     if (!slash || (size_t) (slash - p) > BP_LINKS_DEVICE_MAX)
         return -1;
     (void) snprintf(id, BP_LINKS_DEVICE_MAX + 1, "%.*s", (int) (slash - p), p);
@@ -564,22 +584,17 @@ static int view_of(const char *name, char id[static BP_LINKS_DEVICE_MAX + 1]) {
     return -1;
 }
 
-struct bp_channel *bp_links_channel(struct bp_links *l, struct bp_fanout *fanout,
-                                    size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                                    char out[BP_STAMP_MAX]),
-                                    const char *name, struct bp_error *err) {
-    char id[BP_LINKS_DEVICE_MAX + 1] = "";
-    int view = view_of(name, id);
+struct bp_channel *bp_links_channel(struct bp_links *l, const struct bp_links_ask *ask,
+                                    struct bp_error *err) {
+    char id[BP_LINKS_DEVICE_MAX + 1];
+    int view = view_of(ask->name, id);
     struct bp_channel *made, *ch = NULL;
     struct bp_links_dev *d = NULL;
 
-    if (view < 0) {
-        (void) bp_fail(err, BP_EUSAGE,
-                       "there is no topic '%.100s'; write device:ID/status, /topics or /sync",
-                       name);
-        return NULL;
-    }
-    made = bp_channel_new(fanout, &(struct bp_channel_options){ .name = name, .stamp = stamp });
+    if (view < 0)
+        return bp_links_live_channel(l, ask, id, err);
+    made = bp_channel_new(ask->fanout,
+                          &(struct bp_channel_options){ .name = ask->name, .stamp = ask->stamp });
     bp_mutex_lock(&l->lock);
     HASH_FIND_STR(l->devs, id, d);
     if (d && !d->views[view])
@@ -774,6 +789,7 @@ void bp_links_close(struct bp_links *l) {
     bp_ws_server_close(l->ws);
     bp_links_store_close(l->store); /* what it posts runs before the loop ends */
     bp_fanout_close(l->fanout);
+    bp_links_live_done(l);
     HASH_ITER(hh, l->devs, d, next) {
         HASH_DEL(l->devs, d);
         dev_free(d);

@@ -91,17 +91,29 @@ BP_MUST_CHECK int bp_links_do(struct bp_links *l, const struct bp_links_command 
 BP_MUST_CHECK int bp_links_result(struct bp_links *l, const char *device, const char *id,
                                   json_t **ret, struct bp_error *err);
 
+/* Who asks for a topic of the events; `fanout` and `stamp` are the same in every call. */
+struct bp_links_ask {
+    struct bp_fanout *fanout;
+    size_t (*stamp)(const struct bp_channel *ch, uint64_t seq, char out[BP_STAMP_MAX]);
+    const char *name;
+};
+
 /**
- * A topic of the events protocol (daemon/events.h): "device:ID/status", "device:ID/topics" or
- * "device:ID/sync". Any thread; does not wait.
+ * A topic of the events protocol (daemon/events.h): "device:ID/status", "/topics", "/sync"; and
+ * what the device's agent sends while somebody watches: "device:ID/sample:/t",
+ * "/image:/t?width=640",
+ * "/points:/t?max=20000", "/log", "/sessions", "/alerts". Any thread; does not wait.
  *
- * @param fanout, stamp  of the events; the same in every call
  * @return a reference; NULL: `err` says why
  */
-struct bp_channel *bp_links_channel(struct bp_links *l, struct bp_fanout *fanout,
-                                    size_t (*stamp)(const struct bp_channel *ch, uint64_t seq,
-                                                    char out[BP_STAMP_MAX]),
-                                    const char *name, struct bp_error *err);
+struct bp_channel *bp_links_channel(struct bp_links *l, const struct bp_links_ask *ask,
+                                    struct bp_error *err);
+/** Somebody has subscribed to a channel, which may be none of ours, and wants so many of it (0: as
+ * many as is usual). Any thread; does not wait. */
+void bp_links_want(struct bp_links *l, const struct bp_channel *ch, bp_ns_t interval);
+/** What says in binary messages that they are of a channel; 0: it has none, or is not ours. Any
+ * thread. */
+uint32_t bp_links_stream(struct bp_links *l, const struct bp_channel *ch);
 /** Ends a device's link, for it may not come in any more (4003). Any thread, also the loop's; does
  * not wait. */
 void bp_links_drop(struct bp_links *l, const char *device);

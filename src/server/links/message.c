@@ -16,7 +16,7 @@ enum {
     KEPT_MAX = 65536, /* bytes of what is kept of a device, each */
 };
 
-static void refuse(struct bp_links_conn *c, unsigned code, const char *why) {
+void bp_links_refuse(struct bp_links_conn *c, unsigned code, const char *why) {
     bp_counter_add(&bp_links_stats.refused, 1);
     bp_log(BP_LOG_WARNING, "an agent's link is ended", BP_F_TEXT("peer", c->peer),
            BP_F_TEXT("device", c->dev ? c->dev->id : c->proved), BP_F_TEXT("why", why));
@@ -105,12 +105,12 @@ static void on_hello(struct bp_links_conn *c, json_t *h) {
     char time[BP_TIME_TEXT];
 
     if (why) {
-        refuse(c, 1008, why);
+        bp_links_refuse(c, 1008, why);
         return;
     }
     d = bp_links_make(l, json_string_value(json_object_get(h, "device")));
     if (!d) {
-        refuse(c, 1013, "no room for another device, or its id is none");
+        bp_links_refuse(c, 1013, "no room for another device, or its id is none");
         return;
     }
     replace(d);
@@ -127,15 +127,19 @@ static void on_hello(struct bp_links_conn *c, json_t *h) {
     bp_links_known(c);
     d->mono_seen = bp_mono_ns();
     d->wall_seen = bp_wall_ns();
+    c->sends = json_is_true(json_object_get(h, "live"));
     bp_gauge_add(&bp_links_stats.online, 1);
-    bp_links_send(c, json_pack("{s:{s:s, s:s, s:I, s:f, s:i, s:i}}", "welcome", "version",
-                               BP_VERSION, "time", bp_time_format(bp_wall_ns(), time),
+    bp_links_send(c, json_pack("{s:{s:s, s:s, s:I, s:f, s:i, s:i, s:{s:i, s:i, s:i}}}", "welcome",
+                               "version", BP_VERSION, "time", bp_time_format(bp_wall_ns(), time),
                                "acknowledged", (json_int_t) d->acked, "interval_s",
                                (double) l->o.status_interval / 1e9, "window", BP_LINK_WINDOW,
-                               "max_message", BP_LINK_MESSAGE));
+                               "max_message", BP_LINK_MESSAGE, "live", "max_message",
+                               BP_LINK_LIVE_MESSAGE, "max_text", BP_LINK_LIVE_TEXT, "bytes_s",
+                               BP_LINK_LIVE_BYTES_PER_S));
     (void) bp_links_note(l, d);
     bp_links_tell(l, d, "online");
     bp_links_cmd_send_all(d);
+    bp_links_live_turn(l, d);
 }
 
 /* ---- what it tells ---- */
@@ -146,7 +150,7 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
 
     if (!json_is_object(status) || is_large(status) ||
         json_object_size(status) + json_object_size(d->status) > (size_t) 2 * STATUS_KEYS) {
-        refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
+        bp_links_refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
         return;
     }
     if (json_is_true(json_object_get(message, "full")) || !d->status) {
@@ -156,7 +160,7 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
         (void) json_object_update(d->status, status);
     }
     if (json_object_size(d->status) > STATUS_KEYS || is_large(d->status)) {
-        refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
+        bp_links_refuse(c, 1008, "'status' is an object of at most 64 keys and 64 KiB");
         return;
     }
     bp_links_publish(c->links, d, BP_LINKS_STATUS, d->status);
@@ -165,7 +169,7 @@ static void on_status(struct bp_links_conn *c, const json_t *message) {
 /* Replaces what was told before. */
 static void keep(struct bp_links_conn *c, json_t **place, json_t *value, int view) {
     if (view != BP_LINKS_TOPICS && is_large(value)) {
-        refuse(c, 1009, "alerts and progress have at most 64 KiB each");
+        bp_links_refuse(c, 1009, "alerts and progress have at most 64 KiB each");
         return;
     }
     json_decref(*place);
@@ -186,7 +190,7 @@ static void on_robots(struct bp_links_conn *c, json_t *robots) {
     (void) json_object_set(hello, "robots", robots);
     if (check_hello(c, hello)) {
         json_decref(hello);
-        refuse(c, 1008, "'robots' is a list of at most 256 names");
+        bp_links_refuse(c, 1008, "'robots' is a list of at most 256 names");
         return;
     }
     json_decref(c->dev->hello);
@@ -234,8 +238,8 @@ static void on_events(struct bp_links_conn *c, const json_t *events, size_t byte
     struct bp_links_batch *b;
 
     if (last == 0) {
-        refuse(c, 1008,
-               "events have rising numbers, a topic, time_ns and data, at most 256 at once");
+        bp_links_refuse(
+            c, 1008, "events have rising numbers, a topic, time_ns and data, at most 256 at once");
         return;
     }
     if (last <= d->taken) {
@@ -277,6 +281,36 @@ static void tell_event(struct bp_links *l, const struct bp_links_dev *d, const j
     l->o.news(l->o.ctx, topic, o);
 }
 
+static int64_t time_of(const json_t *o) {
+    const char *ns = json_string_value(json_object_get(o, "time_ns"));
+
+    return ns ? strtoll(ns, NULL, 10) : 0;
+}
+
+/* The list of what is active came once, behind the hello; from there on events change it. Older
+ * ones, of times without a link, are in it already. */
+static void note_alert(struct bp_links_dev *d, const json_t *e) {
+    json_t *alert = json_object_get(json_object_get(e, "data"), "alert"), *x;
+    const char *key = json_string_value(json_object_get(alert, "key")), *one;
+    const char *state = json_string_value(json_object_get(alert, "state"));
+    size_t i;
+
+    if (!key || !state || !json_is_array(d->alerts) || time_of(e) < time_of(d->hello))
+        return;
+    json_array_foreach(d->alerts, i, x) {
+        one = json_string_value(json_object_get(x, "key"));
+        if (one && bp_streq(one, key)) {
+            (void) json_array_remove(d->alerts, i);
+            break;
+        }
+    }
+    if (!bp_streq(state, "active"))
+        return;
+    (void) json_array_insert(d->alerts, 0, alert);
+    while (is_large(d->alerts) && json_array_size(d->alerts) > 0)
+        (void) json_array_remove(d->alerts, json_array_size(d->alerts) - 1);
+}
+
 void bp_links_stored(struct bp_links *l, struct bp_links_batch *b, int r) {
     struct bp_links_dev *d = bp_links_find(l, b->device);
     static struct bp_log_limit limit;
@@ -297,6 +331,8 @@ void bp_links_stored(struct bp_links *l, struct bp_links_batch *b, int r) {
             bp_counter_add(&bp_links_stats.events, json_array_size(b->events));
             json_array_foreach(b->events, i, e) {
                 tell_event(l, d, e);
+                if (bp_streq(json_string_value(json_object_get(e, "topic")), "alerts"))
+                    note_alert(d, e);
             }
             bp_links_send(d->conn, json_pack("{s:I}", "ack", (json_int_t) d->acked));
         }
@@ -315,7 +351,7 @@ void bp_links_message(struct bp_links_conn *c, json_t *message) {
         if (json_is_object(v))
             on_hello(c, v);
         else
-            refuse(c, 1008, "the first message is a hello");
+            bp_links_refuse(c, 1008, "the first message is a hello");
         return;
     }
     d->mono_seen = bp_mono_ns();

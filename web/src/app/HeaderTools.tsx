@@ -1,9 +1,9 @@
 import { ActionIcon, Group, Menu, Select, Text } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 
 import { useT } from '../i18n'
 import { kind, request, send } from '../shared/api/client'
-import { useWhoami } from '../shared/api/query'
+import { useDenied, useWhoami } from '../shared/api/query'
 import { useConnection } from '../shared/live'
 import { setSettings, useSettings } from '../shared/settings'
 import { Icon, notify, State, type StateKind } from '../shared/ui'
@@ -71,7 +71,7 @@ function RobotSwitcher() {
 function ConnectionState() {
   const t = useT('common')
   const c = useConnection()
-  const state = useWhoami()?.role === null && c.state === 'offline' ? 'denied' : c.state
+  const state = useDenied() ? 'denied' : c.state
   const kinds: Record<typeof c.state, StateKind> = {
     open: 'ok',
     connecting: 'unknown',
@@ -105,6 +105,8 @@ function ThemeMenu() {
         {(['auto', 'light', 'dark'] as const).map((scheme) => (
           <Menu.Item
             key={scheme}
+            role="menuitemradio"
+            aria-checked={s.scheme === scheme}
             rightSection={s.scheme === scheme && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ scheme })}
           >
@@ -112,6 +114,8 @@ function ThemeMenu() {
           </Menu.Item>
         ))}
         <Menu.Item
+          role="menuitemcheckbox"
+          aria-checked={s.contrast}
           rightSection={s.contrast && <Icon name="ok" size={14} />}
           onClick={() => setSettings({ contrast: !s.contrast })}
         >
@@ -121,6 +125,8 @@ function ThemeMenu() {
         {(['en', 'de'] as const).map((language) => (
           <Menu.Item
             key={language}
+            role="menuitemradio"
+            aria-checked={s.language === language}
             rightSection={s.language === language && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ language })}
           >
@@ -131,6 +137,8 @@ function ThemeMenu() {
         {(['local', 'utc', 'robot'] as const).map((zone) => (
           <Menu.Item
             key={zone}
+            role="menuitemradio"
+            aria-checked={s.zone === zone}
             rightSection={s.zone === zone && <Icon name="ok" size={14} />}
             onClick={() => setSettings({ zone })}
           >
@@ -145,11 +153,10 @@ function ThemeMenu() {
 function UserMenu() {
   const t = useT('common')
   const who = useWhoami()
-  const client = useQueryClient()
   const out = async () => {
     try {
       await send('POST', 'api/v1/logout')
-      await client.invalidateQueries({ queryKey: ['whoami'] })
+      window.location.reload() // nothing of what was shown stays for the next one
     } catch (error) {
       notify.bad(error)
     }

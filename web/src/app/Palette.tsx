@@ -64,7 +64,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     document.getElementById(`palette-${at}`)?.scrollIntoView({ block: 'nearest' })
   }, [at])
   const key = (e: KeyboardEvent) => {
-    if (e.key === 'ArrowDown') setAt(Math.min(items.length - 1, at + 1))
+    if (e.key === 'ArrowDown') setAt(Math.max(0, Math.min(items.length - 1, at + 1)))
     else if (e.key === 'ArrowUp') setAt(Math.max(0, at - 1))
     else if (e.key === 'Enter') items[at]?.run?.()
     else return
@@ -93,7 +93,10 @@ export function Palette({ onClose }: { onClose: () => void }) {
         aria-activedescendant={items[at] ? `palette-${at}` : undefined}
         data-autofocus
       />
-      <ScrollArea.Autosize mah="50vh" mt="xs">
+      <Text size="sm" c="dimmed" mt="xs" role="status">
+        {items.length === 0 ? t('noneFits') : ''}
+      </Text>
+      <ScrollArea.Autosize mah="50vh" offsetScrollbars="y">
         <Stack gap={2} role="listbox" id="palette-list" aria-label={t('command.palette')}>
           {items.map((i, n) => (
             <UnstyledButton

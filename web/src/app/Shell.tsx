@@ -5,8 +5,9 @@ import { useEffect } from 'react'
 
 import { useT } from '../i18n'
 import { kind } from '../shared/api/client'
-import { reaches, useRole, useWhoami } from '../shared/api/query'
+import { reaches, useDenied, useRole } from '../shared/api/query'
 import { useConnection } from '../shared/live'
+import { getSettings } from '../shared/settings'
 import { Duration, ErrorBoundary, Icon } from '../shared/ui'
 import { useCommandContext } from './CommandButton'
 import { allowed, type CommandContext, commands, matches } from './commands'
@@ -69,10 +70,15 @@ function skip(e: { preventDefault: () => void }): void {
   document.getElementById('main')?.focus()
 }
 
+function isBelow(path: string, page: string): boolean {
+  return page !== '/' && path.startsWith(`${page}/`)
+}
+
 function useTitle(path: string): void {
   const t = useT('common')
   useEffect(() => {
-    const page = pages.find((p) => p.path === path)
+    // Of pages of one thing the name of the page that leads there.
+    const page = pages.find((p) => p.path === path) ?? pages.find((p) => isBelow(path, p.path))
     document.title = page ? `${t(page.nav)} · bagpipe` : 'bagpipe'
   }, [path, t])
 }
@@ -113,14 +119,22 @@ function OfflineBanner() {
   const t = useT('common')
   const c = useConnection()
   const now = useServerTime(1000, c.state !== 'open')
-  // A handshake that is refused looks like a lost line; then signing in is what is asked for.
-  const stranger = useWhoami()?.role === null
-  const lost = !stranger && (c.state === 'offline' || c.state === 'denied')
+  const denied = useDenied()
+  const lost = c.state === 'offline' || denied
+  const seconds = Math.max(0, Math.round((now - c.since) / 1000))
   return (
     <div role="status">
       {lost && (
-        <Alert color="orange" mb="md" icon={<Icon name="network" />} title={t('offline.title')}>
-          {t('offline.text')} <Duration seconds={Math.max(0, (now - c.since) / 1000)} />
+        <Alert
+          color="orange"
+          mb="md"
+          icon={<Icon name={denied ? 'lock' : 'network'} />}
+          title={t(denied ? 'connection.denied' : 'offline.title')}
+        >
+          {t(denied ? 'offline.denied' : 'offline.text')}{' '}
+          <span aria-live="off" aria-hidden>
+            <Duration seconds={seconds} />
+          </span>
         </Alert>
       )}
     </div>
@@ -135,7 +149,7 @@ function typing(e: KeyboardEvent): boolean {
 
 function run(e: KeyboardEvent, ctx: CommandContext): void {
   const c = commands.find((one) => one.keys !== undefined && matches(one.keys, e))
-  if (!c?.keys || (!c.keys.startsWith('Ctrl+') && typing(e))) return
+  if (!c?.keys || (!c.keys.startsWith('Ctrl+') && (typing(e) || !getSettings().shortcuts))) return
   if (allowed(c, ctx) !== true) return
   e.preventDefault()
   void c.run(ctx)

@@ -12,6 +12,8 @@ export interface Settings {
   robotOffsetMin: number
   /** sizes by 1000 (MB) or 1024 (MiB) */
   bytes: 'decimal' | 'binary'
+  /** commands have single keys; off for those who speak to their browser, or whose hand is not steady */
+  shortcuts: boolean
   /** device that is looked at through a server; '' none */
   robot: string
 }
@@ -27,6 +29,7 @@ function first(): Settings {
     zone: 'local',
     robotOffsetMin: 0,
     bytes: 'decimal',
+    shortcuts: true,
     robot: '',
   }
 }

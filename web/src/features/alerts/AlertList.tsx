@@ -1,4 +1,4 @@
-import { Group, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core'
+import { Box, Group, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 
@@ -17,6 +17,7 @@ import {
   type StateKind,
 } from '../../shared/ui'
 import { nsToMs, ns as parseNs } from '../../shared/time'
+import { Seen } from './Acknowledge'
 
 type Alert = AgentSchemas['Alerts']['alerts'][number]
 
@@ -78,7 +79,13 @@ export function AlertList({ state }: { state: 'active' | 'cleared' }) {
 function Rows({ rows }: { rows: Alert[] }) {
   const t = useT('alerts')
   return (
-    <Table.ScrollContainer minWidth={720}>
+    <Table.ScrollContainer
+      minWidth={860}
+      type="native"
+      tabIndex={0}
+      role="region"
+      aria-label={t('common:nav.alerts')}
+    >
       <Table>
         <Table.Thead>
           <Table.Tr>
@@ -87,6 +94,7 @@ function Rows({ rows }: { rows: Alert[] }) {
             <Table.Th>{t('since')}</Table.Th>
             <Table.Th ta="right">{t('lasts')}</Table.Th>
             <Table.Th ta="right">{t('times')}</Table.Th>
+            <Table.Th visibleFrom="sm">{t('seen')}</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -100,6 +108,9 @@ function Rows({ rows }: { rows: Alert[] }) {
                 <Text size="xs" c="dimmed" className="bp-mono">
                   {a.key}
                 </Text>
+                <Box hiddenFrom="sm" mt={4}>
+                  <Seen alert={a} />
+                </Box>
               </Table.Td>
               <Table.Td>
                 <DateTime ns={a.since_ns} />
@@ -109,6 +120,9 @@ function Rows({ rows }: { rows: Alert[] }) {
               </Table.Td>
               <Table.Td ta="right">
                 <Num value={a.count} />
+              </Table.Td>
+              <Table.Td visibleFrom="sm">
+                <Seen alert={a} />
               </Table.Td>
             </Table.Tr>
           ))}

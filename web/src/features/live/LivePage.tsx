@@ -6,17 +6,21 @@ import { kind } from '../../shared/api/client'
 import {
   addPanel,
   emptyLayout,
+  freeName,
+  LayoutMenu,
   LiveSource,
+  loadChosen,
+  loadLayouts,
   PanelGrid,
   panelKinds,
+  put,
+  saveLayouts,
   suggest,
   type Layout,
 } from '../../shared/panels'
 import { useTopics } from '../../shared/panels/hooks'
 import { useSettings } from '../../shared/settings'
 import { Empty, Page } from '../../shared/ui'
-import { LayoutMenu } from './LayoutMenu'
-import { freeName, loadChosen, loadLayouts, put, saveLayouts } from './layouts'
 
 export default function LivePage() {
   const t = useT('live')

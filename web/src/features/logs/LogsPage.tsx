@@ -1,4 +1,5 @@
 import { Button, Code, Drawer, Group, Select, Stack, Table, Text, TextInput } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { useDeferredValue, useMemo, useState } from 'react'
 
 import { type Translate, useT } from '../../i18n'
@@ -20,18 +21,18 @@ import { useLog } from './useLog'
 const kinds: Record<Level, StateKind> = {
   error: 'bad',
   warning: 'warn',
-  notice: 'ok',
+  notice: 'idle',
   info: 'idle',
   debug: 'unknown',
 }
 
-function columnsOf(t: Translate): Column<LogLine>[] {
+function columnsOf(t: Translate, narrow: boolean): Column<LogLine>[] {
   return [
     {
       id: 'time',
       title: t('time'),
-      width: '240px',
-      render: (l) => <DateTime ns={l.time_ns} digits={3} />,
+      width: narrow ? '120px' : '240px',
+      render: (l) => <DateTime ns={l.time_ns} digits={narrow ? 0 : 3} date={!narrow} />,
     },
     {
       id: 'level',
@@ -82,7 +83,8 @@ function Lines({ lines }: { lines: LogLine[] }) {
   const [chosen, setChosen] = useState<LogLine | undefined>()
   const wanted = useDeferredValue(filter)
   const rows = useMemo(() => pick(lines, wanted), [lines, wanted])
-  const columns = useMemo(() => columnsOf(t), [t])
+  const narrow = useMediaQuery('(max-width: 48em)')
+  const columns = useMemo(() => columnsOf(t, narrow), [t, narrow])
   if (lines.length === 0) return <Empty icon="logs" title={t('none')} hint={t('noneHint')} />
   return (
     <>
@@ -97,7 +99,7 @@ function Lines({ lines }: { lines: LogLine[] }) {
           rowKey={(l) => String(l.number)}
           onRow={setChosen}
           {...(chosen ? { selected: String(chosen.number) } : {})}
-          height="calc(100dvh - 240px)"
+          height="max(320px, calc(100dvh - 240px))"
         />
       )}
       <Details line={chosen} onClose={() => setChosen(undefined)} />
@@ -116,7 +118,7 @@ function Filters({ lines, filter, onChange, shown }: FiltersProps) {
   const t = useT('logs')
   const sources = useMemo(() => [...new Set(lines.flatMap(sourcesOf))].sort(), [lines])
   return (
-    <Group gap="sm" align="end">
+    <Group gap="sm" align="start">
       <TextInput
         label={t('find')}
         value={filter.find}

@@ -6,7 +6,15 @@ import { useT } from '../../i18n'
 import type { AgentSchemas } from '../../shared/api/query'
 import { subscribe, useTopic } from '../../shared/live'
 import { Age, formatNumber, Loading, Page, Plot, State, type StateKind } from '../../shared/ui'
-import { AlertsCard, LossCard, RingCard, RobotsCard, StorageCard, SyncCard } from './Cards'
+import {
+  AlertsCard,
+  LossCard,
+  NetworkCard,
+  RingCard,
+  RobotsCard,
+  StorageCard,
+  SyncCard,
+} from './Cards'
 import { type Rates, RateRing } from './rates'
 import { RunningSessions } from './RunningSessions'
 
@@ -18,6 +26,9 @@ const kinds: Record<string, StateKind> = {
   idle: 'idle',
   disk_full: 'bad',
 }
+
+/** Seconds that the plots show. */
+const WINDOW_S = 120
 
 const COMMANDS = [
   'session.start',
@@ -94,6 +105,7 @@ export function AgentOverview() {
         <SyncCard status={status} />
         <LossCard status={status} />
         <AlertsCard />
+        <NetworkCard />
         <RobotsCard status={status} />
       </Grid>
     </Page>
@@ -102,6 +114,9 @@ export function AgentOverview() {
 
 function RatePlots({ rates }: { rates: Rates }) {
   const t = useT('overview')
+  const last = rates.x[rates.x.length - 1]
+  const range: [number, number] | undefined =
+    last === undefined ? undefined : [last - WINDOW_S, last]
   const plots = [
     { label: t('messageRate'), y: rates.messages, unit: 'msg/s', digits: 0 },
     { label: t('byteRate'), y: rates.megabytes, unit: 'MB/s', digits: 2 },
@@ -112,13 +127,16 @@ function RatePlots({ rates }: { rates: Rates }) {
         <Grid.Col key={p.unit} span={{ base: 12, md: 6 }}>
           <Paper withBorder p="md">
             <Group justify="space-between">
-              <Text fw={600}>{p.label}</Text>
+              <Text fw={600} component="h2" size="md" m={0}>
+                {p.label}
+              </Text>
               <Text className="bp-num" fw={600}>
                 {p.y.length > 0 ? formatNumber(p.y[p.y.length - 1] ?? 0, p.digits) : '–'} {p.unit}
               </Text>
             </Group>
             <Plot
-              height={150}
+              height={180}
+              {...(range ? { range } : {})}
               label={p.label}
               cursor="overview"
               zero

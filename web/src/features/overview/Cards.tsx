@@ -1,15 +1,28 @@
 import { Grid, Group, Paper, Progress, Stack, Table, Text } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 
 import { useT } from '../../i18n'
 import { request } from '../../shared/api/client'
 import type { AgentSchemas } from '../../shared/api/query'
-import { Bytes, Duration, Num, Rate, State, type StateKind } from '../../shared/ui'
+import { useConnection } from '../../shared/live'
+import { ns, nsToMs } from '../../shared/time'
+import {
+  Age,
+  Bytes,
+  Duration,
+  Empty,
+  ErrorState,
+  Num,
+  Rate,
+  State,
+  type StateKind,
+} from '../../shared/ui'
 import type { Status } from './AgentOverview'
 import { timeUntilFull } from './rates'
 
-function Card({ title, children }: { title: string; children: ReactNode }) {
+export function Card({ title, children }: { title: string; children: ReactNode }) {
   return (
     <Grid.Col span={{ base: 12, sm: 6, lg: 4 }}>
       <Paper withBorder p="md" h="100%">
@@ -24,7 +37,7 @@ function Card({ title, children }: { title: string; children: ReactNode }) {
   )
 }
 
-function Line({ label, children }: { label: string; children: ReactNode }) {
+export function Line({ label, children }: { label: string; children: ReactNode }) {
   return (
     <Group justify="space-between" wrap="nowrap">
       <Text size="sm" c="dimmed">
@@ -149,17 +162,80 @@ export function LossCard({ status }: StatusProps) {
   )
 }
 
+interface LinkLike {
+  configured: boolean
+  state?: string
+  since_ns?: string
+  error?: string
+  waiting?: number
+  waiting_bytes?: number
+}
+
+const linkKinds: Record<string, StateKind> = {
+  connected: 'ok',
+  connecting: 'warn',
+  waiting: 'bad',
+}
+
+const LINK_EVERY_MS = 5000
+
+/** The way from here to the server, and from the browser to here. */
+export function NetworkCard() {
+  const t = useT('overview')
+  const connection = useConnection()
+  const { data: link, error } = useQuery({
+    queryKey: ['link'],
+    queryFn: () => request<LinkLike>('api/v1/link'),
+    refetchInterval: LINK_EVERY_MS, // the link's state is no event
+  })
+  const since = ns(link?.since_ns)
+  return (
+    <Card title={t('network')}>
+      <Line label={t('toBrowser')}>
+        <Num value={connection.state === 'open' ? connection.latencyMs : undefined} unit="ms" />
+      </Line>
+      {error && !link && <ErrorState error={error} />}
+      {link && !link.configured && <State kind="idle" label={t('noLink')} />}
+      {link?.configured && (
+        <>
+          <Line label={t('toServer')}>
+            <State
+              kind={linkKinds[link.state ?? ''] ?? 'unknown'}
+              label={t(`link.${link.state ?? 'unknown'}`)}
+            />
+          </Line>
+          <Line label={t('linkSince')}>
+            <Age at={since === undefined ? undefined : nsToMs(since)} />
+          </Line>
+          <Line label={t('linkWaiting')}>
+            <Num value={link.waiting} /> · <Bytes value={link.waiting_bytes} />
+          </Line>
+          {link.error && (
+            <Text size="sm" className="bp-break">
+              {link.error}
+            </Text>
+          )}
+        </>
+      )}
+    </Card>
+  )
+}
+
+/** As many alerts stand on the card. */
+const ALERTS = 5
+
 export function AlertsCard() {
   const t = useT('overview')
-  const { data } = useQuery({
+  const { data, error, refetch } = useQuery({
     queryKey: ['alerts'],
     queryFn: () => request<AgentSchemas['Alerts']>('api/v1/alerts'),
   })
   const alerts = data?.alerts ?? []
   return (
     <Card title={t('common:nav.alerts')}>
+      {error && !data && <ErrorState error={error} retry={() => void refetch()} />}
       {data && alerts.length === 0 && <State kind="ok" label={t('noAlerts')} />}
-      {alerts.slice(0, 5).map((a) => (
+      {alerts.slice(0, ALERTS).map((a) => (
         <Stack key={a.key} gap={0}>
           <State
             kind={a.severity === 'critical' ? 'bad' : a.severity === 'warning' ? 'warn' : 'idle'}
@@ -170,6 +246,9 @@ export function AlertsCard() {
           </Text>
         </Stack>
       ))}
+      {alerts.length > ALERTS && (
+        <Link to="/alerts">{t('moreAlerts', { count: alerts.length - ALERTS })}</Link>
+      )}
     </Card>
   )
 }
@@ -186,12 +265,22 @@ export function RobotsCard({ status }: StatusProps) {
   const t = useT('overview')
   const robots = (status as { robots?: RobotLike[] }).robots ?? []
   return (
-    <Grid.Col span={{ base: 12, lg: 8 }}>
+    <Grid.Col span={12}>
       <Paper withBorder p="md" h="100%">
         <Text fw={600} component="h2" size="md" m={0}>
           {t('robots')}
         </Text>
-        <Table.ScrollContainer minWidth={420}>
+        {robots.length === 0 && (
+          <Empty icon="robot" title={t('nothingSeen')} hint={t('nothingSeenHint')} />
+        )}
+        <Table.ScrollContainer
+          minWidth={420}
+          type="native"
+          tabIndex={0}
+          role="region"
+          aria-label={t('robots')}
+          hidden={robots.length === 0}
+        >
           <Table>
             <Table.Thead>
               <Table.Tr>

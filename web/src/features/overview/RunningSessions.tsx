@@ -78,7 +78,7 @@ function SessionRow({ session: s }: { session: Session }) {
           label={t('common:command.stop')}
           text={t('common:confirm.stop')}
           danger
-          disabled={!may}
+          why={may ? undefined : t('common:why.role.operator')}
           onConfirm={() => act('session.stop', s.id, t('common:done.stop'))}
         />
       </Group>

@@ -1,13 +1,14 @@
-import { Grid, Group, Paper, Stack, Table, Text, UnstyledButton } from '@mantine/core'
+import { Button, Grid, Group, Paper, Stack, Table, Text } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 
 import { CommandButton } from '../../app/CommandButton'
 import { useT } from '../../i18n'
 import { request } from '../../shared/api/client'
 import { setSettings, useSettings } from '../../shared/settings'
+import { ns, nsToMs } from '../../shared/time'
 import {
+  Age,
   Bytes,
-  Duration,
   Empty,
   ErrorState,
   Loading,
@@ -18,12 +19,15 @@ import {
   type StateKind,
 } from '../../shared/ui'
 
+import { AlertsCard } from './Cards'
+import { ArchiveCard, ServerCard } from './ServerCards'
+
 interface RobotRow {
   robot: string | null
   device: string
   name: string
   state: string
-  age_s: number | null
+  seen_ns: string | null
   does: string | null
 }
 
@@ -59,6 +63,11 @@ export function ServerOverview() {
   })
   return (
     <Page title={t('common:nav.overview')}>
+      <Grid gap="md">
+        <ArchiveCard />
+        <ServerCard />
+        <AlertsCard />
+      </Grid>
       {robots.isPending && <Loading />}
       {robots.error && <ErrorState error={robots.error} retry={() => void robots.refetch()} />}
       {robots.data && robots.data.robots.length === 0 && (
@@ -111,23 +120,30 @@ function DeviceCard({ rows, chosen }: { rows: RobotRow[]; chosen: boolean }) {
   })
   if (!first) return null
   const s = data?.status
+  const seen = ns(first.seen_ns)
   return (
     <Grid.Col span={{ base: 12, md: 6, xl: 4 }}>
       <Paper withBorder p="md" h="100%" className={chosen ? 'bp-chosen' : undefined}>
         <Stack gap="xs">
           <Group justify="space-between">
-            <UnstyledButton
-              onClick={() => setSettings({ robot: chosen ? '' : device })}
-              aria-pressed={chosen}
-            >
-              <Text fw={600} className="bp-break">
-                {first.name}
-              </Text>
-            </UnstyledButton>
-            <State kind={kinds[first.state] ?? 'unknown'} label={t(`device.${first.state}`)} />
+            <Text fw={600} component="h2" size="md" m={0} className="bp-break">
+              {first.name}
+            </Text>
+            <Group gap="sm">
+              <State kind={kinds[first.state] ?? 'unknown'} label={t(`device.${first.state}`)} />
+              <Button
+                size="compact-sm"
+                variant={chosen ? 'filled' : 'default'}
+                aria-pressed={chosen}
+                aria-label={t('chooseOne', { name: first.name })}
+                onClick={() => setSettings({ robot: chosen ? '' : device })}
+              >
+                {t(chosen ? 'chosen' : 'choose')}
+              </Button>
+            </Group>
           </Group>
           <Text size="sm" c="dimmed" component="div">
-            {t('heard')} <Duration seconds={first.age_s} /> ·{' '}
+            {t('heard')} <Age at={seen === undefined ? undefined : nsToMs(seen)} /> ·{' '}
             {t(`state.${s?.state ?? first.does ?? 'unknown'}`)} · {t('free')}{' '}
             <Bytes value={s?.storage?.free} />
             {s?.sync?.state ? ` · ${t('sync')} ${t(`syncState.${s.sync.state}`)}` : ''}

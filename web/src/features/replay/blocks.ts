@@ -13,17 +13,19 @@ export interface Grid {
   readonly size: bigint
 }
 
-const MIN_NS = 100_000_000n
+const MIN_NS = 250_000_000n
 const MAX_NS = 5_000_000_000n
-const TARGET_BYTES = 2 * 1024 * 1024
+const TARGET_BYTES = 1024 * 1024
 
-/** A grid whose blocks hold about 2 MiB at the mean rate of the recording, between 0.1 and 5 s. */
+/** Nanoseconds of a block that holds about 1 MiB when `bytes` come in a second. */
+export function blockSize(bytes: number): bigint {
+  const wanted = bytes > 0 ? BigInt(Math.round((TARGET_BYTES / bytes) * 1e9)) : MAX_NS
+  return wanted < MIN_NS ? MIN_NS : wanted > MAX_NS ? MAX_NS : wanted
+}
+
+/** What has no length is 1 ns long. */
 export function gridFor(from: bigint, to: bigint, bytes: number): Grid {
-  const end = to > from ? to : from + 1n
-  const seconds = Number(end - from) / 1e9
-  const wanted = bytes > 0 ? BigInt(Math.round((TARGET_BYTES / bytes) * seconds * 1e9)) : MAX_NS
-  const size = wanted < MIN_NS ? MIN_NS : wanted > MAX_NS ? MAX_NS : wanted
-  return { from, to: end, size }
+  return { from, to: to > from ? to : from + 1n, size: blockSize(bytes) }
 }
 
 export function blockCount(grid: Grid): number {

@@ -20,6 +20,10 @@ export class Lru<K, V> {
     return this.#entries.has(key)
   }
 
+  keys(): IterableIterator<K> {
+    return this.#entries.keys()
+  }
+
   get(key: K): V | undefined {
     const entry = this.#entries.get(key)
     if (!entry) return undefined

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 
-import { block, blockAt, blockCount, gridFor, type Block } from './blocks'
+import { block, blockAt, blockCount, blockSize, type Block } from './blocks'
 import { Lru } from './lru'
-import { Player, type PlayerIo } from './player'
-import { parseFrameSlice, parseJsonSlice, type Item, type Slice } from './slices'
+import { lastBefore, Player, type PlayerIo } from './player'
+import type { Item, Slice } from './slices'
 
 const grid = { from: 0n, to: 3_500_000_000n, size: 1_000_000_000n }
 
@@ -19,17 +19,26 @@ function sliceOf(b: Block): Slice {
   }
 }
 
-function rig(load: PlayerIo['load'] = (b) => Promise.resolve(sliceOf(b))) {
+function atOf(time: bigint): Item[] {
+  return lastBefore(sliceOf(blockAt(grid, time)), time)
+}
+
+function rig(
+  load: PlayerIo['load'] = (b) => Promise.resolve(sliceOf(b)),
+  at: PlayerIo['at'] = (time) => Promise.resolve(atOf(time)),
+) {
   const seen: { topic: string; at: bigint; reset: boolean }[] = []
   const asked: number[] = []
-  const player = new Player(grid, {
+  const io: PlayerIo = {
     load: (b, signal) => {
       asked.push(b.index)
       return load(b, signal)
     },
+    at,
     emit: (items, reset) => items.forEach((i) => seen.push({ topic: i.topic, at: i.at, reset })),
     changed: () => undefined,
-  })
+  }
+  const player = new Player(grid, io, grid.from, 0)
   return { player, seen, asked }
 }
 
@@ -44,8 +53,9 @@ describe('blocks', () => {
   })
 
   it('are shorter the more there is in a second', () => {
-    expect(gridFor(0n, 100_000_000_000n, 10_000_000_000).size).toBe(100_000_000n)
-    expect(gridFor(0n, 100_000_000_000n, 1000).size).toBe(5_000_000_000n)
+    expect(blockSize(100_000_000)).toBe(250_000_000n)
+    expect(blockSize(1024 * 1024)).toBe(1_000_000_000n)
+    expect(blockSize(0)).toBe(5_000_000_000n)
   })
 })
 
@@ -119,13 +129,10 @@ describe('Player', () => {
   it('aborts an older seek and shows the newest only', async () => {
     const signals: AbortSignal[] = []
     const release: (() => void)[] = []
-    const { player, seen } = rig(
-      (b, signal) =>
-        new Promise((resolve) => {
-          signals.push(signal)
-          release.push(() => resolve(sliceOf(b)))
-        }),
-    )
+    const { player, seen } = rig(undefined, (time, signal) => {
+      signals.push(signal)
+      return new Promise((resolve) => release.push(() => resolve(atOf(time))))
+    })
     const first = player.seek(100n)
     const second = player.seek(2_600_000_000n)
     release.forEach((go) => go())
@@ -134,12 +141,50 @@ describe('Player', () => {
     expect(seen.map((s) => s.at)).toEqual([1_999_999_999n, 2_500_000_000n])
   })
 
+  it('takes a place from what it has, without asking', async () => {
+    let asked = 0
+    const { player } = rig(undefined, (time) => {
+      asked++
+      return Promise.resolve(atOf(time))
+    })
+    await player.start()
+    await settle()
+    await player.seek(2_600_000_000n)
+    expect(asked).toBe(1)
+    expect(player.view().buffered).toEqual([{ from: 0n, to: grid.to }])
+  })
+
+  it('steps from message to message', async () => {
+    const { player } = rig()
+    await player.seek(700_000_000n)
+    const places: bigint[] = []
+    for (const forward of [true, true, false, false, false, false, false]) {
+      await player.step(forward)
+      places.push(player.view().time / 1_000_000n)
+    }
+    expect(places).toEqual([1000n, 1500n, 1000n, 999n, 500n, 0n, 0n])
+  })
+
+  it('plays the part that was chosen again and again', async () => {
+    const { player } = rig()
+    player.setRange({ from: 500_000_000n, to: 900_000_000n })
+    player.setLoop(true)
+    await player.start()
+    player.play()
+    await settle()
+    expect(player.view().time).toBe(500_000_000n)
+    player.tick(600)
+    await settle()
+    expect(player.view()).toMatchObject({ time: 500_000_000n, playing: true })
+  })
+
   it('tells what went wrong and goes on when asked again', async () => {
     let bad = true
     const { player } = rig((b) =>
       bad ? Promise.reject(new Error('503')) : Promise.resolve(sliceOf(b)),
     )
     await player.start()
+    await settle()
     expect(player.view()).toMatchObject({ state: 'failed', playing: false })
     bad = false
     player.play()
@@ -163,56 +208,3 @@ describe('Player', () => {
     expect(player.view().state).toBe('closed')
   })
 })
-
-describe('slices', () => {
-  const line = JSON.stringify({
-    log_time_ns: '12',
-    topic: '/a',
-    type: 't',
-    message: { header: { stamp: { sec: 1, nanosec: 2 } } },
-  })
-
-  it('reads JSON lines and marks what came before', () => {
-    const slice = parseJsonSlice(`${line.replace('"12"', '"3","prior":true')}\nbroken\n${line}\n`)
-    expect(slice.prior.map((i) => i.at)).toEqual([3n])
-    expect(slice.items.map((i) => 'message' in i && i.message.stampNs)).toEqual([1_000_000_002n])
-  })
-
-  it('reads frames by the index of their topic', () => {
-    const slice = parseFrameSlice(record(1, frame(1, 20n)), ['/x', '/cam'], 10n)
-    const got = slice.items[0]
-    expect(got && 'frame' in got && [got.topic, got.frame.kind, ...got.frame.payload]).toEqual([
-      '/cam',
-      'jpeg',
-      7,
-      8,
-    ])
-  })
-
-  it('refuses what is cut off', () => {
-    expect(() => parseFrameSlice(record(1, frame(0, 1n)).slice(0, 30), ['/x'], 0n)).toThrow()
-  })
-})
-
-function frame(stream: number, at: bigint): Uint8Array {
-  const bytes = new Uint8Array(67)
-  const v = new DataView(bytes.buffer)
-  v.setUint32(0, 0x314d5042, true)
-  v.setUint16(4, 1, true)
-  v.setUint16(6, 64, true)
-  v.setUint32(8, stream, true)
-  v.setUint32(12, 2, true)
-  v.setBigInt64(24, at, true)
-  v.setUint16(56, 1, true)
-  bytes.set([7, 8, 0x66], 64)
-  return bytes
-}
-
-function record(type: number, body: Uint8Array): ArrayBuffer {
-  const out = new ArrayBuffer(5 + body.length)
-  const v = new DataView(out)
-  v.setUint32(0, body.length, true)
-  v.setUint8(4, type)
-  new Uint8Array(out).set(body, 5)
-  return out
-}

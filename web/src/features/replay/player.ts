@@ -1,9 +1,15 @@
-import { ahead, blockAt, type Block, type Grid } from './blocks'
+import { ahead, block, blockAt, blockCount, type Block, type Grid } from './blocks'
 import { Lru } from './lru'
 import type { Item, Slice } from './slices'
 
-/** `backfill`: a place was sought and its slice is on the way; `wait`: playing came to one that is. */
+/** `backfill`: a place was sought and what is there is on the way; `wait`: playing came to a block that is. */
 export type PlayerState = 'init' | 'idle' | 'play' | 'wait' | 'backfill' | 'failed' | 'closed'
+
+/** `[from, to]` in nanoseconds. */
+export interface Range {
+  readonly from: bigint
+  readonly to: bigint
+}
 
 export interface PlayerView {
   readonly state: PlayerState
@@ -11,11 +17,19 @@ export interface PlayerView {
   readonly time: bigint
   readonly rate: number
   readonly loop: boolean
+  /** what is played: all, or a part that was chosen */
+  readonly range: Range
   readonly error: Error | undefined
+  /** what can be shown without asking, in order */
+  readonly buffered: readonly Range[]
 }
 
 export interface PlayerIo {
   load(block: Block, signal: AbortSignal): Promise<Slice>
+  /** The last item of each topic up to and with `time`: little, so that a seek is quick. */
+  at(time: bigint, signal: AbortSignal): Promise<readonly Item[]>
+  /** Is a topic told in parts, so that its last message alone is not its state? */
+  parts?(topic: string): boolean
   /** What became due, in order. `reset`: time jumped, `items` are the last ones of each topic. */
   emit(items: readonly Item[], reset: boolean): void
   changed(): void
@@ -24,17 +38,35 @@ export interface PlayerIo {
 export const RATES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10] as const
 
 const CACHE_BYTES = 128 * 1024 * 1024
-const PREFETCH = 3
+const PREFETCH = 4
+/** What is read ahead shares the other end's processors with what is shown. */
+const PREFETCH_AT_ONCE = 2
+/** A place that is left sooner (scrubbing) is not read around, ms. */
+const SETTLE_MS = 120
+/** Blocks that are looked through for the next message of sparse topics. */
+const STEP_BLOCKS = 60
 
-/** The last item of each topic up to and with `time`. */
-export function lastBefore(slice: Slice, time: bigint): Item[] {
+/**
+ * The last item of each topic up to and with `time`, in order; of topics that are told in `parts`,
+ * as transforms are, all that the slice has.
+ */
+export function lastBefore(
+  slice: Slice,
+  time: bigint,
+  parts: (topic: string) => boolean = () => false,
+): Item[] {
   const last = new Map<string, Item>()
-  for (const item of slice.prior) last.set(item.topic, item)
-  for (const item of slice.items) {
-    if (item.at > time) break
-    last.set(item.topic, item)
+  const out: Item[] = []
+  for (const item of [...slice.prior, ...slice.items]) {
+    if (item.at > time) continue
+    if (parts(item.topic)) out.push(item)
+    else last.set(item.topic, item)
   }
-  return [...last.values()].map(asPrior)
+  return [...out, ...last.values()].sort(byTime).map(asPrior)
+}
+
+export function byTime(a: Item, b: Item): number {
+  return a.at < b.at ? -1 : a.at > b.at ? 1 : 0
 }
 
 function asPrior(item: Item): Item {
@@ -48,26 +80,37 @@ export function between(slice: Slice, after: bigint, upTo: bigint): Item[] {
 
 /** Plays a recording by its slices. Has no clock of its own: tick() moves it. */
 export class Player {
-  readonly grid: Grid
   readonly #io: PlayerIo
-  readonly #cache = new Lru<number, Slice>(CACHE_BYTES)
+  #grid: Grid
+  readonly #cache: Lru<number, Slice>
   readonly #loading = new Map<number, Promise<Slice>>()
+  readonly #settleMs: number
   #abort = new AbortController()
+  #settling: ReturnType<typeof setTimeout> | undefined
   /** False: the block at `time` had not come when playing reached it, its first items are still due. */
   #entered = true
   #view: PlayerView
 
-  constructor(grid: Grid, io: PlayerIo, time = grid.from) {
-    this.grid = grid
+  constructor(grid: Grid, io: PlayerIo, time = grid.from, settleMs = SETTLE_MS) {
+    this.#grid = grid
     this.#io = io
+    this.#settleMs = settleMs
+    this.#cache = new Lru(CACHE_BYTES)
+    const range = { from: grid.from, to: grid.to }
     this.#view = {
       state: 'init',
       playing: false,
-      time: this.#clamp(time),
+      time: clamp(time, range),
       rate: 1,
       loop: false,
+      range,
       error: undefined,
+      buffered: [],
     }
+  }
+
+  get grid(): Grid {
+    return this.#grid
   }
 
   /** The same object until something changes. */
@@ -80,29 +123,33 @@ export class Player {
   /** Shows `time`; the newest seek aborts what older ones asked for. */
   async seek(time: bigint): Promise<void> {
     if (this.#view.state === 'closed') return
-    const to = this.#clamp(time)
-    const here = blockAt(this.grid, to)
+    const to = clamp(time, this.#grid)
+    const here = blockAt(this.#grid, to)
+    const kept = this.#cache.get(here.index)
     this.#entered = true
-    if (!this.#cache.has(here.index)) this.#abortAll()
+    if (!kept) this.#abortAll()
+    clearTimeout(this.#settling)
     const { signal } = this.#abort
     this.#set({ state: 'backfill', time: to, error: undefined })
     try {
-      const slice = await this.#slice(here)
+      const items = kept
+        ? lastBefore(kept, to, (topic) => this.#io.parts?.(topic) ?? false)
+        : await this.#io.at(to, signal)
       if (signal.aborted || this.#view.time !== to) return
-      this.#io.emit(lastBefore(slice, to), true)
+      this.#io.emit(items, true)
       this.#set({ state: this.#view.playing ? 'play' : 'idle' })
-      this.#prefetch(here.index)
+      this.#settle(here)
     } catch (error) {
       if (!signal.aborted) this.#fail(error)
     }
   }
 
   play(): void {
-    if (this.#view.state === 'closed' || this.#view.playing) return
-    const atEnd = this.#view.time >= this.grid.to
-    const failed = this.#view.state === 'failed'
-    this.#set({ playing: true, state: this.#view.state === 'idle' ? 'play' : this.#view.state })
-    if (atEnd || failed) void this.seek(atEnd ? this.grid.from : this.#view.time)
+    const { state, playing, time, range } = this.#view
+    if (state === 'closed' || playing) return
+    const outside = time >= range.to || time < range.from
+    this.#set({ playing: true, state: state === 'idle' ? 'play' : state })
+    if (outside || state === 'failed') void this.seek(outside ? range.from : time)
   }
 
   pause(): void {
@@ -115,9 +162,24 @@ export class Player {
     else this.play()
   }
 
-  step(deltaNs: bigint): Promise<void> {
-    this.pause()
+  /** Stands still at so much later, or earlier. */
+  jump(deltaNs: bigint): Promise<void> {
     return this.seek(this.#view.time + deltaNs)
+  }
+
+  /** Stands still at the next message, or the one before, of all that are shown. */
+  async step(forward: boolean): Promise<void> {
+    this.pause()
+    const { time } = this.#view
+    this.#set({ state: 'backfill' })
+    const { signal } = this.#abort
+    try {
+      const at = forward ? await this.#next(time) : await this.#previous(time)
+      if (signal.aborted || this.#view.time !== time) return
+      await this.seek(at ?? this.#grid.from)
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error)
+    }
   }
 
   setRate(rate: number): void {
@@ -128,39 +190,51 @@ export class Player {
     this.#set({ loop })
   }
 
+  /** What is played from now on; undefined: all. */
+  setRange(range: Range | undefined): void {
+    const { from, to } = range ?? this.#grid
+    const a = clamp(from, this.#grid)
+    const b = clamp(to, this.#grid)
+    if (a < b) this.#set({ range: { from: a, to: b } })
+  }
+
   /** Moves on by `elapsedMs` of the viewer's time; stands still where a slice has not come. */
   tick(elapsedMs: number): void {
-    const { state, rate, time } = this.#view
+    const { state, rate, time, range } = this.#view
     if (state !== 'play' && state !== 'wait') return
-    const from = blockAt(this.grid, time)
-    const wanted = this.#clamp(time + BigInt(Math.round(elapsedMs * rate * 1e6)))
+    const from = blockAt(this.#grid, time)
     const slice = this.#cache.get(from.index)
     if (!slice) return this.#waitFor(from)
-    const to = wanted < from.to ? wanted : from.to
+    const stop = time < range.to ? range.to : this.#grid.to
+    const wanted = time + BigInt(Math.round(elapsedMs * rate * 1e6))
+    const most = from.to < stop ? from.to : stop
+    const to = wanted < most ? wanted : most
     this.#io.emit(between(slice, this.#entered ? time : time - 1n, to), false)
     this.#entered = true
     this.#set({ time: to, state: 'play' })
-    if (to >= this.grid.to) this.#end()
+    if (to >= stop) this.#end()
     else if (to === from.to) this.#enter(to)
   }
 
   close(): void {
     this.#abortAll()
     this.#cache.clear()
-    this.#set({ state: 'closed', playing: false })
+    this.#set({ state: 'closed', playing: false, buffered: [] })
   }
 
-  /** Forgets all slices: other topics are shown now. */
-  async refresh(): Promise<void> {
+  /** Forgets all slices and asks anew: other topics are shown now, cut into other blocks. */
+  async refresh(size = this.#grid.size): Promise<void> {
     if (this.#view.state === 'closed') return
     this.#abortAll()
     this.#cache.clear()
+    this.#grid = { ...this.#grid, size }
+    this.#set({ buffered: [] })
     await this.seek(this.#view.time)
   }
 
-  /** A message at the very beginning of a block is due when it is entered: ticks begin behind it. */
+  // A message at the very beginning of a block is due when it is entered: ticks begin behind it.
   #enter(time: bigint): void {
-    const next = blockAt(this.grid, time)
+    const next = blockAt(this.#grid, time)
     const slice = this.#cache.get(next.index)
     this.#entered = slice !== undefined
     if (!slice) return this.#waitFor(next)
@@ -168,15 +242,26 @@ export class Player {
       slice.items.filter((item) => item.at === time),
       false,
     )
-    this.#prefetch(next.index)
+    this.#prefetch()
   }
 
   #waitFor(here: Block): void {
     if (this.#view.state !== 'wait') this.#set({ state: 'wait' })
     if (this.#loading.has(here.index)) return
+    this.#need(here)
+  }
+
+  // Reads the block that is shown, then what comes behind it. While playing at once.
+  #settle(here: Block): void {
+    const go = () => (this.#cache.has(here.index) ? this.#prefetch() : this.#need(here))
+    if (this.#view.playing || this.#settleMs === 0) go()
+    else this.#settling = setTimeout(go, this.#settleMs)
+  }
+
+  #need(here: Block): void {
     const { signal } = this.#abort
     this.#slice(here).then(
-      () => this.#prefetch(here.index),
+      () => this.#prefetch(),
       (error: unknown) => {
         if (!signal.aborted) this.#fail(error)
       },
@@ -184,15 +269,20 @@ export class Player {
   }
 
   #end(): void {
-    if (this.#view.loop) void this.seek(this.grid.from)
+    if (this.#view.loop) void this.seek(this.#view.range.from)
     else this.pause()
   }
 
-  #prefetch(index: number): void {
-    for (const i of ahead(this.grid, index, PREFETCH)) {
+  #prefetch(): void {
+    if (this.#view.state === 'closed') return
+    const { index } = blockAt(this.#grid, this.#view.time)
+    for (const i of ahead(this.#grid, index, PREFETCH)) {
+      if (this.#loading.size >= PREFETCH_AT_ONCE) return
       if (this.#cache.has(i) || this.#loading.has(i)) continue
-      // What fails ahead is asked for again when it is needed, and told then.
-      this.#slice(blockAt(this.grid, this.grid.from + BigInt(i) * this.grid.size)).catch(
+      const { signal } = this.#abort
+      this.#slice(block(this.#grid, i)).then(
+        () => !signal.aborted && this.#prefetch(),
+        // What fails ahead is asked for again when it is needed, and told then.
         () => undefined,
       )
     }
@@ -204,19 +294,53 @@ export class Player {
     const running = this.#loading.get(here.index)
     if (running) return running
     const { signal } = this.#abort
-    const loading = this.#io.load(here, signal).then((slice) => {
-      if (!signal.aborted) this.#cache.set(here.index, slice, slice.bytes)
-      return slice
-    })
-    this.#loading.set(here.index, loading)
     const done = () => {
       if (this.#loading.get(here.index) === loading) this.#loading.delete(here.index)
     }
-    loading.then(done, done)
+    const loading = this.#io.load(here, signal).then(
+      (slice) => {
+        done()
+        if (!signal.aborted) this.#keep(here, slice)
+        return slice
+      },
+      (error: unknown) => {
+        done()
+        throw error
+      },
+    )
+    this.#loading.set(here.index, loading)
     return loading
   }
 
+  #keep(here: Block, slice: Slice): void {
+    this.#cache.set(here.index, slice, slice.bytes)
+    const all = [...this.#cache.keys()].sort((a, b) => a - b).map((i) => block(this.#grid, i))
+    this.#set({ buffered: joined(all) })
+  }
+
+  async #next(time: bigint): Promise<bigint> {
+    const first = blockAt(this.#grid, time).index
+    const last = Math.min(blockCount(this.#grid) - 1, first + STEP_BLOCKS)
+    for (let i = first; i <= last; i++) {
+      const slice = await this.#slice(block(this.#grid, i))
+      const found = slice.items.find((item) => item.at > time)
+      if (found) return found.at
+    }
+    return block(this.#grid, last).to
+  }
+
+  // What a block says of the time before it is all that is needed, however long ago that was.
+  async #previous(time: bigint): Promise<bigint | undefined> {
+    const slice = await this.#slice(blockAt(this.#grid, time))
+    const before = [...slice.prior, ...slice.items].filter((item) => item.at < time)
+    return before.reduce<bigint | undefined>(
+      (late, { at }) => (late === undefined || at > late ? at : late),
+      undefined,
+    )
+  }
+
   #abortAll(): void {
+    clearTimeout(this.#settling)
     this.#abort.abort()
     this.#abort = new AbortController()
     this.#loading.clear()
@@ -227,12 +351,23 @@ export class Player {
     this.#set({ state: 'failed', playing: false, error: err })
   }
 
-  #clamp(time: bigint): bigint {
-    return time < this.grid.from ? this.grid.from : time > this.grid.to ? this.grid.to : time
-  }
-
   #set(change: Partial<PlayerView>): void {
     this.#view = { ...this.#view, ...change }
     this.#io.changed()
   }
+}
+
+function clamp(time: bigint, { from, to }: Range): bigint {
+  return time < from ? from : time > to ? to : time
+}
+
+/** Neighbours in one. */
+function joined(blocks: readonly Block[]): Range[] {
+  const out: Range[] = []
+  for (const { from, to } of blocks) {
+    const last = out.at(-1)
+    if (last?.to === from) out[out.length - 1] = { from: last.from, to }
+    else out.push({ from, to })
+  }
+  return out
 }

@@ -1,4 +1,5 @@
-import type { FrameKind, PanelFrame, PanelMessage } from '../../shared/panels/source'
+import { stampOf } from '../../shared/panels/paths'
+import type { PanelFrame, PanelMessage } from '../../shared/panels/source'
 
 /** One thing of a slice: a decoded message, or a picture or cloud made by the server. */
 export type Item =
@@ -9,7 +10,14 @@ export type Item =
 export interface Slice {
   readonly prior: readonly Item[]
   readonly items: readonly Item[]
+  /** about what it weighs in memory */
   readonly bytes: number
+}
+
+/** How far an answer goes: all before `reached` is in it. */
+export interface End {
+  readonly reached: bigint
+  readonly complete: boolean
 }
 
 interface Line {
@@ -22,24 +30,16 @@ interface Line {
 }
 
 const MAX_RECORD = 64 * 1024 * 1024
+const HEAD = 5
 const FRAME_HEADER = 64
 const MAGIC = 0x314d5042 // "BPM1"
+const CUT_OFF = 'the answer is cut off'
 const kinds = { 1: 'jpeg', 2: 'png', 3: 'points' } as const
 
-interface Stamp {
-  sec?: number
-  nanosec?: number
-}
-
-function stampOf(message: unknown): bigint | undefined {
-  const header = (message as { header?: { stamp?: Stamp } } | null)?.header
-  const { sec, nanosec } = header?.stamp ?? {}
-  if (typeof sec !== 'number' || typeof nanosec !== 'number') return undefined
-  const value = BigInt(sec) * 1_000_000_000n + BigInt(nanosec)
-  return value === 0n ? undefined : value
-}
-
-/** A line of `format=json`; undefined when it is none. */
+/**
+ * A message as a line of JSON; undefined when it is none, as `{"topic", "prior", "none"}`, which
+ * says that a topic has no message before the slice.
+ */
 export function parseLine(text: string): { item: Item; prior: boolean } | undefined {
   let line: Line
   try {
@@ -97,10 +97,6 @@ export function parseFrame(
   return { at, topic, frame }
 }
 
-export function frameKind(frame: PanelFrame): FrameKind {
-  return frame.kind === 'points' ? 'points' : 'image'
-}
-
 function sorted(all: { item: Item; prior: boolean }[], bytes: number): Slice {
   const byTime = (a: Item, b: Item) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)
   const pick = (prior: boolean) =>
@@ -111,39 +107,54 @@ function sorted(all: { item: Item; prior: boolean }[], bytes: number): Slice {
   return { prior: pick(true), items: pick(false), bytes }
 }
 
-/** A slice of JSON lines. A line that is none is left out. */
-export function parseJsonSlice(text: string): Slice {
-  const all = text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map(parseLine)
-    .filter((x) => x !== undefined)
-  // Decoded values weigh about three times their text.
-  return sorted(all, text.length * 3)
+interface Record {
+  type: number
+  body: Uint8Array<ArrayBuffer>
 }
 
-/** A slice of `[u32 length][u8 type][body]`; throws when it is cut off. What lies before `from` is prior. */
+function* records(buffer: ArrayBuffer): Generator<Record> {
+  const view = new DataView(buffer)
+  for (let at = 0; at < buffer.byteLength;) {
+    if (at + HEAD > buffer.byteLength) throw new Error(CUT_OFF)
+    const size = view.getUint32(at, true)
+    const end = at + HEAD + size
+    if (size > MAX_RECORD || end > buffer.byteLength) throw new Error(CUT_OFF)
+    yield { type: view.getUint8(at + 4), body: new Uint8Array(buffer, at + HEAD, size) }
+    at = end
+  }
+}
+
+function parseEnd(text: string): End {
+  const { reached, complete } = JSON.parse(text) as { reached?: unknown; complete?: unknown }
+  if (typeof reached !== 'string' || typeof complete !== 'boolean') throw new Error(CUT_OFF)
+  return { reached: BigInt(reached), complete }
+}
+
+/**
+ * An answer of `format=frames`: a row of `[u32 length][u8 kind][content]`. Throws when it is cut
+ * off. What lies before `from` is prior; what lies behind what was reached comes again with the
+ * next answer and is left out.
+ */
 export function parseFrameSlice(
   buffer: ArrayBuffer,
   topics: readonly string[],
   from: bigint,
-): Slice {
-  const view = new DataView(buffer)
+): Slice & { readonly end: End } {
   const all: { item: Item; prior: boolean }[] = []
-  for (let at = 0; at < buffer.byteLength;) {
-    if (at + 5 > buffer.byteLength) throw new Error('slice is cut off')
-    const size = view.getUint32(at, true)
-    const type = view.getUint8(at + 4)
-    if (size > MAX_RECORD || at + 5 + size > buffer.byteLength) throw new Error('slice is cut off')
-    const body = new Uint8Array(buffer, at + 5, size)
-    at += 5 + size
-    if (type === 0) {
-      const line = parseLine(new TextDecoder().decode(body))
-      if (line) all.push(line)
-    } else if (type === 1) {
+  let end: End | undefined
+  for (const { type, body } of records(buffer)) {
+    if (type === 1) {
       const item = parseFrame(body, topics)
       if (item) all.push({ item, prior: item.at < from })
+      continue
     }
+    const text = new TextDecoder().decode(body)
+    const line = type === 0 ? parseLine(text) : undefined
+    if (line) all.push(line)
+    else if (type === 2) end = parseEnd(text)
   }
-  return sorted(all, buffer.byteLength * 2)
+  if (!end) throw new Error(CUT_OFF)
+  const { reached, complete } = end
+  const whole = complete ? all : all.filter((x) => x.prior || x.item.at < reached)
+  return { ...sorted(whole, buffer.byteLength * 2), end }
 }

@@ -1,6 +1,7 @@
-import { NumberInput, Select, Stack, Switch } from '@mantine/core'
+import { Anchor, NumberInput, Select, Stack, Switch } from '@mantine/core'
 
 import { useT } from '../../i18n'
+import { baseUrl } from '../../shared/api/base'
 import { setSettings, type Settings, useSettings } from '../../shared/settings'
 
 interface ChoiceProps<K extends keyof Settings> {
@@ -41,6 +42,12 @@ export function Appearance() {
         checked={s.contrast}
         onChange={(e) => setSettings({ contrast: e.currentTarget.checked })}
       />
+      <Switch
+        label={t('shortcuts')}
+        description={t('shortcutsHint')}
+        checked={s.shortcuts}
+        onChange={(e) => setSettings({ shortcuts: e.currentTarget.checked })}
+      />
       <Choice
         label={t('common:language')}
         name="language"
@@ -76,6 +83,9 @@ export function Appearance() {
           { value: 'binary', label: 'KiB, MiB, GiB (1024)' },
         ]}
       />
+      <Anchor size="sm" href={new URL('licenses.txt', baseUrl()).href} target="_blank">
+        {t('licences')}
+      </Anchor>
     </Stack>
   )
 }

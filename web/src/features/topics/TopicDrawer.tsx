@@ -1,7 +1,7 @@
 import { Button, Drawer, Stack, Table, Text, Title } from '@mantine/core'
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 
-import { useT } from '../../i18n'
+import { type Translate, useT } from '../../i18n'
 import { LiveSource } from '../../shared/panels'
 import { ImagePanel } from '../../shared/panels/image/ImagePanel'
 import { PlotPanel } from '../../shared/panels/plot/PlotPanel'
@@ -9,8 +9,10 @@ import { imageTypes } from '../../shared/panels/suggest'
 import { useLatest } from '../../shared/panels/hooks'
 import { MessageTree } from '../../shared/panels/text/MessageTree'
 import type { PanelSource } from '../../shared/panels'
+import { getSettings } from '../../shared/settings'
+import { figures, formatBytes, formatNumber } from '../../shared/ui'
 import { RateHistory } from './RateHistory'
-import { recordedOf, type Topic, type TopicStore } from './store'
+import { expectedHz, recordedOf, type Topic, type TopicStore } from './store'
 
 interface DrawerProps {
   store: TopicStore
@@ -69,23 +71,34 @@ function Part({ title, children }: { title: string; children: React.ReactNode })
   )
 }
 
+function nowOf(topic: Topic, t: Translate): string {
+  if (topic.rate_hz === null) return `${t('notMeasured')}. ${t('notMeasuredHint')}`
+  return `${figures(topic.rate_hz)} Hz, ${formatBytes(topic.bytes_per_s ?? 0, getSettings().bytes)}/s`
+}
+
 function Facts({ topic }: { topic: Topic }) {
   const t = useT('topics')
   const why = recordedOf(topic)
+  const least = expectedHz(topic)
   const rows: [string, string][] = [
     [t('column.type'), topic.type],
     [t('robot'), topic.robot],
     [t('domain'), String(topic.domain)],
     [t('column.writers'), String(topic.writers)],
     [t('column.recorded'), `${t(`recorded.${why}`)}. ${t(`why.${why}`)}`],
+    [t('now'), nowOf(topic, t)],
+    [
+      t('expected'),
+      least === undefined ? t('expectedNone') : t('expectedAt', { hz: figures(least) }),
+    ],
     ...topic.qos.offered.map((q, i): [string, string] => [
       t('offered', { n: i + 1 }),
       `${q.reliability}, ${q.durability}, ${q.history} ${q.depth}`,
     ]),
     ...topic.qos.incompatible.map((p): [string, string] => [t('mismatch'), t('mismatchOf', { p })]),
     ...Object.entries(topic.lost).map(([cause, n]): [string, string] => [
-      t('lostBy', { cause }),
-      String(n),
+      t('lostBy', { cause: t(`overview:cause.${cause}`) }),
+      formatNumber(n),
     ]),
   ]
   return (

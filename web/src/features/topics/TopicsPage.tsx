@@ -1,4 +1,5 @@
-import { Group, Select, TextInput } from '@mantine/core'
+import { Group, Select, Text, TextInput } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { useDeferredValue, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 
 import { useT } from '../../i18n'
@@ -7,7 +8,7 @@ import { eventsTarget, subscribe } from '../../shared/live'
 import { useSettings } from '../../shared/settings'
 import { Empty, Loading, Page, VirtualTable, type Sort } from '../../shared/ui'
 import { columnsOf } from './columns'
-import { groupsOf, select, sortBy, TopicStore, type GroupBy, type Line } from './store'
+import { groupsOf, measured, select, sortBy, TopicStore, type GroupBy, type Line } from './store'
 import { TopicDrawer } from './TopicDrawer'
 
 /** What the graph has, once a second. */
@@ -55,7 +56,8 @@ function TopicsOf({ device }: { device: string }) {
   const [chosen, setChosen] = useState<string | undefined>()
   const needle = useDeferredValue(find)
   const lines = useLines(store, needle, sort, group)
-  const columns = useMemo(() => columnsOf(store, t), [store, t])
+  const narrow = useMediaQuery('(max-width: 48em)')
+  const columns = useMemo(() => columnsOf(store, t, narrow), [store, t, narrow])
   if (why !== '') return <Empty icon="warn" title={t('refused')} hint={why} />
   if (store.version === 0) return <Loading />
   if (store.names.length === 0) {
@@ -64,7 +66,7 @@ function TopicsOf({ device }: { device: string }) {
   const count = lines.filter((l) => 'key' in l).length
   return (
     <>
-      <Group gap="sm" align="end">
+      <Group gap="sm" align="start">
         <TextInput
           label={t('find')}
           value={find}
@@ -84,6 +86,7 @@ function TopicsOf({ device }: { device: string }) {
           onChange={(v) => setGroup((v ?? 'none') as GroupBy)}
         />
       </Group>
+      <Measured store={store} />
       {lines.length === 0 ? (
         <Empty icon="search" title={t('noneFound')} hint={t('noneFoundHint')} />
       ) : (
@@ -95,7 +98,7 @@ function TopicsOf({ device }: { device: string }) {
           sort={{ value: sort, onChange: setSort }}
           onRow={(l) => 'key' in l && setChosen(l.key)}
           {...(chosen === undefined ? {} : { selected: chosen })}
-          height="calc(100dvh - 240px)"
+          height="max(320px, calc(100dvh - 270px))"
         />
       )}
       <TopicDrawer
@@ -105,6 +108,22 @@ function TopicsOf({ device }: { device: string }) {
         onClose={() => setChosen(undefined)}
       />
     </>
+  )
+}
+
+/** Says why some rates are not there; nothing when all are. */
+function Measured({ store }: { store: TopicStore }) {
+  const t = useT('topics')
+  const count = useSyncExternalStore(
+    (l) => store.watch(l),
+    () => measured(store),
+  )
+  const all = store.names.length
+  if (count === all) return null
+  return (
+    <Text size="sm" c="dimmed">
+      {t('measured', { count, all })} {t('notMeasuredHint')}
+    </Text>
   )
 }
 

@@ -98,6 +98,17 @@ export function lostOf(t: Topic): number {
   return Object.values(t.lost).reduce((sum, n) => sum + n, 0)
 }
 
+/** The least rate that writers promise by their deadline; undefined: they promise none. */
+export function expectedHz(t: Topic): number | undefined {
+  const deadlines = t.qos.offered.flatMap((q) => (q.deadline_s ? [q.deadline_s] : []))
+  return deadlines.length > 0 ? 1 / Math.max(...deadlines) : undefined
+}
+
+/** Topics whose rate is known, as somebody reads them. */
+export function measured(store: TopicStore): number {
+  return store.names.filter((key) => (store.get(key)?.rate_hz ?? null) !== null).length
+}
+
 export type SortBy = 'topic' | 'type' | 'hz' | 'bytes' | 'age' | 'writers' | 'lost'
 
 const values: Record<SortBy, (t: Topic) => string | number> = {

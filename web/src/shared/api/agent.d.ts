@@ -228,6 +228,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts/{key}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says that somebody has seen an alert that is active, with a note if there is one. */
+        post: operations["post_alerts_key_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/topics": {
         parameters: {
             query?: never;
@@ -633,6 +650,23 @@ export interface paths {
         };
         /** All of its files as a tar stream. */
         get: operations["get_sessions_id_download"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Messages of a session, by topics and time: MCAP, JSON lines, CSV or frames. */
+        get: operations["get_sessions_id_data"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1055,6 +1089,13 @@ export interface components {
             since_ns: string | null;
             cleared_ns: string | null;
             count: number;
+            acknowledged_ns: string | null;
+            acknowledged_by: string | null;
+            note: string | null;
+        };
+        Acknowledge: {
+            /** @description at most 255 bytes */
+            note?: string | null;
         };
         Alerts: {
             alerts: components["schemas"]["Alert"][];
@@ -1928,6 +1969,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Alerts"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            414: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    post_alerts_key_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Acknowledge"];
+            };
+        };
+        responses: {
+            /** @description Says that somebody has seen an alert that is active, with a note if there is one. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -2888,6 +2963,58 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            414: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    get_sessions_id_data: {
+        parameters: {
+            query?: {
+                /** @description names with commas between them; * is anything */
+                topics?: string;
+                /** @description log time in nanoseconds since 1970, or +90s after the session began */
+                from?: string;
+                /** @description before this time, said the same way */
+                to?: string;
+                /** @description of the reply [mcap] */
+                format?: "mcap" | "json" | "csv" | "frames";
+                /** @description first the last message before 'from' of each topic; json and frames */
+                prior?: boolean;
+                /** @description cut the connection when the slice gets larger; frames: end them there [4 MiB] */
+                max_bytes?: number;
+                /** @description of pictures in frames, at most [1280] */
+                width?: number;
+                /** @description of their JPEG [75] */
+                quality?: number;
+                /** @description of clouds in frames, at most [20000] */
+                max_points?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Messages of a session, by topics and time: MCAP, JSON lines, CSV or frames. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-mcap": unknown;
+                    "application/x-ndjson": unknown;
+                    "text/csv": unknown;
+                    "application/x-bagpipe-frames": unknown;
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             414: components["responses"]["Problem"];
             431: components["responses"]["Problem"];

@@ -1,7 +1,7 @@
 import createClient, { type Client } from 'openapi-fetch'
 
 import type { paths as AgentPaths } from './agent'
-import { apiUrl } from './base'
+import { apiUrl, runTimeConfig } from './base'
 import type { paths as ServerPaths } from './server'
 
 export type Kind = 'agent' | 'server'
@@ -36,9 +36,10 @@ export function tellDenied(): void {
 
 /** fetch() to the API with the cookie; network failures become ApiError with status 0. */
 export async function call(input: Request | string, init?: RequestInit): Promise<Response> {
+  const credentials = runTimeConfig().backend_url ? 'include' : 'same-origin'
   let res: Response
   try {
-    res = await fetch(input, { credentials: 'same-origin', ...init })
+    res = await fetch(input, { credentials, ...init })
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === 'AbortError') throw cause
     throw new ApiError(0, 'offline', 'offline')
@@ -131,18 +132,17 @@ export function kind(): Kind {
   return known ?? 'agent'
 }
 
-/** Asks once who answers; needs no sign-in. */
-export async function learnKind(): Promise<Kind> {
-  const res = await fetch(new URL('api/v1/openapi.json', apiUrl()).href)
+/** Asks once who answers: an agent tells of its graph. Needs no sign-in; throws when no API answers. */
+export async function learnKind(): Promise<void> {
+  const res = await fetch(new URL('api/v1/status', apiUrl()).href)
   if (res.ok) {
-    const doc = (await res.json()) as { info?: { title?: string } }
-    known = doc.info?.title?.includes('server') ? 'server' : 'agent'
-  } else if (res.status === 401 || res.status === 403) {
-    // The description is not for everybody; but only a server has devices, whoever asks.
-    const devices = await fetch(new URL('api/v1/devices', apiUrl()).href)
-    known = devices.status === 404 ? 'agent' : 'server'
+    known = 'graph' in ((await res.json()) as object) ? 'agent' : 'server'
+    return
   }
-  return kind()
+  if (res.status !== 401 && res.status !== 403) throw new ApiError(res.status, 'no API here')
+  // Its status is not for everybody; but only a server has devices, whoever asks.
+  const devices = await fetch(new URL('api/v1/devices', apiUrl()).href)
+  known = devices.status === 404 ? 'agent' : 'server'
 }
 
 export function kindIsKnown(): boolean {

@@ -47,6 +47,12 @@ export function useRole(): Role | null {
   return useWhoami()?.role ?? null
 }
 
+/** Nobody is known here, and nobody may look without: a refused WebSocket does not say so itself. */
+export function useDenied(): boolean {
+  const who = useWhoami()
+  return who !== undefined && who.role === null
+}
+
 const ranks: Record<Role, number> = { viewer: 1, operator: 2, admin: 3 }
 
 /** Whether `role` reaches `needed`. */

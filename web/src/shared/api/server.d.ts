@@ -228,6 +228,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts/{key}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says that somebody has seen an alert that is active, with a note if there is one. */
+        post: operations["post_alerts_key_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logs": {
         parameters: {
             query?: never;
@@ -684,7 +701,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Messages of a session, by topics and time, as MCAP, JSON lines or CSV. */
+        /** Messages of a session, by topics and time: MCAP, JSON lines, CSV or frames. */
         get: operations["get_sessions_id_data"];
         put?: never;
         post?: never;
@@ -1110,6 +1127,13 @@ export interface components {
             since_ns: string | null;
             cleared_ns: string | null;
             count: number;
+            acknowledged_ns: string | null;
+            acknowledged_by: string | null;
+            note: string | null;
+        };
+        Acknowledge: {
+            /** @description at most 255 bytes */
+            note?: string | null;
         };
         Alerts: {
             alerts: components["schemas"]["Alert"][];
@@ -1947,6 +1971,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Alerts"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            414: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    post_alerts_key_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Acknowledge"];
+            };
+        };
+        responses: {
+            /** @description Says that somebody has seen an alert that is active, with a note if there is one. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -3047,9 +3105,17 @@ export interface operations {
                 /** @description before this time, said the same way */
                 to?: string;
                 /** @description of the reply [mcap] */
-                format?: "mcap" | "json" | "csv";
-                /** @description cut the connection when the slice gets larger */
+                format?: "mcap" | "json" | "csv" | "frames";
+                /** @description first the last message before 'from' of each topic; json and frames */
+                prior?: boolean;
+                /** @description cut the connection when the slice gets larger; frames: end them there [4 MiB] */
                 max_bytes?: number;
+                /** @description of pictures in frames, at most [1280] */
+                width?: number;
+                /** @description of their JPEG [75] */
+                quality?: number;
+                /** @description of clouds in frames, at most [20000] */
+                max_points?: number;
             };
             header?: never;
             path: {
@@ -3059,13 +3125,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Messages of a session, by topics and time, as MCAP, JSON lines or CSV. */
+            /** @description Messages of a session, by topics and time: MCAP, JSON lines, CSV or frames. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/x-mcap": unknown;
+                    "application/x-ndjson": unknown;
+                    "text/csv": unknown;
+                    "application/x-bagpipe-frames": unknown;
                 };
             };
             400: components["responses"]["Problem"];

@@ -62,6 +62,53 @@ export function useMessages(
   }, [source, key, maxHz])
 }
 
+/** What is sought again so soon (scrubbing) needs no past, ms. */
+const HISTORY_MS = 200
+
+/**
+ * After a jump, the past of the time that is shown, where the source has one: `seconds` of it, the
+ * latest piece first, each in order of time. What was given to `useMessages` comes again.
+ */
+export function useHistory(
+  source: PanelSource,
+  topics: readonly string[],
+  seconds: number,
+  take: (older: readonly PanelMessage[]) => void,
+): void {
+  const newest = useRef(take)
+  useEffect(() => {
+    newest.current = take
+  })
+  const key = topics.join('\n')
+  useEffect(() => {
+    if (!source.history || key === '') return
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let stops: (() => void)[] = []
+    const cancel = () => {
+      clearTimeout(timer)
+      stops.forEach((stop) => stop())
+      stops = []
+    }
+    const read = (to: bigint) => {
+      const from = to - BigInt(Math.round(seconds)) * 1_000_000_000n
+      stops = key
+        .split('\n')
+        .flatMap((t) => source.history?.(t, from, to, (m) => newest.current(m)) ?? [])
+    }
+    const ask = () => {
+      cancel()
+      const to = source.now()
+      timer = setTimeout(() => read(to), HISTORY_MS)
+    }
+    ask()
+    const stopReset = source.onReset(ask)
+    return () => {
+      cancel()
+      stopReset()
+    }
+  }, [source, key, seconds])
+}
+
 export interface Size {
   readonly width: number
   readonly height: number

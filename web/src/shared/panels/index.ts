@@ -8,6 +8,8 @@ export {
   type Panel,
   type PanelKind,
 } from './layout'
+export { LayoutMenu, type LayoutStore } from './LayoutMenu'
 export { LiveSource } from './liveSource'
 export { PanelGrid } from './PanelGrid'
 export { panelFor, suggest } from './suggest'
+export { freeName, loadChosen, loadLayouts, put, saveLayouts } from './savedLayouts'

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { addPanel, COLUMNS, emptyLayout, parseLayout, place, removePanel, settle } from './layout'
 import { streamTopic } from './liveSource'
 import { numberAt, numericFields, stampOf, valueAt } from './paths'
+import { States } from './plot/states'
 import { Series } from './series'
 import { compose, Frames, invert, type Pose } from './scene/transforms'
 
@@ -78,6 +79,35 @@ describe('series', () => {
     s.push(1, 5)
     expect(s.length).toBe(1000)
     expect(s.at(9.5)).toBeCloseTo(Math.sin(9500))
+  })
+})
+
+describe('the past of a series', () => {
+  it('goes before what has come', () => {
+    const s = new Series()
+    s.push(10, 1)
+    s.push(11, 2)
+    s.prepend([7, 8, 10, 10.5], [3, 4, 5, 6])
+    s.prepend([5, 6, 7], [7, 8, 9])
+    s.push(12, 0)
+    expect(s.length).toBe(7)
+    expect([5, 6, 7, 8, 10, 11, 12].map((t) => s.at(t))).toEqual([7, 8, 3, 4, 1, 2, 0])
+  })
+
+  it('of a state too', () => {
+    const s = new States()
+    s.push(10, 'go')
+    s.push(12, 'go')
+    s.prepend([
+      { time: 6, value: 'halt' },
+      { time: 8, value: 'go' },
+      { time: 11, value: 'other' },
+    ])
+    const told = s.between(0, 20).map((x) => [x.from, x.to, x.value])
+    expect(told).toEqual([
+      [6, 8, 'halt'],
+      [8, 12, 'go'],
+    ])
   })
 })
 

@@ -32,6 +32,31 @@ export class Series {
     if (this.length > MAX_POINTS) this.first++
   }
 
+  /** Puts older values before those that there are; times ascending. */
+  prepend(times: readonly number[], values: readonly number[]): void {
+    const first = this.length > 0 ? (this.t[this.first] as number) : Infinity
+    const old: number[] = []
+    times.forEach((time, i) => {
+      const before = old.length > 0 ? (times[old.at(-1) as number] as number) : -Infinity
+      if (time < first && time > before) old.push(i)
+    })
+    const room = Math.max(0, MAX_POINTS - this.length)
+    const kept = old.slice(Math.max(0, old.length - room))
+    const size = Math.max(1024, 2 * (kept.length + this.length))
+    const t = new Float64Array(size)
+    const v = new Float64Array(size)
+    kept.forEach((i, at) => {
+      t[at] = times[i] as number
+      v[at] = values[i] as number
+    })
+    t.set(this.t.subarray(this.first, this.end), kept.length)
+    v.set(this.v.subarray(this.first, this.end), kept.length)
+    this.end = kept.length + this.length
+    this.first = 0
+    this.t = t
+    this.v = v
+  }
+
   clear(): void {
     this.first = this.end = 0
   }

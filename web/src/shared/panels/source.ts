@@ -95,6 +95,17 @@ export interface PanelSource {
     params: FrameParams,
     cb: (f: FrameEvent) => void | Promise<void>,
   ): () => void
+  /**
+   * Messages of a topic in `[from, to]`, nanoseconds; a source of the present has no past and not
+   * this function. `take` gets them in pieces, the latest piece first, each in order of time.
+   * Returns how to stop.
+   */
+  history?(
+    topic: string,
+    from: bigint,
+    to: bigint,
+    take: (older: readonly PanelMessage[]) => void,
+  ): () => void
   /** The time that is shown. */
   now(): bigint
   /** Time jumped back or far ahead: what is drawn of old times must go. Returns how to stop. */

@@ -11,6 +11,7 @@ export function watched(source: PanelSource, arrivals: Arrivals): PanelSource {
     arrivals.last = source.now()
   }
   return {
+    ...(source.history && { history: source.history.bind(source) }),
     topics: () => source.topics(),
     state: () => source.state(),
     now: () => source.now(),

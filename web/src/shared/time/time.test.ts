@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { formatDuration, formatNs, ns } from './time'
+import { formatDuration, formatNs, formatTick, ns, zoneName } from './time'
 
 describe('formatNs', () => {
   it('keeps nanoseconds and names the zone', () => {
@@ -13,6 +13,23 @@ describe('formatNs', () => {
 
   it('copes with times before 1970', () => {
     expect(formatNs(-1n, { zone: 'utc', digits: 9 })).toBe('1969-12-31 23:59:59.999999999 UTC')
+  })
+})
+
+describe('formatTick', () => {
+  const evening = Date.UTC(2026, 10, 29, 21, 5, 9, 250)
+  it.each([
+    [0.25, '21:05:09.250'],
+    [1, '21:05:09'],
+    [60, '21:05'],
+    [86_400, '2026-11-29'],
+  ])('is in 24 hours, ticks of %d s', (step, want) =>
+    expect(formatTick(evening, step, 'utc')).toBe(want),
+  )
+  it('has the date at midnight, in the zone that was chosen', () => {
+    const midnight = Date.UTC(2026, 10, 28, 22, 0)
+    expect(formatTick(midnight, 3600, 'robot', 120)).toBe('2026-11-29')
+    expect(zoneName(midnight, 'robot', 120)).toBe('UTC+02:00')
   })
 })
 

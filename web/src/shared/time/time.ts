@@ -49,6 +49,21 @@ function fields(ms: number, zone: Zone, robotOffsetMin: number): Fields {
   }
 }
 
+/** What the zone is called at a time: `UTC`, `UTC+01:00`. */
+export function zoneName(ms: number, zone: Zone, robotOffsetMin = 0): string {
+  return fields(ms, zone, robotOffsetMin).zone
+}
+
+/** A time on an axis whose ticks are `stepS` seconds apart: 24 hours, as fine as the step. */
+export function formatTick(ms: number, stepS: number, zone: Zone, robotOffsetMin = 0): string {
+  const f = fields(ms, zone, robotOffsetMin)
+  if (stepS >= 86_400) return f.date
+  if (stepS >= 60)
+    return f.time.endsWith('00:00') && f.time.startsWith('00') ? f.date : f.time.slice(0, 5)
+  if (stepS >= 1) return f.time
+  return `${f.time}.${two(((Math.round(ms) % 1000) + 1000) % 1000, 3)}`
+}
+
 export interface FormatOptions {
   zone?: Zone
   robotOffsetMin?: number

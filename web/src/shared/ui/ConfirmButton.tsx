@@ -1,7 +1,26 @@
-import { Button, Group, Modal, Stack, Text, type ButtonProps } from '@mantine/core'
-import { useState } from 'react'
+import { Button, Group, Modal, Stack, Text, Tooltip, type ButtonProps } from '@mantine/core'
+import { useState, type ReactElement } from 'react'
 
 import { useT } from '../../i18n'
+
+/** A button that cannot be pressed and can still be reached by Tab, so that its reason is read. */
+export function offBy(why: string | undefined) {
+  return why === undefined ? {} : { 'aria-disabled': true, 'data-disabled': true }
+}
+
+/** Shows why the button inside cannot be pressed. */
+export function Why({ text, children }: { text: string | undefined; children: ReactElement }) {
+  return (
+    <Tooltip
+      label={text ?? ''}
+      disabled={text === undefined}
+      events={{ hover: true, focus: true, touch: true }}
+      withinPortal
+    >
+      {children}
+    </Tooltip>
+  )
+}
 
 interface ConfirmButtonProps {
   label: string
@@ -10,24 +29,29 @@ interface ConfirmButtonProps {
   onConfirm: () => void | Promise<void>
   danger?: boolean
   disabled?: boolean
+  /** why it cannot be pressed; with it the button is off, and says so when pointed at or focused */
+  why?: string | undefined
   size?: ButtonProps['size']
 }
 
 export function ConfirmButton(props: ConfirmButtonProps) {
-  const { label, text, onConfirm, danger = false, disabled = false, size = 'xs' } = props
+  const { label, text, onConfirm, danger = false, disabled = false, why, size = 'xs' } = props
   const [open, setOpen] = useState(false)
   const color = danger ? { color: 'red' } : {}
   return (
     <>
-      <Button
-        size={size}
-        variant={danger ? 'light' : 'default'}
-        {...color}
-        disabled={disabled}
-        onClick={() => setOpen(true)}
-      >
-        {label}
-      </Button>
+      <Why text={why}>
+        <Button
+          size={size}
+          variant={danger ? 'light' : 'default'}
+          {...color}
+          disabled={disabled}
+          {...offBy(why)}
+          onClick={() => why === undefined && setOpen(true)}
+        >
+          {label}
+        </Button>
+      </Why>
       <Confirm
         open={open}
         title={label}

@@ -30,7 +30,9 @@ export function Heat({ values, height = 20, bad, label }: HeatProps) {
         if (v < 0) continue
         g.globalAlpha = 0.12 + 0.88 * Math.min(1, v)
         g.fillStyle = bad?.has(i) ? colors.bad : (colors.series[0] ?? colors.text)
-        g.fillRect(i * step, 0, Math.max(1, step), el.height)
+        // On whole pixels: edges between would be lighter than the columns.
+        const x = Math.round(i * step)
+        g.fillRect(x, 0, Math.max(1, Math.round((i + 1) * step) - x), el.height)
       }
       g.globalAlpha = 1
     }

@@ -1,5 +1,5 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useRef, type KeyboardEvent, type ReactNode } from 'react'
+import { useRef, useState, type KeyboardEvent, type ReactNode } from 'react'
 
 import { Icon } from './icons'
 
@@ -34,6 +34,7 @@ interface VirtualTableProps<T> {
 export function VirtualTable<T>(props: VirtualTableProps<T>) {
   const { columns, rows, rowKey, height, rowHeight = 36, selected } = props
   const scroller = useRef<HTMLDivElement>(null)
+  const [active, setActive] = useState<string | undefined>()
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -41,7 +42,11 @@ export function VirtualTable<T>(props: VirtualTableProps<T>) {
     overscan: 8,
     getItemKey: (i) => (rows[i] === undefined ? i : rowKey(rows[i])),
   })
+  const items = virtual.getVirtualItems()
+  const stop = tabStop(items, active, virtual.scrollOffset ?? 0)
   const tracks = columns.map((c) => c.width).join(' ')
+  // Head and rows are grids of their own: only with the same width do their columns agree.
+  const minWidth = widthOf(columns)
   return (
     <div
       ref={scroller}
@@ -52,36 +57,60 @@ export function VirtualTable<T>(props: VirtualTableProps<T>) {
       aria-rowcount={rows.length + 1}
       tabIndex={0}
     >
-      <div role="presentation" className="bp-twidth">
-        <Head {...props} tracks={tracks} />
-        <div role="rowgroup" className="bp-tbody" style={{ height: virtual.getTotalSize() }}>
-          {virtual.getVirtualItems().map((item) => {
-            const row = rows[item.index]
-            if (row === undefined) return null
-            return (
-              <Row
-                key={item.key}
-                {...props}
-                row={row}
-                index={item.index}
-                top={item.start}
-                rowHeight={rowHeight}
-                tracks={tracks}
-                chosen={selected !== undefined && selected === rowKey(row)}
-              />
-            )
-          })}
-        </div>
+      <Head {...props} tracks={tracks} minWidth={minWidth} />
+      <div
+        role="rowgroup"
+        className="bp-tbody"
+        style={{ height: virtual.getTotalSize(), minWidth }}
+      >
+        {items.map((item) => {
+          const row = rows[item.index]
+          if (row === undefined) return null
+          return (
+            <Row
+              key={item.key}
+              {...props}
+              row={row}
+              index={item.index}
+              top={item.start}
+              rowHeight={rowHeight}
+              tracks={tracks}
+              chosen={selected !== undefined && selected === rowKey(row)}
+              stop={item.key === stop}
+              onActive={setActive}
+            />
+          )
+        })}
       </div>
     </div>
   )
 }
 
-function Head<T>({ columns, sort, tracks }: VirtualTableProps<T> & { tracks: string }) {
+/** The one row that Tab stops at: the last that had the focus, else the first in sight. */
+function tabStop(
+  items: readonly { key: unknown; start: number }[],
+  active: string | undefined,
+  offset: number,
+): unknown {
+  if (items.some((i) => i.key === active)) return active
+  return (items.find((i) => i.start >= offset) ?? items[0])?.key
+}
+
+/** Pixels that the columns need at least: '120px' is 120, 'minmax(220px, 3fr)' 220. */
+function widthOf(columns: readonly { width: string }[]): number {
+  return columns.reduce((sum, c) => sum + Number(/(\d+)px/.exec(c.width)?.[1] ?? 80), 0)
+}
+
+interface HeadProps<T> extends VirtualTableProps<T> {
+  tracks: string
+  minWidth: number
+}
+
+function Head<T>({ columns, sort, tracks, minWidth }: HeadProps<T>) {
   const state = (c: Column<T>) =>
     sort?.value.by !== c.id ? 'none' : sort.value.down ? 'descending' : 'ascending'
   return (
-    <div role="rowgroup" className="bp-thead">
+    <div role="rowgroup" className="bp-thead" style={{ minWidth }}>
       <div role="row" aria-rowindex={1} className="bp-tr" style={{ gridTemplateColumns: tracks }}>
         {columns.map((c) => (
           <div
@@ -113,6 +142,10 @@ function Head<T>({ columns, sort, tracks }: VirtualTableProps<T> & { tracks: str
   )
 }
 
+function focus(el: Element | null): void {
+  if (el instanceof HTMLElement) el.focus()
+}
+
 interface RowProps<T> extends VirtualTableProps<T> {
   row: T
   index: number
@@ -120,13 +153,20 @@ interface RowProps<T> extends VirtualTableProps<T> {
   rowHeight: number
   tracks: string
   chosen: boolean
+  stop: boolean
+  onActive: (key: string) => void
 }
 
-function Row<T>({ row, index, top, rowHeight, tracks, columns, onRow, chosen }: RowProps<T>) {
-  const key = (e: KeyboardEvent) => {
-    if (e.target !== e.currentTarget || (e.key !== 'Enter' && e.key !== ' ')) return
+function Row<T>(props: RowProps<T>) {
+  const { row, index, top, rowHeight, tracks, columns, onRow, chosen, stop } = props
+  const key = (e: KeyboardEvent<HTMLElement>) => {
+    if (e.target !== e.currentTarget) return
+    const { nextElementSibling: next, previousElementSibling: previous } = e.currentTarget
+    if (e.key === 'ArrowDown') focus(next)
+    else if (e.key === 'ArrowUp') focus(previous)
+    else if (e.key === 'Enter' || e.key === ' ') onRow?.(row)
+    else return
     e.preventDefault()
-    onRow?.(row)
   }
   const classes = ['bp-tr', onRow ? 'bp-click' : '', chosen ? 'bp-chosen' : '']
   return (
@@ -142,7 +182,8 @@ function Row<T>({ row, index, top, rowHeight, tracks, columns, onRow, chosen }: 
         left: 0,
         right: 0,
       }}
-      tabIndex={onRow ? 0 : undefined}
+      tabIndex={onRow ? (stop ? 0 : -1) : undefined}
+      onFocus={onRow ? () => props.onActive(props.rowKey(row)) : undefined}
       onClick={onRow ? () => onRow(row) : undefined}
       onKeyDown={onRow ? key : undefined}
     >

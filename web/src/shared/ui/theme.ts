@@ -17,6 +17,8 @@ export const theme = createTheme({
     TableScrollContainer: {
       defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } },
     },
+    // Its element with a tabindex is nothing that a menu may have; the first item takes the focus.
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
   },
 })
 
@@ -31,6 +33,8 @@ export const cssVariables: CSSVariablesResolver = () => ({
     '--mantine-color-yellow-light-color': '#6b3a00',
     '--mantine-color-green-light-color': '#1b5a29',
     '--mantine-color-teal-light-color': '#05503a',
+    '--mantine-color-placeholder': 'var(--mantine-color-gray-7)',
+    '--mantine-color-error': '#b3261e',
     '--bp-ok': '#2b6a30',
     '--bp-warn': '#8a4b00',
     '--bp-bad': '#b3261e',
@@ -38,6 +42,8 @@ export const cssVariables: CSSVariablesResolver = () => ({
   },
   dark: {
     '--mantine-color-dimmed': 'var(--mantine-color-dark-1)',
+    '--mantine-color-placeholder': 'var(--mantine-color-dark-1)',
+    '--mantine-color-error': '#ff8787',
     '--bp-ok': '#69db7c',
     '--bp-warn': '#ffc078',
     '--bp-bad': '#ff8787',
@@ -50,6 +56,8 @@ export const cssVariablesHigh: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': '#000000',
+    '--mantine-color-placeholder': '#000000',
+    '--mantine-color-error': '#8c0000',
     '--mantine-color-text': '#000000',
     '--mantine-color-default-border': '#000000',
     '--bp-ok': '#1b4d1f',
@@ -60,6 +68,8 @@ export const cssVariablesHigh: CSSVariablesResolver = () => ({
   dark: {
     '--mantine-color-body': '#000000',
     '--mantine-color-dimmed': '#ffffff',
+    '--mantine-color-placeholder': '#ffffff',
+    '--mantine-color-error': '#ffa8a8',
     '--mantine-color-text': '#ffffff',
     '--mantine-color-default-border': '#ffffff',
     '--bp-ok': '#8ce99a',

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, type KeyboardEvent } from 'react'
 
 import { useT } from '../../../i18n'
 import { runTimeConfig } from '../../api/base'
-import { useFrames, useMessages, useSize } from '../hooks'
+import { useFrames, useHistory, useMessages, useSize } from '../hooks'
 import { textOf } from '../layout'
 import type { PanelProps } from '../panel'
 import { PanelNote } from '../PanelNote'
@@ -11,6 +11,9 @@ import { useLatest } from '../hooks'
 import { drawMap } from './draw'
 import { fixOf, Track } from './track'
 import type { View } from './mercator'
+
+/** Seconds of the way behind the place that was sought, in a replay. */
+const PAST_S = 600
 
 /** Where a robot has been by its GPS: on a plain grid, or on tiles that the operator configured. */
 export function MapPanel({ source, config }: PanelProps) {
@@ -26,6 +29,9 @@ export function MapPanel({ source, config }: PanelProps) {
       if (fix) track.push(fix)
     },
     5,
+  )
+  useHistory(source, topic === '' ? [] : [topic], PAST_S, (older) =>
+    track.prepend(older.flatMap((m) => fixOf(m.value) ?? [])),
   )
   useEffect(() => source.onReset(() => track.clear()), [source, track])
   if (topic === '') return <PanelNote title={t('noTopic')} hint={t('noTopicHint')} />

@@ -32,6 +32,16 @@ export class Track {
 
   push(fix: Fix): void {
     this.points.push(fix)
+    this.thin()
+  }
+
+  /** Puts an older piece before what there is. */
+  prepend(older: readonly Fix[]): void {
+    this.points = [...older, ...this.points]
+    this.thin()
+  }
+
+  private thin(): void {
     if (this.points.length > MAX_POINTS) this.points = this.points.filter((_, i) => i % 2 === 1)
   }
 

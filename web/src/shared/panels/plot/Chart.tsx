@@ -10,7 +10,7 @@ import {
 import type UPlot from 'uplot'
 
 import { getSettings } from '../../settings'
-import { formatNs } from '../../time'
+import { formatNs, zoneName } from '../../time'
 import { useSize } from '../hooks'
 import { columnTimes, type Series } from '../series'
 import classes from './Chart.module.css'
@@ -43,7 +43,7 @@ export function Chart({ ref, names, series, dark, held, onRange, labels }: Chart
   const plot = useRef<UPlot | undefined>(undefined)
   const range = useRef<Range>([0, 1])
   const [ready, setReady] = useState(false)
-  const rows = Math.min(3, names.length)
+  const rows = Math.min(3, names.length + 1) // the time has one too
 
   useEffect(() => {
     let over = false
@@ -98,6 +98,11 @@ function timeText(seconds: number): string {
   return formatNs(ns, { zone, robotOffsetMin, date: false, showZone: false })
 }
 
+function zoneText(): string {
+  const { zone, robotOffsetMin } = getSettings()
+  return zoneName(Date.now(), zone, robotOffsetMin)
+}
+
 function lineOptions(
   names: readonly string[],
   dark: boolean,
@@ -109,6 +114,7 @@ function lineOptions(
     ink: dark ? '#c9c9c9' : '#495057',
     grid: dark ? '#3b3b3b' : '#dee2e6',
     time,
+    zone: zoneText(),
     onRange,
   }
 }

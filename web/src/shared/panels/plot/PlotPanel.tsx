@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 
 import { useT } from '../../../i18n'
 import { fieldName, fieldsOf, type Field } from '../fields'
-import { useFrames, useMessages } from '../hooks'
+import { useFrames, useHistory, useMessages } from '../hooks'
 import { numberOf, textOf } from '../layout'
 import type { PanelProps } from '../panel'
 import { PanelNote } from '../PanelNote'
@@ -24,7 +24,7 @@ export function PlotPanel({ source, config }: PanelProps) {
   const clock = textOf(config, 'clock') === 'stamp' ? 'stamp' : 'recv'
   const series = useMemo(() => fields.map(() => new Series()), [key, clock])
   const window = numberOf(config, 'window', 30)
-  useCollect(source, fields, series, clock)
+  useCollect(source, fields, series, clock, window)
   if (fields.length === 0) return <PanelNote title={t('noFields')} hint={t('noFieldsHint')} />
   return <PlotView source={source} fields={fields} series={series} window={window} />
 }
@@ -34,18 +34,36 @@ function useCollect(
   fields: readonly Field[],
   series: readonly Series[],
   clock: 'recv' | 'stamp',
+  window: number,
 ) {
   const topics = [...new Set(fields.map((f) => f.topic))]
-  const take = (m: PanelMessage) => {
+  const timeOf = (m: PanelMessage) => {
     const ns = clock === 'stamp' ? (m.stampNs ?? m.recvNs) : m.recvNs
-    const time = Number(ns / 1000n) / 1e6
+    return Number(ns / 1000n) / 1e6
+  }
+  const take = (m: PanelMessage) => {
+    const time = timeOf(m)
     fields.forEach((f, i) => {
       if (f.topic !== m.topic) return
       const value = numberAt(m.value, f.path)
       if (value !== undefined) series[i]?.push(time, value)
     })
   }
+  const takeOlder = (older: readonly PanelMessage[]) => {
+    fields.forEach((f, i) => {
+      const mine = older.filter((m) => m.topic === f.topic)
+      const known = mine.flatMap((m) => {
+        const value = numberAt(m.value, f.path)
+        return value === undefined ? [] : { time: timeOf(m), value }
+      })
+      series[i]?.prepend(
+        known.map((k) => k.time),
+        known.map((k) => k.value),
+      )
+    })
+  }
   useMessages(source, topics, take, SAMPLE_HZ)
+  useHistory(source, topics, window, takeOlder)
   useEffect(() => source.onReset(() => series.forEach((s) => s.clear())), [source, series])
 }
 

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef } from 'react'
 
 import { useT } from '../../../i18n'
 import { fieldsOf } from '../fields'
-import { useFrames, useMessages, useSize } from '../hooks'
+import { useFrames, useHistory, useMessages, useSize } from '../hooks'
 import { numberOf } from '../layout'
 import type { PanelProps } from '../panel'
 import { PanelNote } from '../PanelNote'
@@ -32,6 +32,14 @@ export function StatesPanel({ source, config }: PanelProps) {
     },
     20,
   )
+  useHistory(source, field ? [field.topic] : [], window, (older) => {
+    const known = older.flatMap((m) => {
+      const value = field ? valueAt(m.value, field.path) : undefined
+      if (value === undefined || value === null) return []
+      return { time: Number(m.recvNs / 1_000_000n) / 1000, value: String(value).slice(0, 60) }
+    })
+    states.prepend(known)
+  })
   useEffect(() => source.onReset(() => states.clear()), [source, states])
   useFrames(() => {
     if (!canvas.current || performance.now() - drawn.current < 100) return

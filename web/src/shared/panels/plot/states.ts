@@ -21,6 +21,22 @@ export class States {
     if (this.spans.length > MAX_SPANS) this.spans.splice(0, MAX_SPANS / 10)
   }
 
+  /** Puts an older piece before what there is; times ascending. */
+  prepend(older: readonly { time: number; value: string }[]): void {
+    const now = this.spans
+    const first = now[0]
+    this.spans = []
+    for (const { time, value } of older) if (!first || time < first.from) this.push(time, value)
+    const last = this.spans.at(-1)
+    if (last && first) last.to = first.from
+    // One state that both pieces have a part of.
+    if (last && first && last.value === first.value) {
+      last.to = first.to
+      now.shift()
+    }
+    this.spans = [...this.spans, ...now].slice(-MAX_SPANS)
+  }
+
   clear(): void {
     this.spans = []
   }

@@ -12,6 +12,8 @@ export interface PlotOptions {
   ink: string
   grid: string
   time: (seconds: number) => string
+  /** name of the zone of those times */
+  zone: string
   /** somebody zoomed or moved the times that are shown */
   onRange: (range: readonly [number, number]) => void
 }
@@ -35,7 +37,7 @@ export function makePlot(host: HTMLElement, o: PlotOptions): UPlot {
         { ...axis, size: 64, values: (_u, ticks) => ticks.map(short) },
       ],
       series: [
-        { label: 't', value: (_u, s) => (s === null ? '–' : o.time(s)) },
+        { label: o.zone, value: (_u, s) => (s === null ? '–' : o.time(s)) },
         ...o.lines.map((l) => ({
           label: l.label,
           stroke: l.color,

@@ -1,5 +1,5 @@
 /** Layouts kept in this browser, by name. */
-import { parseLayout, type Layout } from '../../shared/panels'
+import { parseLayout, type Layout } from './layout'
 
 const KEY = 'bagpipe.layouts'
 const CHOSEN = 'bagpipe.layout'

@@ -2,8 +2,8 @@ import { Button, FileButton, Group, Menu, Modal, TextInput } from '@mantine/core
 import { useState } from 'react'
 
 import { useT } from '../../i18n'
-import { emptyLayout, parseLayout, type Layout } from '../../shared/panels'
-import { notify } from '../../shared/ui'
+import { emptyLayout, parseLayout, type Layout } from './layout'
+import { notify } from '../ui'
 
 const MAX_FILE = 1_000_000
 
