@@ -46,7 +46,9 @@ export function Shell() {
               onKeyDown={(e) => e.key === 'Escape' && close()}
             />
             <Icon name="record" size={22} />
-            <Text fw={700}>bagpipe</Text>
+            <Text fw={700} visibleFrom="xs">
+              bagpipe
+            </Text>
           </Group>
           <HeaderTools />
         </Group>
