@@ -102,14 +102,14 @@ async function names(page) {
 }
 
 async function topics(page) {
-  await page.getByRole('table').waitFor()
+  await page.getByRole('table', { name: 'Topics' }).waitFor()
   await page.getByLabel('Search').fill('imu')
   await until(async () => (await names(page)).join() === '/robot1/imu,/robot2/imu', 'two are found')
   await page.getByLabel('Search').fill('no such topic')
   await page.getByText('No topic fits').waitFor()
   await shot(page, 'no-topic-fits')
   await page.getByLabel('Search').fill('')
-  await page.getByRole('table').waitFor()
+  await page.getByRole('table', { name: 'Topics' }).waitFor()
   await page.getByRole('columnheader', { name: 'Hz' }).getByRole('button').click()
   await page.getByRole('columnheader', { name: 'Hz' }).getByRole('button').click()
   await until(async () => /imu$/.test((await names(page))[0] ?? ''), 'the quickest is first')

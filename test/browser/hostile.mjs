@@ -22,7 +22,7 @@ async function shown(page, text, where) {
 /** Each topic by its name, and the newest message in it. */
 async function topics(page) {
   await page.getByRole('link', { name: 'Topics' }).click()
-  await page.getByRole('table').waitFor()
+  await page.getByRole('table', { name: 'Topics' }).waitFor()
   for (const name of facts.names) await shown(page, name, 'the table of topics')
   await shot(page, 'topics')
   for (const name of facts.names) await drawer(page, name, () => true)
@@ -70,7 +70,7 @@ await main(async () => {
   const seen = facts.payloads.filter((p) => pages.some((text) => text.includes(p)))
   check(seen.length > 0, 'some payload is read on some page')
   await page.goto(`${facts.url}topics?q=${encodeURIComponent(facts.payloads[0])}#<img src=x onerror=alert(1)>`)
-  await page.getByRole('table').waitFor()
+  await page.getByRole('table', { name: 'Topics' }).waitFor()
   await harmless(page, 'in the address')
   await done(browser, heard, 'hostile texts')
 })

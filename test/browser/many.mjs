@@ -5,7 +5,7 @@ import { check, facts, main, say, sleep, until } from './lib/run.mjs'
 const ROW = '[role=table] .bp-tbody [role=row]'
 
 async function scrolls(page) {
-  const table = page.getByRole('table')
+  const table = page.getByRole('table', { name: 'Topics' })
   const frames = await table.evaluate(async (el) => {
     let n = 0
     const start = performance.now()
@@ -36,7 +36,7 @@ await main(async () => {
   const browser = await launch()
   const { page, heard } = await visit(browser)
   await go(page, 'topics')
-  const table = page.getByRole('table')
+  const table = page.getByRole('table', { name: 'Topics' })
   const shown = async () => Number(await table.getAttribute('aria-rowcount')) === facts.topics + 1
   await until(shown, `${facts.topics} topics`, 60_000)
   await scrolls(page)

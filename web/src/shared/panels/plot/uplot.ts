@@ -54,6 +54,7 @@ export function makePlot(host: HTMLElement, o: PlotOptions): UPlot {
     host,
   )
   watchPointer(u, o)
+  u.root.querySelector('.u-legend')?.setAttribute('tabindex', '0') // many lines scroll, by keys, too
   return u
 }
 
