@@ -5,7 +5,7 @@ import type { Seen } from './history'
 import type { Host } from './host'
 import { Card, CURSOR, Line } from './Parts'
 
-const AGENT_HEIGHT = 110
+const AGENT_HEIGHT = 150
 
 /** The agent's own process. */
 export function Agent({ host, seen }: { host: Host; seen: Seen }) {
