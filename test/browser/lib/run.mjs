@@ -17,6 +17,11 @@ export function fail(text) {
   say(`FAIL ${String(text).replaceAll('\n', ' | ').slice(0, 1500)}`)
 }
 
+/** How many failures there were so far. */
+export function failed() {
+  return failures
+}
+
 export function check(ok, text) {
   if (!ok) fail(text)
   return Boolean(ok)
