@@ -20,7 +20,7 @@ struct opts {
     double rate, hz;
     bp_ns_t duration, wait;
     uint64_t size;
-    const char *qos, *log;
+    const char *qos, *log, *camera, *lidar;
     bool seq_payload, reliable_sensors, json;
 };
 
@@ -37,6 +37,10 @@ static const struct bp_opt options[] = {
       "auto", "auto|none|small|camera|lidar|mixed|peer", 0, 0 },
     { "rate", 'r', BP_OPT_NUMBER, OPT(rate), "SCALE", "scales every frequency", "1", NULL, 0.001,
       1000 },
+    { "camera", 0, BP_OPT_TEXT, OPT(camera), "WxH@HZ", "pixels and pictures a second", "640x480@15",
+      NULL, 0, 0 },
+    { "lidar", 0, BP_OPT_TEXT, OPT(lidar), "POINTS@HZ", "points of a sweep, and sweeps a second",
+      "20000@10", NULL, 0, 0 },
     { "domain", 0, BP_OPT_LIST, OPT(domains), "ID[,ID…]",
       "ROS domains (ROS_DOMAIN_ID, else 0); robots take turns on them", NULL, NULL, 0, 0 },
     { "reliable-sensors", 0, BP_OPT_FLAG, OPT(reliable_sensors), NULL,
@@ -86,6 +90,33 @@ static int parse_qos(const char *text, struct bp_qos *ret, struct bp_error *err)
     return 0;
 }
 
+static int bad_sensor(const char *option, const char *text, const char *like,
+                      struct bp_error *err) {
+    return bp_fail(err, BP_EUSAGE, "--%s '%s': expected %s", option, text, like);
+}
+
+static int parse_sensors(const struct opts *o, struct bp_sim_opts *ret, struct bp_error *err) {
+    int end = 0;
+
+    if (sscanf(o->camera, "%5ux%5u@%lf%n", &ret->camera_width, &ret->camera_height, &ret->camera_hz,
+               &end) != 3 ||
+        o->camera[end] != '\0' || ret->camera_width < 512 || ret->camera_width > 4096 ||
+        ret->camera_width % 16 || ret->camera_height < 32 || ret->camera_height > 4096 ||
+        !(ret->camera_hz > 0 && ret->camera_hz <= 1000))
+        return bad_sensor("camera", o->camera,
+                          "such as 1280x720@30: a width of 512 to 4096 in steps of 16, a height of "
+                          "32 to 4096, up to 1000 a second",
+                          err);
+    if (sscanf(o->lidar, "%8u@%lf%n", &ret->lidar_points, &ret->lidar_hz, &end) != 2 ||
+        o->lidar[end] != '\0' || ret->lidar_points < 16 || ret->lidar_points > 1600000 ||
+        ret->lidar_points % 16 || !(ret->lidar_hz > 0 && ret->lidar_hz <= 1000))
+        return bad_sensor("lidar", o->lidar,
+                          "such as 100000@10: 16 to 1600000 points in steps of 16, up to 1000 "
+                          "sweeps a second",
+                          err);
+    return 0;
+}
+
 /* The loads real `ros2 bag record` was measured with. */
 static const struct {
     unsigned topics;
@@ -128,6 +159,8 @@ static int take_opts(const struct opts *o, struct bp_sim_opts *ret, struct bp_er
     if (o->seq_payload && ret->load.size_bytes < BP_SIM_SEQ_HEAD)
         return bp_fail(err, BP_EUSAGE, "--seq-payload needs a --size of at least %d bytes",
                        BP_SIM_SEQ_HEAD);
+    if (parse_sensors(o, ret, err) < 0)
+        return BP_EUSAGE;
     return parse_qos(o->qos, &ret->load.qos, err);
 }
 

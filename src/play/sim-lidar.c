@@ -1,6 +1,6 @@
-/* A spinning lidar of 16 rings by 1250 steps: what its rays meet in the room, seen from the robot's
- * pose in the middle of the sweep. Horizontal distances are computed once per step and shared by
- * the rings. */
+/* A spinning lidar of 16 rings by 1250 steps, if not told otherwise: what its rays meet in the
+ * room, seen from the robot's pose in the middle of the sweep. Horizontal distances are computed
+ * once per step and shared by the rings. */
 #include "play/sim-priv.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ enum { RINGS = 16, STEPS = 1250, POINT_BYTES = 16 };
 #define LOWEST        (-15 * M_PI / 180)
 #define RING_STEP     (2 * M_PI / 180)
 #define RANGE_SIGMA_M 0.01
-#define HZ            10
+#define HZ            10.0
 
 struct lidar {
     const struct bp_sim_robot *bot;
@@ -23,6 +23,7 @@ struct lidar {
     struct bp_timer timer;
     struct bp_sim_topic *points;
     struct bp_sim_frame frame;
+    unsigned steps;
     double slope[RINGS], stretch[RINGS]; /* tangent and 1/cosine of each ring's angle */
 };
 
@@ -73,14 +74,14 @@ static void sweep(void *ctx, bp_ns_t due_mono) {
     uint8_t *points;
 
     (void) due_mono;
-    points = bp_msg_cloud(&l->buf, &(struct bp_msg_head){ wall, l->frame.text }, RINGS, STEPS);
-    for (int i = 0; points && i < STEPS; i++) {
-        double angle = 2 * M_PI * i / STEPS - M_PI, c = cos(angle), s = sin(angle);
+    points = bp_msg_cloud(&l->buf, &(struct bp_msg_head){ wall, l->frame.text }, RINGS, l->steps);
+    for (unsigned i = 0; points && i < l->steps; i++) {
+        double angle = 2 * M_PI * i / l->steps - M_PI, c = cos(angle), s = sin(angle);
         struct bp_ray r = bp_room_ray(m.x, m.y, m.yaw + angle);
 
         for (int ring = 0; ring < RINGS; ring++)
-            put_point(l, points + ((size_t) ring * STEPS + (size_t) i) * POINT_BYTES, ring,
-                      r.distance, r.what, c, s);
+            put_point(l, points + ((size_t) ring * l->steps + i) * POINT_BYTES, ring, r.distance,
+                      r.what, c, s);
     }
     bp_msg_cloud_end(&l->buf);
     bp_sim_send_buf(l->points, &l->buf, wall);
@@ -100,7 +101,8 @@ int bp_sim_add_lidar(struct bp_sim *s, const struct bp_sim_robot *r, struct bp_e
     l->bot = r;
     l->rng = bp_sim_rng(r, 1);
     l->frame = bp_sim_frame(r, "lidar_link");
-    l->timer = bp_sim_timer(r, HZ, sweep, l);
+    l->steps = s->opts.lidar_points ? s->opts.lidar_points / RINGS : STEPS;
+    l->timer = bp_sim_timer(r, s->opts.lidar_hz > 0 ? s->opts.lidar_hz : HZ, sweep, l);
     l->timer.offset_ns = 23 * BP_MS;
     for (int i = 0; i < RINGS; i++) {
         l->slope[i] = tan(LOWEST + RING_STEP * i);

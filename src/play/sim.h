@@ -39,6 +39,10 @@ struct bp_sim_opts {
     enum bp_sim_profile profile;
     double rate; /* scales every frequency; > 0 */
     uint64_t seed;
+    /* Pixels, 512..4096 by 32..4096, the width in 16s; points of a sweep, 16..1,600,000 in 16s;
+     * pictures and sweeps a second. 0: 640 by 480, 15 Hz; 20,000, 10 Hz. */
+    unsigned camera_width, camera_height, lidar_points;
+    double camera_hz, lidar_hz;
     bool reliable_sensors; /* imu, lidar, camera, GPS; otherwise best effort, as ROS 2 drivers */
     struct bp_sim_load load;
     const char *log_path; /* see sendlog.h; or NULL */
