@@ -52,6 +52,12 @@ BP_MUST_CHECK int bp_access_who(struct bp_access *a, struct bp_http_req *req, st
 /** "viewer" … "admin" as a role, else BP_HTTP_PUBLIC. */
 enum bp_http_access bp_access_role(const char *text);
 
+/* Before the token in the cookie it was changed for: a token by itself is no cookie. */
+#define BP_ACCESS_TOKEN_COOKIE "api."
+
+/** Who an API token is of. @return 0; -EACCES: it is unknown or has expired */
+BP_MUST_CHECK int bp_access_by_token(struct bp_access *a, const char *token, struct bp_who *ret,
+                                     struct bp_error *err);
 /** Has a login ended at `now`? */
 bool bp_access_login_over(const struct bp_access *a, const struct bp_catalog_login *l, bp_ns_t now);
 /** When it will have, unused. */

@@ -291,12 +291,27 @@ static int by_header(struct bp_access *a, const char *header, struct bp_who *ret
     return by_jwt(a, bp_str_of(header), ret, err);
 }
 
-/* A cookie that has ended or was made up is as none: browsers keep old ones. */
+int bp_access_by_token(struct bp_access *a, const char *token, struct bp_who *ret,
+                       struct bp_error *err) {
+    uint8_t digest[BP_SHA256_LEN];
+
+    return bp_token_digest(token, digest) == 0
+               ? by_token(a, digest, ret, err)
+               : bp_fail(err, -EACCES, "the token is none of this program's");
+}
+
+/* A cookie that has ended or was made up is as none: browsers keep old ones. One that a token was
+ * changed for counts as long as the token does. */
 static void by_cookie(struct bp_access *a, const char *cookie, struct bp_who *ret) {
     uint8_t digest[BP_SHA256_LEN];
     bp_ns_t now = bp_wall_ns();
     struct bp_catalog_login *login = NULL;
+    struct bp_error unknown;
 
+    if (bp_starts_with(cookie, BP_ACCESS_TOKEN_COOKIE)) {
+        (void) !bp_access_by_token(a, cookie + strlen(BP_ACCESS_TOKEN_COOKIE), ret, &unknown);
+        return;
+    }
     if (bp_token_digest(cookie, digest) < 0)
         return;
     bp_mutex_lock(&a->lock);

@@ -100,8 +100,8 @@ void bp_access_peer(const struct bp_access *a, const struct bp_http_req *req,
 /** Nobody has an account, so that whoever is on this machine is admin; or nobody needs one. */
 bool bp_access_is_open(struct bp_access *a);
 
-/* Handlers for routes of a server: POST /api/v1/login {"user", "password"}, POST /api/v1/logout,
- * GET /api/v1/whoami. They are public. */
+/* Handlers for routes of a server: POST /api/v1/login {"user", "password"} or {"token"}, POST
+ * /api/v1/logout, GET /api/v1/whoami. They are public. */
 int bp_access_login(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
                     struct bp_error *err);
 int bp_access_logout(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,

@@ -1,5 +1,6 @@
 /* Logins: a password for a cookie. The cookie is a token of its own, kept as its digest, so that
- * neither a copy of the database nor a log lets anybody in. Guessing is slowed down by user and by
+ * neither a copy of the database nor a log lets anybody in. An API token goes into its cookie: what
+ * ends the one ends the other. Guessing is slowed down by user and by
  * client; attempts count before their outcome is known. */
 #include <assert.h>
 #include <errno.h>
@@ -146,6 +147,17 @@ static json_t *who_json(struct bp_access *a, const struct bp_who *who) {
     return o;
 }
 
+/* He has come in, and is told who he is. */
+static void welcome(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
+                    const struct bp_who *who) {
+    bp_http_set_user(req, who->name);
+    bp_http_reply_json(reply, 200, who_json(a, who));
+    bp_counter_add(&bp_access_stats.logins, 1);
+    bp_log(BP_LOG_INFO, "somebody has logged in",
+           BP_F_TEXT(who->how == BP_HOW_TOKEN ? "token" : "user", who->name),
+           BP_F_TEXT("peer", bp_http_peer(req)));
+}
+
 static int succeed(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
                    const struct bp_catalog_user *u, struct bp_error *err) {
     struct bp_who who = { .how = BP_HOW_LOGIN, .role = bp_access_role(u->role) };
@@ -158,26 +170,26 @@ static int succeed(struct bp_access *a, struct bp_http_req *req, struct bp_http_
     bp_wipe(cookie, sizeof cookie);
     (void) snprintf(who.name, sizeof who.name, "%s", u->name);
     (void) snprintf(who.scope, sizeof who.scope, "%s", u->scope);
-    bp_http_set_user(req, who.name);
-    bp_http_reply_json(reply, 200, who_json(a, &who));
-    bp_counter_add(&bp_access_stats.logins, 1);
-    bp_log(BP_LOG_INFO, "somebody has logged in", BP_F_TEXT("user", u->name),
-           BP_F_TEXT("peer", bp_http_peer(req)));
+    welcome(a, req, reply, &who);
     return 0;
 }
 
-/* One answer for a user that does not exist, one that is disabled, and a wrong password. */
-static void refuse(const struct attempt *t, struct bp_http_reply *reply) {
+static void refuse_for_now(struct bp_http_reply *reply, bp_ns_t wait, bool busy) {
+    bp_counter_add(busy ? &bp_access_stats.busy : &bp_access_stats.throttled, 1);
+    retry_after(reply, busy ? 503 : 429, busy ? BP_SEC : wait,
+                busy ? "others are logging in" : "too many attempts");
+}
+
+static void refuse(const struct attempt *t, struct bp_http_reply *reply,
+                   const struct bp_error *err) {
     static struct bp_log_limit limit;
-    struct bp_error err = { 0 };
     uint64_t held;
 
     bp_counter_add(&bp_access_stats.wrong, 1);
     if (bp_log_allowed(&limit, 10 * BP_SEC, &held))
         bp_log(BP_LOG_WARNING, "a login was refused", BP_F_TEXT("user", t->user + 2),
                BP_F_TEXT("client", t->client + 2), BP_F_UINT("suppressed", held));
-    (void) bp_fail(&err, -EACCES, "wrong user or password");
-    bp_http_reply_problem(reply, 401, &err);
+    bp_http_reply_problem(reply, 401, err);
 }
 
 static int log_in(struct bp_access *a, struct bp_http_req *req, const char *name,
@@ -194,24 +206,54 @@ static int log_in(struct bp_access *a, struct bp_http_req *req, const char *name
     (void) snprintf(t.client, sizeof t.client, "c %.63s", client);
     wait = begin_attempt(a, &t, &busy);
     if (wait > 0 || busy) {
-        bp_counter_add(busy ? &bp_access_stats.busy : &bp_access_stats.throttled, 1);
-        retry_after(reply, busy ? 503 : 429, busy ? BP_SEC : wait,
-                    busy ? "others are logging in" : "too many attempts");
+        refuse_for_now(reply, wait, busy);
         return 0;
     }
     r = check_password(a, name, password, &u);
     end_attempt(a, &t, r == 0);
     if (r == -EACCES) {
-        refuse(&t, reply);
+        /* one answer for a user that does not exist, one that is disabled, and a wrong password */
+        (void) bp_fail(err, -EACCES, "wrong user or password");
+        refuse(&t, reply, err);
         return 0;
     }
     return r < 0 ? bp_fail(err, r, "no memory to check a password")
                  : succeed(a, req, reply, &u, err);
 }
 
+static int log_in_by_token(struct bp_access *a, struct bp_http_req *req, const char *token,
+                           struct bp_http_reply *reply, struct bp_error *err) {
+    struct bp_who who = { 0 };
+    struct attempt t = { 0 };
+    char client[BP_THROTTLE_KEY], cookie[sizeof BP_ACCESS_TOKEN_COOKIE + BP_TOKEN_TEXT];
+    bool busy = false;
+    bp_ns_t wait;
+    int r;
+
+    bp_access_client(a, req, client);
+    (void) snprintf(t.user, sizeof t.user, "t %.63s", client); /* nobody can keep others out */
+    (void) snprintf(t.client, sizeof t.client, "c %.63s", client);
+    wait = begin_attempt(a, &t, &busy);
+    if (wait > 0 || busy) {
+        refuse_for_now(reply, wait, busy);
+        return 0;
+    }
+    r = bp_access_by_token(a, token, &who, err);
+    end_attempt(a, &t, r == 0);
+    if (r < 0) {
+        refuse(&t, reply, err);
+        return 0;
+    }
+    (void) snprintf(cookie, sizeof cookie, "%s%s", BP_ACCESS_TOKEN_COOKIE, token);
+    set_cookie(a, req, reply, cookie, a->session_time);
+    bp_wipe(cookie, sizeof cookie);
+    welcome(a, req, reply, &who);
+    return 0;
+}
+
 int bp_access_login(struct bp_access *a, struct bp_http_req *req, struct bp_http_reply *reply,
                     struct bp_error *err) {
-    const char *user, *password;
+    const char *user, *password, *token;
     json_t *body = NULL;
     int r = bp_http_json(req, &body, err);
 
@@ -219,8 +261,13 @@ int bp_access_login(struct bp_access *a, struct bp_http_req *req, struct bp_http
         return r;
     user = json_string_value(json_object_get(body, "user"));
     password = json_string_value(json_object_get(body, "password"));
-    r = user && password ? log_in(a, req, user, password, reply, err)
-                         : bp_fail(err, BP_EUSAGE, "expected {\"user\": …, \"password\": …}");
+    token = json_string_value(json_object_get(body, "token"));
+    if (user && password && !token)
+        r = log_in(a, req, user, password, reply, err);
+    else if (token && !user && !password)
+        r = log_in_by_token(a, req, token, reply, err);
+    else
+        r = bp_fail(err, BP_EUSAGE, "expected {\"user\": …, \"password\": …} or {\"token\": …}");
     json_decref(body);
     return r;
 }

@@ -255,7 +255,8 @@ static int post_mark(struct bp_http_req *req, struct bp_http_reply *reply, struc
 const struct bp_http_route bp_agent_routes[] = {
     { "GET", "/healthz", bp_api_get_health, BP_HTTP_PUBLIC, "Answers while the process lives." },
     { "GET", "/readyz", get_ready, BP_HTTP_PUBLIC, "Answers 200 while recording is possible." },
-    { "POST", "/api/v1/login", bp_agent_login, BP_HTTP_PUBLIC, "A cookie for user and password." },
+    { "POST", "/api/v1/login", bp_agent_login, BP_HTTP_PUBLIC,
+      "A cookie for user and password, or for a token." },
     { "POST", "/api/v1/logout", bp_agent_logout, BP_HTTP_PUBLIC,
       "Ends what the cookie stands for." },
     { "GET", "/api/v1/whoami", bp_agent_whoami, BP_HTTP_PUBLIC, "Who asks, as what, and by what." },

@@ -124,8 +124,12 @@ static const struct bp_api_schema schemas[] = {
       }) },
     { "LoginNew", JSON({
         "type": "object",
-        "required": ["user", "password"],
-        "properties": {"user": {"type": "string"}, "password": {"type": "string"}}
+        "anyOf": [{"required": ["user", "password"]}, {"required": ["token"]}],
+        "properties": {
+          "user": {"type": "string"},
+          "password": {"type": "string"},
+          "token": {"type": "string"}
+        }
       }) },
     { "UserNew", JSON({
         "type": "object",

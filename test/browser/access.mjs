@@ -16,8 +16,9 @@ const REFUSED = [
 
 async function signIn(page, user, password) {
   const dialog = page.getByRole('dialog', { name: 'Sign in' })
+  await dialog.getByText('Password', { exact: true }).first().click()
   await dialog.getByLabel('User').fill(user)
-  await dialog.getByLabel(/^Password/).fill(password)
+  await dialog.locator('input[type=password]').fill(password)
   await dialog.getByRole('button', { name: 'Sign in' }).click()
   return dialog
 }
@@ -52,6 +53,25 @@ async function wrong(page) {
   check((await page.locator('main').innerText()).indexOf('/robot1') < 0, 'nothing is shown before')
   const status = (await api('api/v1/status', { token: 'bp_wrong' })).status
   check(status === 401, `a wrong token: ${status}`)
+}
+
+/** A token instead of user and password: for a screen on the wall. */
+async function byToken(page) {
+  const dialog = page.getByRole('dialog', { name: 'Sign in' })
+  await dialog.getByText('Token', { exact: true }).click()
+  await dialog.locator('input[type=password]').fill('bp_wrong')
+  await dialog.getByRole('button', { name: 'Sign in' }).click()
+  await dialog.getByRole('alert').waitFor()
+  await accessible(page, 'sign-in by a token')
+  await shot(page, 'wrong-token')
+  await dialog.locator('input[type=password]').fill(facts.token)
+  await dialog.getByRole('button', { name: 'Sign in' }).click()
+  await dialog.waitFor({ state: 'hidden' })
+  await live(page)
+  check(!page.url().includes(facts.token), 'the token is not in the address')
+  const seen = await page.evaluate(() => JSON.stringify({ ...localStorage }) + document.cookie)
+  check(!seen.includes(facts.token), 'scripts do not see the token')
+  await signOut(page)
 }
 
 async function viewer(page) {
@@ -161,6 +181,7 @@ await main(async () => {
     check(status < 300, `${method} ${path}: ${status}`)
   }
   await wrong(page)
+  await byToken(page)
   await viewer(page)
   await cookie(context, page)
   await signOut(page)

@@ -206,6 +206,19 @@ def cookies(agent, tokens):
     want(401, "GET", "/api/v1/status", cookie=cookie.split("=")[0] + "=")
     want(401, "GET", "/api/v1/status", token=cookie.split("=")[1])  # a cookie is no token
     want(401, "GET", "/api/v1/status", cookie=cookie.split("=")[0] + "=" + tokens["admin"])  # nor the other way round
+    # but it can be changed for one, which lives as long as it does
+    made = want(201, "POST", "/api/v1/tokens", {"name": "kiosk", "role": "viewer"}, sock=agent.sock).json()["token"]
+    r = want(200, "POST", "/api/v1/login", {"token": made})
+    kiosk = r.headers["Set-Cookie"].split(";")[0]
+    bp.check((r.json()["role"], r.json()["by"], r.json()["user"]) == ("viewer", "token", "kiosk"), f"who: {r.json()}")
+    bp.check("HttpOnly" in r.headers["Set-Cookie"] and "SameSite=Strict" in r.headers["Set-Cookie"], "a token's cookie")
+    want(200, "GET", "/api/v1/status", cookie=kiosk)
+    want(403, "POST", "/api/v1/sessions", {}, cookie=kiosk)
+    want(401, "POST", "/api/v1/login", {"token": made[:-2] + ("AA" if made[-2:] != "AA" else "BA")})
+    want(401, "POST", "/api/v1/login", {"token": "x" * 5000})
+    want(400, "POST", "/api/v1/login", {"token": made, "user": "alice", "password": PASSWORD})
+    want(204, "DELETE", "/api/v1/tokens/kiosk", sock=agent.sock)
+    want(401, "GET", "/api/v1/status", cookie=kiosk)
     # foreign pages: a browser would send the cookie only from our own, yet we do not rely on it
     for headers, status in (({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403),
                             ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Origin": f"http://127.0.0.1:{PORT}"}, 201),

@@ -1,4 +1,4 @@
-import { Alert, Button, Modal, PasswordInput, Stack, Text, TextInput } from '@mantine/core'
+import { Alert, Button, Modal, PasswordInput, SegmentedControl, Stack, Text, TextInput } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useEffect, useState } from 'react'
 
@@ -49,6 +49,7 @@ function SignInForm({ onDone, hint }: { onDone: () => Promise<void>; hint: strin
   const t = useT('common')
   const [user, setUser] = useState('')
   const [password, setPassword] = useState('')
+  const [by, setBy] = useState<'password' | 'token'>('password')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState('')
   const submit = async (e: FormEvent) => {
@@ -56,7 +57,7 @@ function SignInForm({ onDone, hint }: { onDone: () => Promise<void>; hint: strin
     setBusy(true)
     setError('')
     try {
-      await send('POST', 'api/v1/login', { user, password })
+      await send('POST', 'api/v1/login', by === 'token' ? { token: password } : { user, password })
       await onDone()
     } catch (cause) {
       setError(errorText(cause))
@@ -70,19 +71,34 @@ function SignInForm({ onDone, hint }: { onDone: () => Promise<void>; hint: strin
         <Text size="sm" c="dimmed">
           {hint ?? t('signIn.hint')}
         </Text>
-        <TextInput
-          label={t('signIn.user')}
-          value={user}
-          onChange={(e) => setUser(e.currentTarget.value)}
-          autoComplete="username"
-          required
-          data-autofocus
+        <SegmentedControl
+          aria-label={t('signIn.by')}
+          value={by}
+          onChange={(v) => {
+            setBy(v === 'token' ? 'token' : 'password')
+            setPassword('')
+            setError('')
+          }}
+          data={[
+            { value: 'password', label: t('signIn.password') },
+            { value: 'token', label: t('signIn.token') },
+          ]}
         />
+        {by === 'password' && (
+          <TextInput
+            label={t('signIn.user')}
+            value={user}
+            onChange={(e) => setUser(e.currentTarget.value)}
+            autoComplete="username"
+            required
+            data-autofocus
+          />
+        )}
         <PasswordInput
-          label={t('signIn.password')}
+          label={t(by === 'token' ? 'signIn.token' : 'signIn.password')}
           value={password}
           onChange={(e) => setPassword(e.currentTarget.value)}
-          autoComplete="current-password"
+          autoComplete={by === 'token' ? 'off' : 'current-password'}
           visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
           required
         />
