@@ -47,7 +47,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A cookie for user and password. */
+        /** A cookie for user and password, or for a token. */
         post: operations["post_login"];
         delete?: never;
         options?: never;
@@ -1157,9 +1157,10 @@ export interface components {
             note?: string;
         };
         LoginNew: {
-            user: string;
-            password: string;
-        };
+            user?: string;
+            password?: string;
+            token?: string;
+        } | unknown | unknown;
         UserNew: {
             name: string;
             /** @enum {unknown} */
@@ -1572,7 +1573,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A cookie for user and password. */
+            /** @description A cookie for user and password, or for a token. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -47,7 +47,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A cookie for user and password. */
+        /** A cookie for user and password, or for a token. */
         post: operations["post_login"];
         delete?: never;
         options?: never;
@@ -1195,9 +1195,10 @@ export interface components {
             note?: string;
         };
         LoginNew: {
-            user: string;
-            password: string;
-        };
+            user?: string;
+            password?: string;
+            token?: string;
+        } | unknown | unknown;
         UserNew: {
             name: string;
             /** @enum {unknown} */
@@ -1574,7 +1575,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A cookie for user and password. */
+            /** @description A cookie for user and password, or for a token. */
             200: {
                 headers: {
                     [name: string]: unknown;
