@@ -176,7 +176,9 @@ function UserMenu() {
           {who?.user ?? t(`by.${who?.by ?? 'nobody'}`)}
           {who?.role ? ` · ${t(`role.${who.role}`)}` : ''}
         </Menu.Label>
-        {who?.by === 'login' && <Menu.Item onClick={() => void out()}>{t('signIn.out')}</Menu.Item>}
+        {(who?.by === 'login' || who?.by === 'token') && (
+          <Menu.Item onClick={() => void out()}>{t('signIn.out')}</Menu.Item>
+        )}
       </Menu.Dropdown>
     </Menu>
   )
