@@ -438,6 +438,50 @@ static void test_mark_holds_nothing_up(void **state) {
     }
 }
 
+struct fullness {
+    unsigned opened, full;
+};
+
+/* The writer has taken its first segment, and is slow: the preparer looks for the next meanwhile. */
+static void slow_start(void *ctx, const struct bp_writer_event *e) {
+    struct fullness *f = ctx;
+
+    if (e->kind == BP_WRITER_DISK_FULL)
+        f->full++;
+    else if (e->kind == BP_WRITER_SEGMENT_OPENED && f->opened++ == 0)
+        bp_sleep(100 * BP_MS);
+}
+
+/* Where there is room for one segment and no other, a recording begins: the disk is not full. */
+static void test_room_for_one(void **state) {
+    BP_CLEANUP(bp_io_fault_freep) struct bp_io_fault *f = NULL;
+    struct run r = run_new();
+    struct fullness seen = { 0 };
+    struct bp_writer *w = NULL;
+    struct bp_writer_opts o = { .dir = r.dir.session,
+                                .seal = sealed,
+                                .ring_dir = r.ring_dir,
+                                .ring_bytes = 8 << 20,
+                                .commit_interval = 10 * BP_MS,
+                                .durability = BP_SYNC_COMMIT,
+                                .on_full = BP_FULL_STOP,
+                                .event = slow_start,
+                                .ctx = &seen };
+
+    (void) state;
+    now = "op=allocate,path=*.mcap*,from=2,errno=ENOSPC";
+    assert_int_equal(bp_io_fault_new(&bp_io_posix, now, &f, NULL), 0);
+    o.io = bp_io_fault_io(f);
+    assert_int_equal(bp_writer_open(&o, &w, NULL), 0);
+    assert_int_equal(seen.opened, 1);
+    assert_true(bp_io_fault_hits(f) > 0); /* there was none for the next one */
+    if (send_one(w, add_source(w, "/t", 0, 1), 1) != 0)
+        fail_msg("the first message was refused");
+    assert_int_equal(seen.full, 0);
+    assert_int_equal(bp_writer_close(w, NULL), 0);
+    run_done(&r);
+}
+
 /* ---- negative controls ---- */
 
 /* A ring that is gone and writes that did nothing must be noticed by the same judge. */
@@ -472,6 +516,7 @@ int main(void) {
         cmocka_unit_test(test_every_few_writes),
         cmocka_unit_test(test_marks_once),
         cmocka_unit_test(test_mark_holds_nothing_up),
+        cmocka_unit_test(test_room_for_one),
         cmocka_unit_test(test_can_fail),
     };
 

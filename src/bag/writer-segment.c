@@ -72,9 +72,8 @@ static void set_segment(struct bp_writer *w, struct bp_segment *s) {
     bp_writer_event(w, BP_WRITER_SEGMENT_OPENED, s->path, "segment '%s' opened", s->path);
 }
 
-/* The prepared segment, waiting a little when it is just being made. */
-static struct bp_segment *take_spare(struct bp_writer *w) {
-    struct bp_segment *s;
+/* Waits a little when the next segment is just being made. */
+static void await_spare(struct bp_writer *w) {
     struct timespec until;
 
     bp_writer_until(&until, bp_mono_ns() + 2 * BP_SEC);
@@ -83,6 +82,14 @@ static struct bp_segment *take_spare(struct bp_writer *w) {
     while (!w->spare && !w->spare_failed)
         if (pthread_cond_timedwait(&w->cv_segment, &w->lock.m, &until))
             break;
+    bp_mutex_unlock(&w->lock);
+}
+
+static struct bp_segment *take_spare(struct bp_writer *w) {
+    struct bp_segment *s;
+
+    await_spare(w);
+    bp_mutex_lock(&w->lock);
     s = BP_TAKE_PTR(w->spare);
     pthread_cond_signal(&w->cv_prep);
     bp_mutex_unlock(&w->lock);
@@ -90,8 +97,13 @@ static struct bp_segment *take_spare(struct bp_writer *w) {
 }
 
 void bp_writer_take_first(struct bp_writer *w) {
-    struct bp_segment *s = take_spare(w);
+    struct bp_segment *s;
 
+    /* What it has room for counts before it is taken: the preparer makes the next one at once, and
+     * where there is no room for two the disk would seem full to it. */
+    await_spare(w);
+    bp_writer_update_room(w);
+    s = take_spare(w);
     if (s)
         set_segment(w, s);
     bp_writer_update_room(w);
