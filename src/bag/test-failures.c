@@ -442,7 +442,8 @@ struct fullness {
     unsigned opened, full;
 };
 
-/* The writer has taken its first segment, and is slow: the preparer looks for the next meanwhile. */
+/* The writer has taken its first segment, and is slow: the preparer looks for the next meanwhile.
+ */
 static void slow_start(void *ctx, const struct bp_writer_event *e) {
     struct fullness *f = ctx;
 

@@ -1,6 +1,8 @@
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -95,25 +97,41 @@ static int bad_sensor(const char *option, const char *text, const char *like,
     return bp_fail(err, BP_EUSAGE, "--%s '%s': expected %s", option, text, like);
 }
 
-static int parse_sensors(const struct opts *o, struct bp_sim_opts *ret, struct bp_error *err) {
-    int end = 0;
+/* A number in front of `end`, and behind that. */
+static bool take_number(const char **p, char end, double least, double most, double *ret) {
+    char *rest;
 
-    if (sscanf(o->camera, "%5ux%5u@%lf%n", &ret->camera_width, &ret->camera_height, &ret->camera_hz,
-               &end) != 3 ||
-        o->camera[end] != '\0' || ret->camera_width < 512 || ret->camera_width > 4096 ||
-        ret->camera_width % 16 || ret->camera_height < 32 || ret->camera_height > 4096 ||
-        !(ret->camera_hz > 0 && ret->camera_hz <= 1000))
+    *ret = strtod(*p, &rest);
+    if (rest == *p || *rest != end || !(*ret >= least && *ret <= most))
+        return false;
+    *p = rest + (end != '\0');
+    return true;
+}
+
+static bool in_16s(double v) {
+    return v == 16 * floor(v / 16);
+}
+
+static int parse_sensors(const struct opts *o, struct bp_sim_opts *ret, struct bp_error *err) {
+    const char *camera = o->camera, *lidar = o->lidar;
+    double width, height, points;
+
+    if (!take_number(&camera, 'x', 512, 4096, &width) || !in_16s(width) ||
+        !take_number(&camera, '@', 32, 4096, &height) ||
+        !take_number(&camera, '\0', 0.001, 1000, &ret->camera_hz))
         return bad_sensor("camera", o->camera,
                           "such as 1280x720@30: a width of 512 to 4096 in steps of 16, a height of "
                           "32 to 4096, up to 1000 a second",
                           err);
-    if (sscanf(o->lidar, "%8u@%lf%n", &ret->lidar_points, &ret->lidar_hz, &end) != 2 ||
-        o->lidar[end] != '\0' || ret->lidar_points < 16 || ret->lidar_points > 1600000 ||
-        ret->lidar_points % 16 || !(ret->lidar_hz > 0 && ret->lidar_hz <= 1000))
+    if (!take_number(&lidar, '@', 16, 1600000, &points) || !in_16s(points) ||
+        !take_number(&lidar, '\0', 0.001, 1000, &ret->lidar_hz))
         return bad_sensor("lidar", o->lidar,
                           "such as 100000@10: 16 to 1600000 points in steps of 16, up to 1000 "
                           "sweeps a second",
                           err);
+    ret->camera_width = (unsigned) width;
+    ret->camera_height = (unsigned) height;
+    ret->lidar_points = (unsigned) points;
     return 0;
 }
 
