@@ -209,7 +209,24 @@ def domains(d):
     bp.check(where == {"/robot7/imu": ["42"], "/robot8/imu": ["43"]}, f"domains: {bag.channels}")
 
 
+def sizes(d):
+    """A camera and a lidar as large and quick as one asks."""
+    j, out, _ = record(d, "sizes", "--profile", "mixed", "--camera", "1024x576@10", "--lidar", "3200@20", "--duration", "2s",
+                       "--reliable-sensors")
+    m, _ = load(out)
+    image, info, cloud = (m[f"/robot1/{t}"] for t in ("camera/image_raw", "camera/camera_info", "lidar/points"))
+    bp.check({(x.width, x.height, len(x.data)) for x in image} == {(1024, 576, 1024 * 576 * 3)}, "pixels")
+    bp.check({(x.width, x.height, x.k[0]) for x in info} == {(1024, 576, 720.0)}, "the same field of view")
+    bp.check({(x.width * x.height, len(x.data)) for x in cloud} == {(3200, 3200 * 16)}, "points")
+    sent = {t["topic"]: t["wanted"] for t in j["topics"]}
+    bp.check(18 <= sent["/robot1/camera/image_raw"] <= 21 and 38 <= sent["/robot1/lidar/points"] <= 41, f"rates: {sent}")
+
+
 def usage():
+    for camera in ("1280x720", "500x300@1", "640x480@0", "640x480@15x", "", "640x99999@1"):
+        bp.bagpipe("sim", "--camera", camera, "--duration", "1s", ok=(2,))
+    for lidar in ("20000", "100@10", "20000@-1", "9999999@1", "x@1"):
+        bp.bagpipe("sim", "--lidar", lidar, "--duration", "1s", ok=(2,))
     for words in (["--qos", "some"], ["--qos", "reliable:0"], ["--size", "8", "--topics", "1", "--seq-payload"],
                   ["--domain", "300"], ["--domain", "x"], ["--profile", "none", "word"]):
         bp.bagpipe("sim", *words, "--duration", "1s", ok=(2,))
@@ -227,6 +244,7 @@ def test():
     loads(d)
     log_is_prompt(d)
     domains(d)
+    sizes(d)
     usage()
 
 
