@@ -29,7 +29,8 @@ python_packages='mcap rosbags pyyaml zstandard lz4 numpy pillow pyjwt cryptograp
     openapi-spec-validator schemathesis prometheus-client pyte'
 node_packages='ws @mcap/core @mcap/support @foxglove/rosmsg @foxglove/rosmsg2-serialization
     @grafana/grafana-foundation-sdk typescript@5 playwright-core@1.65.1 axe-core@4.14.1'
-node_bench_packages='@tus/server@2.4.5 @tus/file-store@2.1.1 tus-js-client@4.3.1'
+node_bench_packages='@tus/server@2.4.5 @tus/file-store@2.1.1 tus-js-client@4.3.1
+    lighthouse@12.8.2'
 
 # Runs a command; its output is shown only when it fails.
 quietly() {
