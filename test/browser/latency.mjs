@@ -19,8 +19,8 @@ function prepare({ layout }) {
 // In the page: for `ms`, [unix ms, number] for each number at the moment it is seen first.
 function watch({ ms, blocks, block, width }) {
   const small = document.createElement('canvas')
-  small.width = blocks
-  small.height = 1
+  small.width = blocks * block
+  small.height = block
   const ctx = small.getContext('2d', { willReadFrequently: true })
   const seen = []
   let last = -1
@@ -32,11 +32,11 @@ function watch({ ms, blocks, block, width }) {
       const canvas = document.querySelector('canvas[role=img]')
       if (canvas) {
         const scale = canvas.width / width
-        for (let i = 0; i < blocks; i++)
-          ctx.drawImage(canvas, (i + 0.5) * block * scale, (block / 2) * scale, 1, 1, i, 0, 1, 1)
-        const { data } = ctx.getImageData(0, 0, blocks, 1)
+        const [w, h] = [blocks * block, block]
+        ctx.drawImage(canvas, 0, 0, w * scale, h * scale, 0, 0, w, h)
+        const { data } = ctx.getImageData(0, block / 2, w, 1)
         let n = 0
-        for (let i = 0; i < blocks; i++) if (data[i * 4] > 127) n |= 1 << i
+        for (let i = 0; i < blocks; i++) if (data[(i + 0.5) * block * 4] > 127) n |= 1 << i
         if (n !== last) seen.push([performance.timeOrigin + performance.now(), n])
         last = n
       }
