@@ -14,7 +14,8 @@ import bp
 
 SHIPPED = bp.REPO / "deploy/systemd"
 PACKAGES = ("systemd,systemd-sysv,dbus,procps,curl,libzstd1,liblz4-1,libisal2,libssl3,libjansson4,libsqlite3-0,"
-            "libddsc0debian,libmicrohttpd12,libcurl4,libwslay1,libpcre2-8-0")
+            "libddsc0debian,libmicrohttpd12,libcurl4,libwslay1,libpcre2-8-0,"
+            "libjpeg62-turbo,libpng16-16")
 STOP_MAX = 2.0
 
 
@@ -40,8 +41,8 @@ def offline(folder):
 
 
 def rootfs():
-    root = bp.BUILD / "rootfs"
-    if (root / "usr/lib/systemd/systemd").exists():
+    root, stamp = bp.BUILD / "rootfs", bp.BUILD / "rootfs.packages"
+    if (root / "usr/lib/systemd/systemd").exists() and stamp.exists() and stamp.read_text() == PACKAGES:
         return root
     sources = "/etc/apt/sources.list.d/debian.sources"
     if not os.path.exists(sources):
@@ -53,7 +54,9 @@ def rootfs():
                        capture_output=True, text=True, timeout=600)
     if r.returncode != 0:
         bp.skip(f"no root file system for a container could be made: {r.stderr.strip()[-200:]}")
+    shutil.rmtree(root, ignore_errors=True)
     tmp.rename(root)
+    stamp.write_text(PACKAGES)
     return root
 
 
