@@ -8,8 +8,14 @@ function answer(error: string | undefined): void {
   self.postMessage({ error } satisfies FromPainter)
 }
 
-async function paint(bytes: ArrayBuffer, type: string): Promise<void> {
-  const bitmap = await createImageBitmap(new Blob([bytes], { type }))
+/** Those before: pictures are decoded side by side and shown in their order. */
+let last: Promise<void> = Promise.resolve()
+
+async function paint(bytes: ArrayBuffer, type: string, before: Promise<void>): Promise<void> {
+  const decoded = createImageBitmap(new Blob([bytes], { type }))
+  decoded.catch(() => undefined) // it may fail while one waits for those before
+  await before.catch(() => undefined)
+  const bitmap = await decoded
   if (!canvas || !context) return bitmap.close()
   if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
     canvas.width = bitmap.width
@@ -25,7 +31,8 @@ self.onmessage = (e: MessageEvent<ToPainter>) => {
   }
   const picture = e.data.picture
   if (!picture) return
-  paint(picture.bytes, picture.type).then(
+  last = paint(picture.bytes, picture.type, last)
+  last.then(
     () => answer(undefined),
     (why: unknown) => answer(why instanceof Error ? why.message : String(why)),
   )

@@ -9,13 +9,14 @@ export interface ToPainter {
 export type FromPainter = { error: string | undefined }
 
 /**
- * A canvas in the page that a worker of its own paints. One picture is on its way at a time:
- * draw() ends when it is drawn, and only then the next one is asked for.
+ * A canvas in the page that a worker of its own paints. One picture is painted and one may wait:
+ * draw() ends when the one before is drawn, so that the next one comes while this one is painted.
  */
 export class Screen {
   private readonly canvas = document.createElement('canvas')
   private readonly worker: Worker
-  private done: ((error: string | undefined) => void) | undefined
+  private readonly waiting: ((error: string | undefined) => void)[] = []
+  private newest: Promise<string | undefined> | undefined
 
   constructor(host: HTMLElement, label: string) {
     this.canvas.setAttribute('role', 'img')
@@ -26,7 +27,7 @@ export class Screen {
       name: 'image',
     })
     this.worker.onmessage = (e: MessageEvent<FromPainter>) => this.finish(e.data.error)
-    this.worker.onerror = () => this.finish('the worker that draws could not be started')
+    this.worker.onerror = () => this.finishAll('the worker that draws could not be started')
     const canvas = this.canvas.transferControlToOffscreen()
     this.worker.postMessage({ canvas } satisfies ToPainter, [canvas])
   }
@@ -35,21 +36,24 @@ export class Screen {
     // The payload is a view into its message: only its own bytes are handed over.
     const bytes = f.payload.slice().buffer
     const type = f.kind === 'png' ? 'image/png' : 'image/jpeg'
-    return new Promise((done) => {
-      this.finish(undefined)
-      this.done = done
-      this.worker.postMessage({ picture: { bytes, type } } satisfies ToPainter, [bytes])
-    })
+    const before = this.newest
+    this.newest = new Promise((done) => this.waiting.push(done))
+    this.worker.postMessage({ picture: { bytes, type } } satisfies ToPainter, [bytes])
+    return before ?? this.newest // of the first one it is known whether it can be shown
   }
 
   close(): void {
-    this.finish(undefined)
+    this.finishAll(undefined)
     this.worker.terminate()
     this.canvas.remove()
   }
 
+  /** Answers come in the order of the pictures. */
   private finish(error: string | undefined): void {
-    this.done?.(error)
-    this.done = undefined
+    this.waiting.shift()?.(error)
+  }
+
+  private finishAll(error: string | undefined): void {
+    while (this.waiting.length > 0) this.finish(error)
   }
 }
