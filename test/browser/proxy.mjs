@@ -18,7 +18,7 @@ await main(async () => {
   await page.goto(facts.url)
   const dialog = page.getByRole('dialog', { name: 'Sign in' })
   await dialog.getByLabel('User').fill('anna')
-  await dialog.getByLabel(/^Password/).fill(facts.password)
+  await dialog.locator('input[type=password]').fill(facts.password)
   await dialog.getByRole('button', { name: 'Sign in' }).click()
   await dialog.waitFor({ state: 'hidden' })
   await page.locator('header').getByText('Live', { exact: true }).waitFor()
