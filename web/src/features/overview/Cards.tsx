@@ -54,16 +54,12 @@ interface StatusProps {
   status: Status
 }
 
-export function StorageCard({
-  status,
-  bytesPerSecond,
-}: StatusProps & { bytesPerSecond: number | undefined }) {
+/** How full a disk is. */
+export function Room({ free, size }: { free: number | undefined; size: number | undefined }) {
   const t = useT('overview')
-  const { free, size } = status.storage
   const full = size && free !== undefined ? ((size - free) / size) * 100 : 0
-  const writes = status.state === 'recording' ? bytesPerSecond : undefined
   return (
-    <Card title={t('storage')}>
+    <>
       <Progress value={full} aria-label={t('used')} color={full > 90 ? 'red' : 'cyan'} />
       <Line label={t('free')}>
         <Bytes value={free} />
@@ -71,6 +67,20 @@ export function StorageCard({
       <Line label={t('size')}>
         <Bytes value={size} />
       </Line>
+    </>
+  )
+}
+
+export function StorageCard({
+  status,
+  bytesPerSecond,
+}: StatusProps & { bytesPerSecond: number | undefined }) {
+  const t = useT('overview')
+  const { free, size } = status.storage
+  const writes = status.state === 'recording' ? bytesPerSecond : undefined
+  return (
+    <Card title={t('storage')}>
+      <Room free={free} size={size} />
       <Line label={t('untilFull')}>
         <Duration seconds={free === undefined ? undefined : timeUntilFull(free, writes)} />
       </Line>

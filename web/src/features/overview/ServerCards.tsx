@@ -1,10 +1,9 @@
-import { Progress } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 
 import { useT } from '../../i18n'
 import { request } from '../../shared/api/client'
 import { Bytes, ErrorState, Loading, Num, State } from '../../shared/ui'
-import { Card, Line } from './Cards'
+import { Card, Line, Room } from './Cards'
 
 interface ServerStatus {
   storage?: { free?: number; size?: number }
@@ -67,16 +66,9 @@ export function ServerCard() {
   const t = useT('overview')
   const { data } = useServerStatus()
   const { free, size } = data?.storage ?? {}
-  const full = size && free !== undefined ? ((size - free) / size) * 100 : 0
   return (
     <Card title={t('storage')}>
-      <Progress value={full} aria-label={t('used')} color={full > 90 ? 'red' : 'cyan'} />
-      <Line label={t('free')}>
-        <Bytes value={free} />
-      </Line>
-      <Line label={t('size')}>
-        <Bytes value={size} />
-      </Line>
+      <Room free={free} size={size} />
       <Line label={t('agents')}>
         <Num value={data?.agents} />
       </Line>
